@@ -1,0 +1,364 @@
+//! The JSON form of a forest.
+//!
+//! One line per node, so that a model can be read, diffed and searched with a pager. Numbers are written in the
+//! shortest form that reads back to the same bits. What is read is trusted in nothing: a forest exists only
+//! once every index, number and shape has been checked, and an error names the tree and node.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+
+use crate::ensemble::{Forest, Join, Leaf, Node, Split, Tree};
+
+const FORMAT: &str = "redflag-forest";
+const VERSION: u32 = 1;
+
+/// Why a document is not a forest.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ReadError {
+    /// Not JSON, or not of this shape. The message has line and column.
+    #[error("not a forest document: {0}")]
+    Syntax(String),
+    /// Another format or version.
+    #[error("expected {FORMAT} version {VERSION}, got {format:?} version {version}")]
+    Format {
+        /// The format that the document names.
+        format: String,
+        /// The version that the document names.
+        version: u32,
+    },
+    /// Wrong in the part that belongs to no tree.
+    #[error("{0}")]
+    Header(String),
+    /// Wrong in one node.
+    #[error("tree {tree}, node {node}: {problem}")]
+    Node {
+        /// Index of the tree, from 0.
+        tree: usize,
+        /// Index of the node in its tree, from 0.
+        node: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl Forest {
+    /// Writes the forest as JSON, one line per node. [`Forest::from_json`] reads back an equal forest, bit for bit.
+    pub fn to_json(&self) -> String {
+        let document = Document::from(self);
+        let mut text = String::new();
+        text.push_str(&format!(
+            "{{\"format\":{},\"version\":{VERSION},\n\"features\":{},\n\"join\":{},\"base\":{},\n\"trees\":[",
+            line(&document.format),
+            line(&document.features),
+            line(&document.join),
+            line(&document.base)
+        ));
+        for (at, tree) in document.trees.iter().enumerate() {
+            text.push_str(if at == 0 { "\n" } else { ",\n" });
+            push_tree(&mut text, tree);
+        }
+        text.push_str("\n]}\n");
+        text
+    }
+
+    /// Reads what [`Forest::to_json`] wrote.
+    ///
+    /// # Errors
+    /// Anything that is not a sound forest, with the place. Memory stays in proportion to the text.
+    pub fn from_json(text: &str) -> Result<Forest, ReadError> {
+        let document: Document =
+            serde_json::from_str(text).map_err(|error| ReadError::Syntax(error.to_string()))?;
+        Forest::try_from(document)
+    }
+
+    /// The one gate for forests from outside: checks every promise in the documentation of [`Forest`].
+    pub(crate) fn check(self) -> Result<Forest, ReadError> {
+        check_header(&self)?;
+        for (at, tree) in self.trees.iter().enumerate() {
+            TreeCheck { tree, at, features: self.features.len(), join: self.join }.check()?;
+        }
+        Ok(self)
+    }
+}
+
+impl Serialize for Forest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Document::from(self).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Forest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Forest, D::Error> {
+        Forest::try_from(Document::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    format: String,
+    version: u32,
+    features: Vec<String>,
+    join: JoinDocument,
+    base: f64,
+    trees: Vec<TreeDocument>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum JoinDocument {
+    LogOdds,
+    MeanProbability,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TreeDocument {
+    nodes: Vec<NodeDocument>,
+}
+
+/// A split or a leaf. One flat shape rather than an untagged enum: reading is quicker, and an error can say
+/// which field is missing.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NodeDocument {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    feature: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    threshold: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    missing: Option<Side>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    right: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gain: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    leaf: Option<f64>,
+    #[serde(default)]
+    cover: f64,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Side {
+    Left,
+    Right,
+}
+
+fn line<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("plain values always serialize")
+}
+
+fn push_tree(text: &mut String, tree: &TreeDocument) {
+    text.push_str("{\"nodes\":[");
+    for (at, node) in tree.nodes.iter().enumerate() {
+        text.push_str(if at == 0 { "\n" } else { ",\n" });
+        text.push_str(&line(node));
+    }
+    text.push_str("]}");
+}
+
+impl From<&Forest> for Document {
+    fn from(forest: &Forest) -> Document {
+        Document {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            features: forest.features.clone(),
+            join: forest.join.into(),
+            base: forest.base,
+            trees: forest.trees.iter().map(TreeDocument::from).collect(),
+        }
+    }
+}
+
+impl TryFrom<Document> for Forest {
+    type Error = ReadError;
+
+    fn try_from(document: Document) -> Result<Forest, ReadError> {
+        if document.format != FORMAT || document.version != VERSION {
+            return Err(ReadError::Format { format: document.format, version: document.version });
+        }
+        let mut trees = Vec::with_capacity(document.trees.len());
+        for (at, tree) in document.trees.into_iter().enumerate() {
+            trees.push(read_tree(at, tree)?);
+        }
+        let (features, join, base) = (document.features, document.join.into(), document.base);
+        Forest { features, join, base, trees }.check()
+    }
+}
+
+impl From<&Tree> for TreeDocument {
+    fn from(tree: &Tree) -> TreeDocument {
+        TreeDocument { nodes: tree.nodes.iter().map(NodeDocument::from).collect() }
+    }
+}
+
+impl From<&Node> for NodeDocument {
+    fn from(node: &Node) -> NodeDocument {
+        match node {
+            Node::Leaf(leaf) => {
+                NodeDocument { leaf: Some(leaf.value), cover: leaf.cover, ..Default::default() }
+            }
+            Node::Split(split) => NodeDocument {
+                feature: Some(split.feature),
+                threshold: Some(split.threshold),
+                missing: Some(if split.missing_left { Side::Left } else { Side::Right }),
+                left: Some(split.left),
+                right: Some(split.right),
+                gain: Some(split.gain),
+                leaf: None,
+                cover: split.cover,
+            },
+        }
+    }
+}
+
+impl From<Join> for JoinDocument {
+    fn from(join: Join) -> JoinDocument {
+        match join {
+            Join::LogOdds => JoinDocument::LogOdds,
+            Join::MeanProbability => JoinDocument::MeanProbability,
+        }
+    }
+}
+
+impl From<JoinDocument> for Join {
+    fn from(join: JoinDocument) -> Join {
+        match join {
+            JoinDocument::LogOdds => Join::LogOdds,
+            JoinDocument::MeanProbability => Join::MeanProbability,
+        }
+    }
+}
+
+fn read_tree(tree: usize, document: TreeDocument) -> Result<Tree, ReadError> {
+    let mut nodes = Vec::with_capacity(document.nodes.len());
+    for (node, document) in document.nodes.into_iter().enumerate() {
+        nodes.push(read_node(document).ok_or_else(|| {
+            ReadError::Node {
+                tree,
+                node,
+                problem: "a split has feature, threshold, missing, left, right, gain and no leaf; \
+                      a leaf has leaf and none of these"
+                    .to_owned(),
+            }
+        })?);
+    }
+    Ok(Tree { nodes })
+}
+
+fn read_node(document: NodeDocument) -> Option<Node> {
+    let NodeDocument { feature, threshold, missing, left, right, gain, leaf, cover } = document;
+    match (feature, threshold, missing, left, right, gain, leaf) {
+        (Some(feature), Some(threshold), Some(missing), Some(left), Some(right), Some(gain), None) => {
+            let missing_left = matches!(missing, Side::Left);
+            Some(Node::Split(Split { feature, threshold, missing_left, left, right, gain, cover }))
+        }
+        (None, None, None, None, None, None, Some(value)) => Some(Node::Leaf(Leaf { value, cover })),
+        _ => None,
+    }
+}
+
+fn check_header(forest: &Forest) -> Result<(), ReadError> {
+    let mut seen = HashSet::new();
+    if let Some(twice) = forest.features.iter().find(|name| !seen.insert(name.as_str())) {
+        return Err(ReadError::Header(format!("features: the name {twice:?} is there twice")));
+    }
+    if !forest.base.is_finite() {
+        return Err(ReadError::Header(format!("base: expected a finite number, got {}", forest.base)));
+    }
+    if forest.trees.is_empty() {
+        return Err(ReadError::Header("trees: expected at least one".to_owned()));
+    }
+    Ok(())
+}
+
+/// Checks one tree of a forest with so many features.
+struct TreeCheck<'a> {
+    tree: &'a Tree,
+    at: usize,
+    features: usize,
+    join: Join,
+}
+
+impl TreeCheck<'_> {
+    fn check(&self) -> Result<(), ReadError> {
+        let count = self.tree.nodes.len();
+        if count == 0 || u32::try_from(count).is_err() {
+            return self.fail(0, format!("expected 1 to {} nodes, got {count}", u32::MAX));
+        }
+        let mut has_parent = vec![false; count];
+        has_parent[0] = true;
+        for (at, node) in self.tree.nodes.iter().enumerate() {
+            match node {
+                Node::Leaf(leaf) => self.check_leaf(at, leaf)?,
+                Node::Split(split) => self.check_split(at, split, &mut has_parent)?,
+            }
+        }
+        match has_parent.iter().position(|has| !has) {
+            Some(orphan) => self.fail(orphan, "no split leads here".to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    fn check_leaf(&self, at: usize, leaf: &Leaf) -> Result<(), ReadError> {
+        if !leaf.value.is_finite() {
+            return self.fail(at, format!("leaf: expected a finite number, got {}", leaf.value));
+        }
+        if self.join == Join::MeanProbability && !(0.0..=1.0).contains(&leaf.value) {
+            return self.fail(at, format!("leaf: expected a probability in [0, 1], got {}", leaf.value));
+        }
+        self.check_cover(at, leaf.cover)
+    }
+
+    fn check_split(&self, at: usize, split: &Split, has_parent: &mut [bool]) -> Result<(), ReadError> {
+        if split.feature as usize >= self.features {
+            let (feature, features) = (split.feature, self.features);
+            return self.fail(at, format!("feature {feature} is not one of the {features} features"));
+        }
+        if !split.threshold.is_finite() {
+            return self.fail(at, format!("threshold: expected a finite number, got {}", split.threshold));
+        }
+        if !split.gain.is_finite() {
+            return self.fail(at, format!("gain: expected a finite number, got {}", split.gain));
+        }
+        self.check_child(at, "left", split.left, has_parent)?;
+        self.check_child(at, "right", split.right, has_parent)?;
+        self.check_cover(at, split.cover)
+    }
+
+    /// Children come after their parent and have one only: so there are no cycles and no shared subtrees.
+    fn check_child(
+        &self,
+        at: usize,
+        side: &str,
+        child: u32,
+        has_parent: &mut [bool],
+    ) -> Result<(), ReadError> {
+        let count = has_parent.len();
+        let child = child as usize;
+        if child <= at || child >= count {
+            return self.fail(at, format!("{side}: expected a node in {}..{count}, got {child}", at + 1));
+        }
+        if has_parent[child] {
+            return self.fail(at, format!("{side}: node {child} already has a parent"));
+        }
+        has_parent[child] = true;
+        Ok(())
+    }
+
+    fn check_cover(&self, at: usize, cover: f64) -> Result<(), ReadError> {
+        if cover.is_finite() && cover >= 0.0 {
+            return Ok(());
+        }
+        self.fail(at, format!("cover: expected a finite number of at least 0, got {cover}"))
+    }
+
+    fn fail(&self, node: usize, problem: String) -> Result<(), ReadError> {
+        Err(ReadError::Node { tree: self.at, node, problem })
+    }
+}

@@ -1,0 +1,362 @@
+//! Random forests and single trees: every threshold is tried.
+//!
+//! With weight w and label y, the decrease of Gini impurity of a split is, up to a factor of 2,
+//! `P_l^2/W_l + P_r^2/W_r - P^2/W` with W the weight and P the positive weight on a side, which is how it is
+//! computed here (Breiman and others 1984, chapter 4). Each column is replaced by ranks of its distinct values
+//! once; a node then counts ranks if it is large, and sorts them if it is small.
+
+use rayon::prelude::*;
+
+use crate::ensemble::{Leaf, Node, Split, Tree};
+
+use super::bins::between;
+use super::random::Random;
+use super::{Algorithm, Params, Progress, Table};
+
+/// The rank of a missing value.
+const MISSING: u32 = u32::MAX;
+/// A node counts ranks rather than sorting its rows if there are at most so many ranks per row: going over an
+/// empty count is about this much cheaper than sorting a row.
+const COUNTS_PER_ROW: usize = 6;
+
+/// Grows `params.trees` trees, a handful at a time.
+pub(super) fn grow(
+    table: &Table,
+    params: &Params,
+    pool: &rayon::ThreadPool,
+    progress: &mut dyn FnMut(Progress),
+) -> Vec<Tree> {
+    let columns: Vec<Column> = pool.install(|| table.columns.par_iter().map(|c| Column::new(c)).collect());
+    let rows = 0..table.labels.len();
+    let weights = rows.map(|row| table.class_weight(row, params.positive_weight)).collect();
+    let data = Data { columns, labels: table.labels, weights, params };
+    let handful = (2 * pool.current_num_threads()).max(8);
+    let mut trees = Vec::with_capacity(params.trees);
+    while trees.len() < params.trees {
+        let end = (trees.len() + handful).min(params.trees);
+        let grown: Vec<Tree> =
+            pool.install(|| (trees.len()..end).into_par_iter().map(|at| data.grow_tree(at)).collect());
+        trees.extend(grown);
+        progress(Progress { trees_done: trees.len(), trees_total: params.trees });
+    }
+    trees
+}
+
+struct Data<'a> {
+    columns: Vec<Column>,
+    labels: &'a [bool],
+    /// By row, class weight included.
+    weights: Vec<f64>,
+    params: &'a Params,
+}
+
+/// A column as ranks of its distinct values.
+struct Column {
+    ranks: Vec<u32>,
+    values: Vec<f64>,
+}
+
+/// Weight, positive weight and number of distinct rows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    weight: f64,
+    positive: f64,
+    rows: usize,
+}
+
+/// The best split found so far. `below` and `above` are the ranks on both sides of the threshold.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    quality: f64,
+    feature: usize,
+    below: u32,
+    above: u32,
+    missing_left: bool,
+}
+
+impl Column {
+    fn new(column: &[f64]) -> Column {
+        let mut values: Vec<f64> = column.iter().copied().filter(|x| !x.is_nan()).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        values.dedup_by(|a, b| a == b);
+        let rank = |x: &f64| {
+            if x.is_nan() { MISSING } else { values.partition_point(|value| value < x) as u32 }
+        };
+        Column { ranks: column.iter().map(rank).collect(), values }
+    }
+}
+
+impl Sums {
+    fn add(&mut self, other: Sums) {
+        self.weight += other.weight;
+        self.positive += other.positive;
+        self.rows += other.rows;
+    }
+
+    fn less(self, other: Sums) -> Sums {
+        Sums {
+            weight: self.weight - other.weight,
+            positive: self.positive - other.positive,
+            rows: self.rows - other.rows,
+        }
+    }
+
+    /// Larger is purer; see the head of the module.
+    fn quality(self) -> f64 {
+        if self.weight > 0.0 { self.positive * self.positive / self.weight } else { 0.0 }
+    }
+
+    fn probability(self) -> f64 {
+        (self.positive / self.weight).clamp(0.0, 1.0)
+    }
+}
+
+impl Data<'_> {
+    fn grow_tree(&self, at: usize) -> Tree {
+        let mut random = Random::new(self.params.seed, at as u64);
+        let (rows, weights) = self.sample(&mut random);
+        let counts = self.columns.iter().map(|column| column.values.len()).max().unwrap_or(0);
+        let mut growing = Growing {
+            data: self,
+            random,
+            weights,
+            order: (0..self.columns.len()).collect(),
+            sorted: Vec::new(),
+            counts: vec![Sums::default(); counts],
+            aside: Vec::new(),
+            nodes: Vec::new(),
+        };
+        growing.grow(rows);
+        Tree { nodes: growing.nodes }
+    }
+
+    /// The rows of a tree, each once, and their weights by row: a bootstrap sample for a forest, all for a tree.
+    fn sample(&self, random: &mut Random) -> (Vec<u32>, Vec<f64>) {
+        let count = self.labels.len();
+        if self.params.algorithm == Algorithm::DecisionTree {
+            return ((0..count as u32).collect(), self.weights.clone());
+        }
+        let draws = ((count as f64 * self.params.row_subsample) as usize).max(1);
+        let mut weights = vec![0.0; count];
+        for _ in 0..draws {
+            let row = random.below(count);
+            weights[row] += self.weights[row];
+        }
+        let rows = (0..count as u32).filter(|row| weights[*row as usize] > 0.0).collect();
+        (rows, weights)
+    }
+
+    fn features_tried(&self) -> usize {
+        let all = self.columns.len() as f64;
+        let tried = match (self.params.column_subsample, self.params.algorithm) {
+            (Some(share), _) => all * share,
+            (None, Algorithm::RandomForest) => all.sqrt(),
+            (None, _) => all,
+        };
+        (tried as usize).max(1)
+    }
+}
+
+/// One tree in the making.
+struct Growing<'a> {
+    data: &'a Data<'a>,
+    random: Random,
+    weights: Vec<f64>,
+    /// The features, shuffled a little further at every node.
+    order: Vec<usize>,
+    sorted: Vec<u64>,
+    counts: Vec<Sums>,
+    aside: Vec<u32>,
+    nodes: Vec<Node>,
+}
+
+/// Rows that still have to become a node.
+struct Pending {
+    rows: std::ops::Range<usize>,
+    depth: u32,
+    /// The split that waits for this node's index, and on which side; none for the root.
+    parent: Option<(usize, bool)>,
+}
+
+impl Growing<'_> {
+    fn grow(&mut self, mut rows: Vec<u32>) {
+        let mut pending = vec![Pending { rows: 0..rows.len(), depth: 0, parent: None }];
+        while let Some(next) = pending.pop() {
+            let index = self.nodes.len();
+            self.link(next.parent, index as u32);
+            let own = &mut rows[next.rows.clone()];
+            let total = self.total(own);
+            let Some(found) = self.find(own, total, next.depth) else {
+                self.nodes.push(Node::Leaf(Leaf { value: total.probability(), cover: total.weight }));
+                continue;
+            };
+            let middle = next.rows.start + self.partition(own, found);
+            self.nodes.push(self.split(found, total));
+            let depth = next.depth + 1;
+            // The left side is popped first: nodes are numbered in preorder.
+            let right = Pending { rows: middle..next.rows.end, depth, parent: Some((index, false)) };
+            let left = Pending { rows: next.rows.start..middle, depth, parent: Some((index, true)) };
+            pending.extend([right, left]);
+        }
+    }
+
+    fn link(&mut self, parent: Option<(usize, bool)>, child: u32) {
+        let Some((parent, is_left)) = parent else { return };
+        let Node::Split(split) = &mut self.nodes[parent] else { unreachable!("only splits have children") };
+        *(if is_left { &mut split.left } else { &mut split.right }) = child;
+    }
+
+    fn split(&self, found: Found, total: Sums) -> Node {
+        let values = &self.data.columns[found.feature].values;
+        Node::Split(Split {
+            feature: found.feature as u32,
+            threshold: between(values[found.below as usize], values[found.above as usize]),
+            missing_left: found.missing_left,
+            left: 0,
+            right: 0,
+            gain: found.quality - total.quality(),
+            cover: total.weight,
+        })
+    }
+
+    fn row(&self, row: u32) -> Sums {
+        let weight = self.weights[row as usize];
+        let positive = if self.data.labels[row as usize] { weight } else { 0.0 };
+        Sums { weight, positive, rows: 1 }
+    }
+
+    fn total(&self, rows: &[u32]) -> Sums {
+        let mut total = Sums::default();
+        rows.iter().for_each(|row| total.add(self.row(*row)));
+        total
+    }
+
+    /// The best split of these rows, if any is worth it.
+    fn find(&mut self, rows: &[u32], total: Sums, depth: u32) -> Option<Found> {
+        let params = self.data.params;
+        let pure = total.positive <= 0.0 || total.positive >= total.weight;
+        let deep = params.max_depth.is_some_and(|max| depth >= max);
+        if pure || deep || total.rows < 2 * params.min_samples_leaf {
+            return None;
+        }
+        let mut best = None;
+        let tried = self.data.features_tried();
+        for drawn in 0..self.order.len() {
+            if drawn >= tried && best.is_some() {
+                break;
+            }
+            let pick = drawn + self.random.below(self.order.len() - drawn);
+            self.order.swap(drawn, pick);
+            self.find_in(self.order[drawn], rows, total, &mut best);
+        }
+        best
+    }
+
+    fn find_in(&mut self, feature: usize, rows: &[u32], total: Sums, best: &mut Option<Found>) {
+        let data = self.data;
+        let column = &data.columns[feature];
+        let mut scan = Scan { feature, total, missing: Sums::default(), params: data.params, best };
+        if column.values.len() <= COUNTS_PER_ROW * rows.len() {
+            self.count(column, rows, &mut scan);
+        } else {
+            self.sort(column, rows, &mut scan);
+        }
+    }
+
+    fn count(&mut self, column: &Column, rows: &[u32], scan: &mut Scan) {
+        let mut counts = std::mem::take(&mut self.counts);
+        let own = &mut counts[..column.values.len()];
+        own.fill(Sums::default());
+        for &row in rows {
+            let sums = self.row(row);
+            match column.ranks[row as usize] {
+                MISSING => scan.missing.add(sums),
+                rank => own[rank as usize].add(sums),
+            }
+        }
+        let occurring = own.iter().enumerate().filter(|(_, sums)| sums.rows > 0);
+        scan.run(occurring.map(|(rank, sums)| (rank as u32, *sums)));
+        self.counts = counts;
+    }
+
+    fn sort(&mut self, column: &Column, rows: &[u32], scan: &mut Scan) {
+        let mut sorted = std::mem::take(&mut self.sorted);
+        sorted.clear();
+        for &row in rows {
+            match column.ranks[row as usize] {
+                MISSING => scan.missing.add(self.row(row)),
+                rank => sorted.push(u64::from(rank) << 32 | u64::from(row)),
+            }
+        }
+        sorted.sort_unstable();
+        scan.run(sorted.iter().map(|key| ((key >> 32) as u32, self.row(*key as u32))));
+        self.sorted = sorted;
+    }
+
+    /// Brings the rows of the left side to the front, in order, and says how many they are.
+    fn partition(&mut self, rows: &mut [u32], found: Found) -> usize {
+        let ranks = &self.data.columns[found.feature].ranks;
+        self.aside.clear();
+        let mut left = 0;
+        for at in 0..rows.len() {
+            let row = rows[at];
+            let rank = ranks[row as usize];
+            if if rank == MISSING { found.missing_left } else { rank <= found.below } {
+                rows[left] = row;
+                left += 1;
+            } else {
+                self.aside.push(row);
+            }
+        }
+        rows[left..].copy_from_slice(&self.aside);
+        left
+    }
+}
+
+/// One feature's possible splits of one node.
+struct Scan<'a> {
+    feature: usize,
+    total: Sums,
+    missing: Sums,
+    params: &'a Params,
+    best: &'a mut Option<Found>,
+}
+
+impl Scan<'_> {
+    /// Goes over the rows, or groups of rows, in ascending order of rank.
+    fn run(&mut self, ascending: impl Iterator<Item = (u32, Sums)>) {
+        let mut left = Sums::default();
+        let mut below = None;
+        for (rank, sums) in ascending {
+            if let Some(below) = below.filter(|below| *below != rank) {
+                self.consider(left, below, rank);
+            }
+            left.add(sums);
+            below = Some(rank);
+        }
+    }
+
+    fn consider(&mut self, left: Sums, below: u32, above: u32) {
+        if self.missing.rows == 0 {
+            // Nothing learnt about missing values: they follow the majority.
+            let right = self.total.less(left);
+            return self.consider_sides(left, right, below, above, left.weight >= right.weight);
+        }
+        let mut with_missing = left;
+        with_missing.add(self.missing);
+        self.consider_sides(left, self.total.less(left), below, above, false);
+        self.consider_sides(with_missing, self.total.less(with_missing), below, above, true);
+    }
+
+    fn consider_sides(&mut self, left: Sums, right: Sums, below: u32, above: u32, missing_left: bool) {
+        let (least_rows, least_weight) = (self.params.min_samples_leaf, self.params.min_child_weight);
+        if left.rows.min(right.rows) < least_rows || left.weight.min(right.weight) < least_weight {
+            return;
+        }
+        let quality = left.quality() + right.quality();
+        if self.best.is_none_or(|best| quality > best.quality) {
+            let feature = self.feature;
+            *self.best = Some(Found { quality, feature, below, above, missing_left });
+        }
+    }
+}
