@@ -1,0 +1,168 @@
+//! The detector file: one definition of event, features, rules and policy, used offline and online alike.
+//!
+//! [`Detector::parse`] reads the TOML of design section 4 and reports everything that is wrong with it at once. What
+//! comes out needs no further checks: names are resolved to slots, expressions are typed and compiled.
+
+mod file;
+mod fingerprint;
+mod reader;
+mod schema;
+
+use crate::decide::{Policy, Rule};
+use crate::expression::NumberExpr;
+
+pub use reader::Mistake;
+pub(crate) use reader::nearest;
+pub use schema::{Field, FieldKind, Schema, TimeFormat};
+
+/// A detector: everything that turns an event into a decision, except the model.
+#[derive(Debug, Clone)]
+pub struct Detector {
+    /// Its name.
+    pub name: String,
+    /// What an event looks like.
+    pub schema: Schema,
+    /// The model's inputs in order: one column of the feature matrix each.
+    pub features: Vec<Feature>,
+    /// Rules in the order of the file.
+    pub rules: Vec<Rule>,
+    /// How a score becomes an outcome.
+    pub policy: Policy,
+    /// Identifies the feature list: a model trained on another is refused.
+    pub feature_fingerprint: String,
+    /// Identifies rules and policy.
+    pub rules_fingerprint: String,
+}
+
+/// One column of the feature matrix.
+#[derive(Debug, Clone)]
+pub struct Feature {
+    /// The column's name.
+    pub name: String,
+    /// How its value comes about.
+    pub definition: Definition,
+}
+
+/// How the value of a feature comes about.
+#[derive(Debug, Clone)]
+pub enum Definition {
+    /// A field of the event as it is.
+    Field(Source),
+    /// An aggregate over the past of an entity.
+    Window(Window),
+    /// An expression over the event and earlier features.
+    Expression(NumberExpr),
+}
+
+/// An aggregate of one entity over `(t - delay - window, t - delay]`.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// Text slot of the entity's id.
+    pub by: usize,
+    /// What is computed.
+    pub aggregate: Aggregate,
+    /// What it is computed of; `None` where the aggregate needs nothing (count, time since last).
+    pub of: Option<Source>,
+    /// Length of the window.
+    pub window_us: i64,
+    /// Length of the longer window that a rate ratio compares with.
+    pub baseline_us: Option<i64>,
+    /// How far back the window ends.
+    pub delay_us: i64,
+    /// Leave the event itself out.
+    pub exclude_current: bool,
+    /// The value where the window holds nothing to compute from; NaN is "missing".
+    pub empty: f64,
+}
+
+/// A value that an event carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// The amount, in major units as a feature, in minor units inside windows.
+    Amount,
+    /// Fraud (1) or not known to be (0).
+    Label,
+    /// A number or boolean field, by slot; windows keep it in millionths.
+    Number(usize),
+    /// An id or category field, by slot.
+    Text(usize),
+}
+
+/// What can be computed over a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Aggregate {
+    /// Events.
+    Count,
+    /// Sum of a value.
+    Sum,
+    /// Mean of a value.
+    Mean,
+    /// Least value.
+    Min,
+    /// Greatest value.
+    Max,
+    /// Sample standard deviation (n - 1).
+    Std,
+    /// Different values.
+    Distinct,
+    /// The value of the event before this one.
+    Last,
+    /// Seconds since the event before this one.
+    TimeSinceLast,
+    /// Events (or sum of a value) per time in the window, over the same in the baseline window.
+    RateRatio,
+}
+
+impl Aggregate {
+    /// All aggregates with the names they have in a detector file.
+    pub const ALL: [(&'static str, Aggregate); 10] = [
+        ("count", Aggregate::Count),
+        ("sum", Aggregate::Sum),
+        ("mean", Aggregate::Mean),
+        ("min", Aggregate::Min),
+        ("max", Aggregate::Max),
+        ("std", Aggregate::Std),
+        ("distinct", Aggregate::Distinct),
+        ("last", Aggregate::Last),
+        ("time_since_last", Aggregate::TimeSinceLast),
+        ("rate_ratio", Aggregate::RateRatio),
+    ];
+
+    /// The aggregate of this name.
+    pub fn from_name(name: &str) -> Option<Aggregate> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, aggregate)| *aggregate)
+    }
+
+    /// The name in a detector file.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, aggregate)| *aggregate == self).expect("ALL lists every aggregate").0
+    }
+
+    /// Whether it looks at the event before this one instead of a whole window.
+    pub fn looks_at_previous(self) -> bool {
+        matches!(self, Aggregate::Last | Aggregate::TimeSinceLast)
+    }
+
+    /// The value of an empty window unless the file says otherwise: nothing counted is 0, nothing measured is missing.
+    pub fn default_empty(self) -> f64 {
+        match self {
+            Aggregate::Count | Aggregate::Sum | Aggregate::Mean | Aggregate::Distinct => 0.0,
+            _ => f64::NAN,
+        }
+    }
+}
+
+impl Detector {
+    /// Reads a detector file.
+    ///
+    /// # Errors
+    /// Every mistake in the file, in its order, each with line, column and, where one is known, a hint.
+    pub fn parse(text: &str) -> Result<Detector, Vec<Mistake>> {
+        file::parse(text)
+    }
+
+    /// The names of the feature matrix's columns.
+    pub fn feature_names(&self) -> Vec<String> {
+        self.features.iter().map(|feature| feature.name.clone()).collect()
+    }
+}

@@ -1,0 +1,42 @@
+//! What the engine tells about its state.
+
+/// What is held for one kind of entity.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct KindState {
+    /// The field that names the entity.
+    pub kind: String,
+    /// Entities with events in some window.
+    pub entities: usize,
+    /// Events held.
+    pub events: usize,
+    /// Memory of all of it, estimated from capacities.
+    pub bytes: usize,
+    /// The entity with the most events, and how many.
+    pub largest: Option<(String, usize)>,
+}
+
+impl KindState {
+    /// The sum over the shards of one kind; there is at least one.
+    pub(crate) fn join(parts: impl Iterator<Item = KindState>) -> KindState {
+        parts
+            .reduce(|mut sum, part| {
+                sum.entities += part.entities;
+                sum.events += part.events;
+                sum.bytes += part.bytes;
+                sum.largest = sum.largest.into_iter().chain(part.largest).max_by_key(|(_, events)| *events);
+                sum
+            })
+            .expect("an engine has at least one shard")
+    }
+}
+
+/// The windows of one entity as of its newest event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntityView {
+    /// Time of the newest event.
+    pub newest_us: i64,
+    /// Events held.
+    pub events: usize,
+    /// Window features with their values.
+    pub features: Vec<(String, f64)>,
+}

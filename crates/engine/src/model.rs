@@ -1,0 +1,75 @@
+//! The model that a detector scores with: a forest, and what it was trained on.
+
+use std::sync::Arc;
+
+use forest::{Forest, Scorer};
+
+use crate::detector::Detector;
+
+/// A forest ready to score, bound to the feature list it was trained on. Cheap to clone.
+#[derive(Clone)]
+pub struct Model {
+    /// Identifies the model in decisions.
+    pub id: Arc<str>,
+    scorer: Arc<Scorer>,
+    /// The least score that is sent to review, from the review budget; 0 where there is none.
+    pub review_score_min: f64,
+}
+
+/// A model that was trained on other features than the detector has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the model was trained on the feature list {trained_on}, the detector `{detector}` has {wanted}{}",
+    difference.as_deref().map(|d| format!(": {d}")).unwrap_or_default()
+)]
+pub struct ModelMismatch {
+    /// Name of the detector.
+    pub detector: String,
+    /// Fingerprint of the detector's feature list.
+    pub wanted: String,
+    /// Fingerprint that the model carries.
+    pub trained_on: String,
+    /// The first column in which the lists differ, where names tell.
+    pub difference: Option<String>,
+}
+
+impl Model {
+    /// Binds a forest to a detector.
+    ///
+    /// # Errors
+    /// If `trained_on`, the fingerprint of the feature list that the forest was trained on, is not the detector's.
+    pub fn new(
+        id: &str,
+        forest: &Forest,
+        trained_on: &str,
+        review_score_min: f64,
+        detector: &Detector,
+    ) -> Result<Model, ModelMismatch> {
+        let names = forest.feature_names();
+        let same_names = names.iter().eq(detector.features.iter().map(|feature| &feature.name));
+        if trained_on != detector.feature_fingerprint || !same_names {
+            return Err(ModelMismatch {
+                detector: detector.name.clone(),
+                wanted: detector.feature_fingerprint.clone(),
+                trained_on: trained_on.to_string(),
+                difference: first_difference(names, detector),
+            });
+        }
+        Ok(Model { id: id.into(), scorer: Arc::new(forest.scorer()), review_score_min })
+    }
+
+    /// The compiled forest.
+    pub fn scorer(&self) -> &Scorer {
+        &self.scorer
+    }
+}
+
+fn first_difference(names: &[String], detector: &Detector) -> Option<String> {
+    let ours = detector.features.iter().map(|feature| feature.name.as_str());
+    let longest = names.len().max(detector.features.len());
+    let at = |index: usize| (names.get(index).map(String::as_str), ours.clone().nth(index));
+    (0..longest).map(|index| (index, at(index))).find(|(_, (a, b))| a != b).map(|(index, (theirs, ours))| {
+        let name = |name: Option<&str>| name.map_or("nothing".to_string(), |name| format!("`{name}`"));
+        format!("input {} is {} in the model and {} in the detector", index + 1, name(theirs), name(ours))
+    })
+}

@@ -1,0 +1,164 @@
+//! The state as bytes, and back.
+//!
+//! Only what cannot be derived is written: each entity's key, newest time and events. Cursors and running tallies are
+//! rebuilt from them by the code that maintains them, so a snapshot cannot disagree with its own sums, and it can be
+//! restored into any number of shards.
+
+use std::sync::Arc;
+
+use crate::detector::Detector;
+use crate::model::Model;
+use crate::process::{Engine, hash_text, owner};
+
+/// First bytes of every snapshot; the digit is the version of the format.
+const MAGIC: &[u8; 8] = b"RFSTATE1";
+
+/// Why a snapshot cannot be restored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    /// Not a snapshot, or of a version that is not known.
+    #[error("not a state snapshot of this version")]
+    Unknown,
+    /// Written for another feature list.
+    #[error("the snapshot belongs to the feature list {found}, the detector has {wanted}")]
+    OtherFeatures {
+        /// Fingerprint in the snapshot.
+        found: String,
+        /// Fingerprint of the detector.
+        wanted: String,
+    },
+    /// It ends early, or its checksum is wrong.
+    #[error("the snapshot is damaged at byte {0}")]
+    Damaged(usize),
+}
+
+impl Engine {
+    /// Writes the state. `position` is the last position of the log that it contains.
+    pub fn snapshot(&self, position: i64) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        put_text(&mut out, &self.detector.feature_fingerprint);
+        put(&mut out, position);
+        put(&mut out, i64::from(self.stream_us.is_some()));
+        put(&mut out, self.stream_us.unwrap_or(0));
+        for kind in 0..self.plan.kinds.len() {
+            for shard in &self.shards {
+                shard.tables[kind].dump(|key, newest_us, entries| {
+                    put_text(&mut out, key);
+                    put(&mut out, newest_us);
+                    let count_at = out.len();
+                    put(&mut out, 0);
+                    let mut words = 0_i64;
+                    for entry in entries {
+                        entry.iter().for_each(|word| put(&mut out, *word));
+                        words += entry.len() as i64;
+                    }
+                    out[count_at..count_at + 8].copy_from_slice(&words.to_le_bytes());
+                });
+            }
+            // No key is empty: this ends the kind.
+            put_text(&mut out, "");
+        }
+        let sum = checksum(&out);
+        out.extend_from_slice(&sum.to_le_bytes());
+        out
+    }
+
+    /// Restores a state that [`Engine::snapshot`] wrote, and the log position it stands at.
+    ///
+    /// # Errors
+    /// If the bytes are no snapshot, are damaged, or belong to another feature list.
+    pub fn restore(
+        detector: Arc<Detector>,
+        model: Option<Model>,
+        shards: usize,
+        bytes: &[u8],
+    ) -> Result<(Engine, i64), SnapshotError> {
+        let body_len = bytes.len().checked_sub(8).ok_or(SnapshotError::Unknown)?;
+        let body = bytes[..body_len].strip_prefix(MAGIC).ok_or(SnapshotError::Unknown)?;
+        if checksum(&bytes[..body_len]).to_le_bytes() != bytes[body_len..] {
+            return Err(SnapshotError::Damaged(body_len));
+        }
+        let mut reader = Reader { bytes: body, at: 0 };
+        let found = reader.text()?.to_string();
+        if found != detector.feature_fingerprint {
+            return Err(SnapshotError::OtherFeatures { found, wanted: detector.feature_fingerprint.clone() });
+        }
+        let mut engine = Engine::new(detector, model, shards);
+        let position = reader.word()?;
+        let has_time = reader.word()? == 1;
+        let stream_us = reader.word()?;
+        engine.stream_us = has_time.then_some(stream_us);
+        let mut entries = Vec::new();
+        for kind in 0..engine.plan.kinds.len() {
+            while let Some((key, newest_us)) = reader.entity(&mut entries)? {
+                let hash = hash_text(key);
+                let shard = owner(hash, engine.shards.len() as u64);
+                let table = &mut engine.shards[shard].tables[kind];
+                if entries.len() % table.plan.entry_words() != 0 {
+                    return Err(SnapshotError::Damaged(reader.at));
+                }
+                table.restore(key, hash, newest_us, &entries);
+            }
+        }
+        Ok((engine, position))
+    }
+}
+
+fn put(out: &mut Vec<u8>, word: i64) {
+    out.extend_from_slice(&word.to_le_bytes());
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Tells a whole file from one that was cut or changed by accident.
+fn checksum(bytes: &[u8]) -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = foldhash::quality::FixedState::with_seed(3).build_hasher();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], SnapshotError> {
+        let end = self.at.checked_add(count).ok_or(SnapshotError::Damaged(self.at))?;
+        let taken = self.bytes.get(self.at..end).ok_or(SnapshotError::Damaged(self.at))?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn word(&mut self) -> Result<i64, SnapshotError> {
+        let bytes = self.take(8)?;
+        Ok(i64::from_le_bytes(bytes.try_into().expect("eight bytes were taken")))
+    }
+
+    fn text(&mut self) -> Result<&'a str, SnapshotError> {
+        let bytes = self.take(4)?;
+        let len = u32::from_le_bytes(bytes.try_into().expect("four bytes were taken"));
+        let at = self.at;
+        std::str::from_utf8(self.take(len as usize)?).map_err(|_| SnapshotError::Damaged(at))
+    }
+
+    /// The next entity's key and newest time, its entries into `entries`; `None` at the end of a kind.
+    fn entity(&mut self, entries: &mut Vec<i64>) -> Result<Option<(&'a str, i64)>, SnapshotError> {
+        let key = self.text()?;
+        if key.is_empty() {
+            return Ok(None);
+        }
+        let newest_us = self.word()?;
+        let count = usize::try_from(self.word()?).map_err(|_| SnapshotError::Damaged(self.at))?;
+        let bytes = self.take(count.checked_mul(8).ok_or(SnapshotError::Damaged(self.at))?)?;
+        entries.clear();
+        entries.extend(
+            bytes.chunks_exact(8).map(|word| i64::from_le_bytes(word.try_into().expect("chunks of eight"))),
+        );
+        Ok(Some((key, newest_us)))
+    }
+}
