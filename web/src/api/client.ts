@@ -1,0 +1,62 @@
+import type { Decision, DecisionPage, LabelAccepted, LabelRequest, Outcome, Problem } from './types'
+
+/** What went wrong with a request, as the server's problem document tells it. */
+export class RequestError extends Error {
+  readonly problem: Problem
+
+  constructor(problem: Problem) {
+    super(problem.detail ?? problem.title)
+    this.name = 'RequestError'
+    this.problem = problem
+  }
+
+  get notFound() {
+    return this.problem.status === 404
+  }
+}
+
+export function listDecisions(outcome: Outcome, limit: number, signal: AbortSignal) {
+  const query = new URLSearchParams({ outcome, limit: String(limit) })
+  return request<DecisionPage>(`/v1/decisions?${query.toString()}`, { signal })
+}
+
+export function getDecision(id: string, signal: AbortSignal) {
+  return request<Decision>(`/v1/decisions/${encodeURIComponent(id)}`, { signal })
+}
+
+export function postLabel(label: LabelRequest) {
+  return request<LabelAccepted>('/v1/labels', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(label),
+  })
+}
+
+async function request<T>(path: string, init: RequestInit): Promise<T> {
+  const response = await reach(path, init)
+  if (!response.ok) throw new RequestError(await readProblem(response))
+  return (await response.json()) as T
+}
+
+async function reach(path: string, init: RequestInit) {
+  try {
+    return await fetch(path, init)
+  } catch (cause) {
+    if (init.signal?.aborted) throw cause
+    throw new RequestError({
+      type: 'about:blank',
+      title: 'The server did not answer',
+      status: 0,
+      detail: `No answer from ${location.host}. Is redflag running?`,
+    })
+  }
+}
+
+/** A proxy in between may answer with a page of its own, so what is not a problem document becomes one. */
+async function readProblem(response: Response): Promise<Problem> {
+  const body: unknown = await response.json().catch(() => null)
+  if (typeof body === 'object' && body !== null && 'title' in body) {
+    return { ...(body as Problem), status: response.status }
+  }
+  return { type: 'about:blank', title: `The server answered ${response.status}`, status: response.status }
+}

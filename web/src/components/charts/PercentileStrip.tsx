@@ -1,0 +1,49 @@
+import { microseconds } from '@/components/ui/numbers'
+
+interface Props {
+  label: string
+  percentiles: readonly { name: string; value: number }[]
+}
+
+/** Percentiles as dots on one logarithmic scale: what matters is how far the tail stands from the middle. */
+export function PercentileStrip({ label, percentiles }: Props) {
+  const scale = logScale(percentiles.map(({ value }) => value))
+  return (
+    <div className="strip">
+      <dl aria-label={label}>
+        {percentiles.map(({ name, value }) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>
+              <span className="strip-track" aria-hidden="true">
+                {scale.decades.map((decade) => (
+                  <i key={decade} style={{ left: scale.place(decade) }} />
+                ))}
+                {value > 0 && <b style={{ left: scale.place(value) }} />}
+              </span>
+              <span className="strip-value">{microseconds(value)}</span>
+            </dd>
+          </div>
+        ))}
+      </dl>
+      <div className="strip-axis" aria-hidden="true">
+        <span>
+          {scale.decades.map((decade) => (
+            <i key={decade} style={{ left: scale.place(decade) }}>
+              {microseconds(decade).replace('.00', '')}
+            </i>
+          ))}
+        </span>
+      </div>
+    </div>
+  )
+}
+
+function logScale(values: readonly number[]) {
+  const seen = values.filter((value) => value > 0)
+  const low = Math.floor(Math.log10(Math.min(...seen, 1_000)))
+  const high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...seen, 1))))
+  const place = (value: number) => `${((Math.log10(value) - low) / (high - low)) * 100}%`
+  const decades = Array.from({ length: high - low + 1 }, (_, i) => 10 ** (low + i))
+  return { place, decades }
+}

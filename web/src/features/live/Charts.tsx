@@ -1,0 +1,123 @@
+import { useMemo } from 'react'
+import { useLive } from '@/api/store'
+import type { Stats } from '@/api/types'
+import { Histogram } from '@/components/charts/Histogram'
+import { PercentileStrip } from '@/components/charts/PercentileStrip'
+import { TimeChart, type TimeChartSpec } from '@/components/charts/TimeChart'
+import { Panel } from '@/components/ui/Panel'
+import { count, countShort, percent, rate } from '@/components/ui/numbers'
+import { ALERT_BIN_S, alerts, finishedSeconds, SHARE_WINDOW_S, shares, throughput } from './series'
+
+const WINDOW_S = 299
+
+const throughputSpec: TimeChartSpec = {
+  label: 'Decisions per second over the last five minutes',
+  series: [{ name: 'Decisions', token: '--chart-volume', shape: 'area' }],
+  format: count,
+  mark: countShort,
+  sayTimes: false,
+  window_s: WINDOW_S,
+  top_min: 10,
+}
+
+const alertsSpec: TimeChartSpec = {
+  label: 'Alerts per second over the last five minutes',
+  series: [
+    { name: 'In review', token: '--review', shape: 'bars' },
+    { name: 'Declined', token: '--decline', shape: 'bars' },
+  ],
+  format: rate,
+  mark: countShort,
+  sayTimes: true,
+  window_s: WINDOW_S,
+  top_min: 1,
+}
+
+const sharesSpec: TimeChartSpec = {
+  label: 'Flagged and fraudulent share of decisions over the last five minutes',
+  series: [
+    { name: 'Flagged', token: '--chart-flagged', shape: 'area' },
+    { name: 'Labelled fraud', token: '--chart-fraud', shape: 'line' },
+  ],
+  format: percent,
+  mark: (value) => `${Number((value * 100).toPrecision(3))} %`,
+  sayTimes: true,
+  window_s: WINDOW_S,
+  top_min: 0.01,
+}
+
+export function Charts() {
+  const stats = useLive((state) => state.stats)
+  return (
+    <div className="charts">
+      <VolumePanel stats={stats} />
+      <SharePanel stats={stats} />
+      <ScorePanel stats={stats} />
+      <LatencyPanel stats={stats} />
+    </div>
+  )
+}
+
+interface Props {
+  stats: Stats | null
+}
+
+function VolumePanel({ stats }: Props) {
+  const seconds = useSeconds(stats)
+  const volume = useMemo(() => throughput(seconds), [seconds])
+  const flagged = useMemo(() => alerts(seconds), [seconds])
+  return (
+    <Panel title="Volume" note={`per second; alerts in means of ${ALERT_BIN_S} s`} className="volume">
+      <TimeChart spec={throughputSpec} data={volume} />
+      <TimeChart spec={alertsSpec} data={flagged} />
+    </Panel>
+  )
+}
+
+function SharePanel({ stats }: Props) {
+  const seconds = useSeconds(stats)
+  const data = useMemo(() => shares(seconds), [seconds])
+  return (
+    <Panel title="Flagged share" note={`of decisions, last ${SHARE_WINDOW_S} s`}>
+      <TimeChart spec={sharesSpec} data={data} />
+    </Panel>
+  )
+}
+
+function ScorePanel({ stats }: Props) {
+  return (
+    <Panel title="Scores" note="log scale, most are near 0">
+      <Histogram
+        label="Decisions by score"
+        name="Scored"
+        token="--chart-score"
+        bins={stats?.score_histogram ?? NO_BINS}
+      />
+    </Panel>
+  )
+}
+
+function LatencyPanel({ stats }: Props) {
+  const latency = stats?.latency_us ?? NO_LATENCY
+  return (
+    <Panel title="Latency" note={stats ? `of ${count(latency.count)}, log scale` : 'log scale'}>
+      <PercentileStrip
+        label="Latency of a decision by percentile"
+        percentiles={[
+          { name: 'p50', value: latency.p50 },
+          { name: 'p90', value: latency.p90 },
+          { name: 'p99', value: latency.p99 },
+          { name: 'p99.9', value: latency.p999 },
+          { name: 'max', value: latency.max },
+        ]}
+      />
+    </Panel>
+  )
+}
+
+function useSeconds(stats: Stats | null) {
+  return useMemo(() => (stats ? finishedSeconds(stats.timeline, stats.now) : []), [stats])
+}
+
+const NO_BINS = Array.from({ length: 50 }, () => 0)
+const NO_LATENCY = { count: 0, p50: 0, p90: 0, p99: 0, p999: 0, max: 0 }

@@ -1,0 +1,115 @@
+import { memo } from 'react'
+import type { DecisionSummary } from '@/api/types'
+import { Link } from '@/components/ui/Link'
+import { amount, microseconds } from '@/components/ui/numbers'
+import { OutcomeBadge } from '@/components/ui/OutcomeBadge'
+import { ScoreBar } from '@/components/ui/ScoreBar'
+import { Skeleton } from '@/components/ui/Skeleton'
+import { dateTime } from '@/components/ui/times'
+
+interface Props {
+  rows: readonly DecisionSummary[]
+  currency: string
+  /** Called with true while somebody points at a row or has one in focus. */
+  onReach: (reaching: boolean) => void
+}
+
+/*
+ * Every role is spelled out: on a narrow screen the style sheet lays rows out as a grid, and a table that is not
+ * displayed as one loses its meaning for a screen reader otherwise.
+ */
+export function DecisionTable({ rows, currency, onReach }: Props) {
+  return (
+    <table className="decisions" role="table" aria-label="Newest decisions">
+      <Head currency={currency} />
+      <tbody
+        role="rowgroup"
+        onPointerEnter={(event) => event.pointerType === 'mouse' && onReach(true)}
+        onPointerLeave={() => onReach(false)}
+        onFocus={() => onReach(true)}
+        onBlur={() => onReach(false)}
+      >
+        {rows.map((row) => (
+          <Row key={row.id} row={row} currency={currency} />
+        ))}
+      </tbody>
+    </table>
+  )
+}
+
+export function DecisionTableSkeleton() {
+  return (
+    <table className="decisions" role="table" aria-label="Newest decisions" aria-busy="true">
+      <Head currency="" />
+      <tbody role="rowgroup">
+        {Array.from({ length: 12 }, (_, i) => (
+          <tr key={i} role="row">
+            {columns.map(({ name, width }) => (
+              <td key={name} role="cell" className={`col-${name}`}>
+                <Skeleton width={width} />
+              </td>
+            ))}
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  )
+}
+
+const columns = [
+  { name: 'time', title: 'Event time, UTC', width: '19ch' },
+  { name: 'id', title: 'Transaction', width: '12ch' },
+  { name: 'key', title: 'Key', width: '8ch' },
+  { name: 'amount', title: 'Amount', width: '7ch' },
+  { name: 'score', title: 'Score', width: '12ch' },
+  { name: 'outcome', title: 'Outcome', width: '9ch' },
+  { name: 'rules', title: 'Rules', width: '10ch' },
+  { name: 'latency', title: 'Latency', width: '6ch' },
+] as const
+
+function Head({ currency }: { currency: string }) {
+  return (
+    <thead role="rowgroup">
+      <tr role="row">
+        {columns.map(({ name, title }) => (
+          <th key={name} role="columnheader" scope="col" className={`col-${name}`}>
+            {name === 'amount' && currency ? `${title}, ${currency}` : title}
+          </th>
+        ))}
+      </tr>
+    </thead>
+  )
+}
+
+const Row = memo(function Row({ row, currency }: { row: DecisionSummary; currency: string }) {
+  return (
+    <tr role="row" data-outcome={row.outcome}>
+      <td role="cell" className="col-time">
+        <time dateTime={row.event_time}>{dateTime(row.event_time)}</time>
+        {row.late && <span className="tag">late</span>}
+      </td>
+      <td role="cell" className="col-id" title={row.id}>
+        <Link href={`/transactions/${encodeURIComponent(row.id)}`}>{row.id}</Link>
+      </td>
+      <td role="cell" className="col-key" title={row.key ?? undefined}>
+        {row.key ?? '–'}
+      </td>
+      <td role="cell" className="col-amount">
+        {amount(row.amount, currency)}
+        <span className="currency"> {currency}</span>
+      </td>
+      <td role="cell" className="col-score">
+        <ScoreBar score={row.score} outcome={row.outcome} />
+      </td>
+      <td role="cell" className="col-outcome">
+        <OutcomeBadge outcome={row.outcome} />
+      </td>
+      <td role="cell" className="col-rules" title={row.rules.join(', ')}>
+        {row.rules.join(', ')}
+      </td>
+      <td role="cell" className="col-latency">
+        {microseconds(row.latency_us)}
+      </td>
+    </tr>
+  )
+})
