@@ -507,7 +507,7 @@ fn read_bool(value: Value) -> Option<bool> {
 fn read_time(value: Value, format: TimeFormat) -> Option<i64> {
     let us = match (value, format) {
         (Value::Instant(us), _) => us,
-        (Value::Text(text) | Value::Untyped(text), TimeFormat::Auto) if text.contains(['-', ':']) => {
+        (Value::Text(text) | Value::Untyped(text), _) if text.as_bytes().get(4) == Some(&b'-') => {
             time::parse_instant(text)?
         }
         (Value::Untyped(text), _) => return read_time(Value::Number(text.trim().parse().ok()?), format),
