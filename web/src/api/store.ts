@@ -71,9 +71,14 @@ export function applyMessage(state: LiveState, message: LiveMessage, now: number
   }
 }
 
-/** Older decisions of one outcome, fetched when the filter asks for them. */
-export function applyHistory(state: LiveState, outcome: Outcome, older: readonly DecisionSummary[]): LiveState {
-  return { ...state, byOutcome: { ...state.byOutcome, [outcome]: prepend(state.byOutcome[outcome], older) } }
+/**
+ * The decisions of one outcome as the server remembers them, fetched when the filter asks for them. They interleave
+ * with the live rows, which leave out what was skipped.
+ */
+export function applyHistory(state: LiveState, outcome: Outcome, stored: readonly DecisionSummary[]): LiveState {
+  const merged = [...stored, ...state.byOutcome[outcome]]
+  merged.sort((a, b) => Date.parse(b.decided_at) - Date.parse(a.decided_at))
+  return { ...state, byOutcome: { ...state.byOutcome, [outcome]: prepend(merged, []) } }
 }
 
 /** A transaction posted twice is answered twice but is one decision, so an id is listed once. */

@@ -49,7 +49,7 @@ function plotOptions(token: Token, point: (index: number | null) => void): PlotO
       axis({ size: 20, gap: 4, grid: { show: false }, splits: () => [0, 0.25, 0.5, 0.75, 1], values: (_, at) => at.map(String) }),
       axis({ size: 44, splits: (plot) => decades(plot.scales.y?.max ?? 1), values: (_, at) => at.map(countShort), filter: (_, at) => at }),
     ],
-    series: [{}, { width: 0, fill: ink, points: { show: false }, paths: uPlot.paths.bars?.({ size: [0.8, 14] }) }],
+    series: [{}, { width: 0, fill: ink, points: { show: false }, paths: uPlot.paths.bars?.({ size: [1, 14], gap: 1 }) }],
     hooks: { setCursor: [(plot) => point(plot.cursor.idx ?? null)] },
   }
 }

@@ -1,4 +1,4 @@
-import { microseconds } from '@/components/ui/numbers'
+import { microseconds, NONE } from '@/components/ui/numbers'
 
 interface Props {
   label: string
@@ -21,7 +21,7 @@ export function PercentileStrip({ label, percentiles }: Props) {
                 ))}
                 {value > 0 && <b style={{ left: scale.place(value) }} />}
               </span>
-              <span className="strip-value">{microseconds(value)}</span>
+              <span className="strip-value">{value > 0 ? microseconds(value) : NONE}</span>
             </dd>
           </div>
         ))}
@@ -30,7 +30,7 @@ export function PercentileStrip({ label, percentiles }: Props) {
         <span>
           {scale.decades.map((decade) => (
             <i key={decade} style={{ left: scale.place(decade) }}>
-              {microseconds(decade).replace('.00', '')}
+              {mark(decade)}
             </i>
           ))}
         </span>
@@ -39,10 +39,16 @@ export function PercentileStrip({ label, percentiles }: Props) {
   )
 }
 
+/** A decade is round in every unit: 10 µs, 1 ms, 100 ms. */
+function mark(decade: number) {
+  return microseconds(decade).replace(/\.0+ /, ' ')
+}
+
 function logScale(values: readonly number[]) {
-  const seen = values.filter((value) => value > 0)
-  const low = Math.floor(Math.log10(Math.min(...seen, 1_000)))
-  const high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...seen, 1))))
+  const measured = values.filter((value) => value > 0)
+  const seen = measured.length > 0 ? measured : [10, 1_000]
+  const low = Math.floor(Math.log10(Math.min(...seen)))
+  const high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...seen))))
   const place = (value: number) => `${((Math.log10(value) - low) / (high - low)) * 100}%`
   const decades = Array.from({ length: high - low + 1 }, (_, i) => 10 ** (low + i))
   return { place, decades }

@@ -11,17 +11,17 @@ export const count = (value: number) => whole.format(value)
 export const countShort = (value: number) => compact.format(value)
 
 export function rate(value: number) {
-  return value < 100 ? value.toFixed(1) : whole.format(value)
+  return value > 0 && value < 100 ? value.toFixed(1) : whole.format(value)
 }
 
 export function share(part: number, all: number) {
-  if (all === 0) return NONE
-  return percent(part / all)
+  return percent(all === 0 ? 0 : part / all)
 }
 
 export function percent(fraction: number) {
   const value = fraction * 100
-  if (value > 0 && value < 0.01) return '<0.01 %'
+  if (value === 0) return '0 %'
+  if (value < 0.01) return '<0.01 %'
   return `${value.toFixed(value < 10 ? 2 : 1)} %`
 }
 

@@ -22,7 +22,10 @@ function curl(origin: string, now: Date) {
     terminal_id: '3156',
     tx_amount: 57.16,
   }
-  return `curl ${origin}/v1/transactions \\
-  -H 'content-type: application/json' \\
-  -d '${JSON.stringify(event, null, 2)}'`
+  const fields = Object.entries(event).map(([name, value]) => `"${name}": ${JSON.stringify(value)}`)
+  return [
+    `curl ${origin}/v1/transactions \\`,
+    `  -H 'content-type: application/json' \\`,
+    `  -d '{${fields.join(',\n       ')}}'`,
+  ].join('\n')
 }

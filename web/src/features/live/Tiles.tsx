@@ -1,7 +1,7 @@
 import type { ReactNode } from 'react'
 import { useLive } from '@/api/store'
 import type { Stats } from '@/api/types'
-import { count, microseconds, rate, share } from '@/components/ui/numbers'
+import { count, microseconds, NONE, rate, share } from '@/components/ui/numbers'
 import { Skeleton } from '@/components/ui/Skeleton'
 import { OutcomeMark } from '@/components/ui/OutcomeBadge'
 
@@ -42,7 +42,7 @@ const tiles: readonly Tile[] = [
   },
   {
     name: 'Latency',
-    value: ({ latency_us }) => <Latency p50={latency_us.p50} p99={latency_us.p99} />,
+    value: ({ latency_us }) => (latency_us.count > 0 ? <Latency p50={latency_us.p50} p99={latency_us.p99} /> : NONE),
     detail: () => 'p50 / p99 of a decision',
   },
 ]

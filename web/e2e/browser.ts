@@ -1,0 +1,46 @@
+import { existsSync } from 'node:fs'
+import axe from 'axe-core'
+import { chromium, type Page } from 'playwright-core'
+
+const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
+
+export function openBrowser() {
+  if (!existsSync(executablePath)) {
+    throw new Error(`no Chromium at ${executablePath}; install it with: apt-get install -y chromium (or set CHROMIUM)`)
+  }
+  const quiet = ['--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+  return chromium.launch({ executablePath, args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', ...quiet] })
+}
+
+/** Everything that a page says or asks for that it should not. */
+export class Complaints {
+  readonly heard: string[] = []
+  /** While the server is down on purpose, a refused connection is no news. */
+  serverDown = false
+
+  constructor(page: Page, origin: string) {
+    page.on('pageerror', (error) => this.heard.push(`uncaught: ${error.message}`))
+    page.on('console', (said) => {
+      if (said.type() !== 'error' && said.type() !== 'warning') return
+      if (this.serverDown && /ERR_CONNECTION|WebSocket|Failed to load resource/.test(said.text())) return
+      this.heard.push(`${said.type()}: ${said.text()}`)
+    })
+    page.on('request', (request) => {
+      if (!request.url().startsWith(`${origin}/`)) this.heard.push(`asked elsewhere: ${request.url()}`)
+    })
+  }
+}
+
+/** What axe finds wrong with the page as it stands, a line for each. */
+export async function accessibilityFaults(page: Page) {
+  await page.evaluate(axe.source)
+  const results = await page.evaluate(() => {
+    const runner = (window as unknown as { axe: { run: () => Promise<AxeAnswer> } }).axe
+    return runner.run()
+  })
+  return results.violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html }) => html).join(' ')}`)
+}
+
+interface AxeAnswer {
+  violations: { id: string; help: string; nodes: { html: string }[] }[]
+}

@@ -1,0 +1,89 @@
+import { act, cleanup, fireEvent, render, screen } from '@testing-library/react'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { decision, stats } from '@/api/samples'
+import { applyMessage, initialState, liveStore } from '@/api/store'
+import type { DecisionSummary } from '@/api/types'
+import { DecisionsPanel } from './DecisionsPanel'
+
+let made = 0
+
+function arrive(rows: DecisionSummary[], skipped = 0) {
+  made += rows.length + skipped
+  const totals = { ...stats().totals, decisions: made }
+  const news = { kind: 'update' as const, stats: stats({ totals }), decisions: rows, skipped }
+  act(() => liveStore.update((state) => applyMessage(state, news, Date.now())))
+}
+
+const listed = () => screen.queryAllByRole('link').map((link) => link.textContent)
+
+beforeEach(() => {
+  made = 0
+  history.replaceState(null, '', '/')
+  liveStore.update(() => initialState)
+  render(<DecisionsPanel />)
+})
+
+afterEach(() => {
+  cleanup()
+  vi.unstubAllGlobals()
+})
+
+describe('DecisionsPanel', () => {
+  it('holds the place of the rows before the first message', () => {
+    expect(screen.getByRole('table').getAttribute('aria-busy')).toBe('true')
+  })
+
+  it('says how to post a transaction when there is none', () => {
+    arrive([])
+    expect(screen.getByText('No transactions yet')).toBeTruthy()
+    expect(screen.getByLabelText('The command').textContent).toContain('/v1/transactions')
+  })
+
+  it('lists what arrives and leads to its page', () => {
+    arrive([decision('a/1', 'decline')])
+    expect(screen.getByRole('link', { name: 'a/1' }).getAttribute('href')).toBe('/transactions/a%2F1')
+    expect(screen.getByText('declined')).toBeTruthy()
+  })
+
+  it('says when it shows only some', () => {
+    arrive([decision('1')], 41)
+    expect(screen.getByText(/^showing/).textContent).toBe('showing 1 of 42 made in the last 5 s')
+  })
+
+  it('holds still while paused, counts what waits, and shows it on resume', () => {
+    arrive([decision('1')])
+    fireEvent.click(screen.getByRole('button', { name: 'Pause' }))
+    arrive([decision('3'), decision('2')], 5)
+    expect(listed()).toEqual(['1'])
+    expect(screen.getByText(/waiting/).textContent).toBe('Paused, 7 waiting')
+    fireEvent.click(screen.getByRole('button', { name: 'Resume' }))
+    expect(listed()).toEqual(['3', '2', '1'])
+  })
+
+  it('holds still under the mouse, so that a row can be hit', () => {
+    arrive([decision('1')])
+    const body = screen.getByRole('link').closest('tbody')
+    if (!body) throw new Error('the row is not in a table')
+    fireEvent.pointerOver(body, { pointerType: 'mouse' })
+    arrive([decision('2')])
+    expect(listed()).toEqual(['1'])
+    fireEvent.pointerOut(body)
+    expect(listed()).toEqual(['2', '1'])
+  })
+
+  it('asks the server for older ones of the outcome chosen, and keeps the choice in the address', async () => {
+    const answer = { items: [decision('older', 'decline')], next_cursor: null }
+    const ask = vi.fn((path: string) => Promise.resolve(Response.json(path === '' ? null : answer)))
+    vi.stubGlobal('fetch', ask)
+    act(() =>
+      liveStore.update((state) =>
+        applyMessage(state, { kind: 'snapshot', stats: stats(), decisions: [decision('1')], skipped: 0 }, 0),
+      ),
+    )
+    fireEvent.click(screen.getByRole('button', { name: 'Declined' }))
+    expect(await screen.findByText('older')).toBeTruthy()
+    expect(listed()).toEqual(['older'])
+    expect(location.search).toBe('?outcome=decline')
+    expect(ask.mock.calls[0]?.[0]).toBe('/v1/decisions?outcome=decline&limit=100')
+  })
+})
