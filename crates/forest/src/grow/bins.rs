@@ -8,11 +8,9 @@
 /// The bin of a missing value.
 pub(super) const MISSING_BIN: u8 = 255;
 
-/// Thresholds of one feature, ascending; value x is in the bin numbered by how many of them are `<= x`.
-pub(super) fn thresholds(column: &[f64], labels: &[bool], most: usize) -> Vec<f64> {
+/// Thresholds between at most so many bins of one feature, ascending; value x is in the bin numbered by how many of them are `<= x`.
+pub(super) fn thresholds(column: &[f64], labels: &[bool], bins: usize) -> Vec<f64> {
     let groups = distinct(column, labels);
-    // One bin more than thresholds, and bins must stay below that of missing values.
-    let bins = (most + 1).min(usize::from(MISSING_BIN));
     if groups.len() <= bins {
         return groups.windows(2).map(|pair| between(pair[0].value, pair[1].value)).collect();
     }

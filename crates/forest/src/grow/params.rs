@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::GrowError;
 
-/// The most thresholds per feature: ranks of bins are bytes, and one byte is for missing values.
+/// The number of a bin is a byte, and one byte is for missing values.
 const BINS_MAX: usize = 255;
 /// Histograms of a whole level are alive at once; 2^11 of them are the most that fit an ordinary machine.
 const GBDT_DEPTH_MAX: u32 = 12;
@@ -67,14 +67,15 @@ pub struct Params {
     pub min_samples_leaf: usize,
     /// Least gain of a split, in units of the objective (boosting).
     pub min_gain: f64,
-    /// Boosting: L2 regularization of leaf values.
+    /// Pull of leaf values towards what is known without the tree. Boosting: L2 regularization, in units of hessian.
+    /// Forest, tree: so many rows of the base rate are added to every leaf.
     pub lambda: f64,
     /// Share of rows for each tree, in (0, 1]: drawn without replacement (boosting) or with (forest).
     pub row_subsample: f64,
     /// Share of features tried, in (0, 1]: for each tree (boosting) or split (forest, tree). `None` is what suits
     /// the algorithm: the square root of their number for a forest, all otherwise.
     pub column_subsample: Option<f64>,
-    /// Boosting: most thresholds tried per feature, 1 to 255. All of them if a feature has fewer values.
+    /// Boosting: most bins per feature, 2 to 255. A feature with no more values than that is searched exactly.
     pub bins: usize,
     /// Seed of everything random.
     pub seed: u64,
@@ -87,13 +88,13 @@ impl Params {
     pub fn defaults(algorithm: Algorithm) -> Params {
         let gbdt = Params {
             algorithm,
-            trees: 100,
+            trees: 200,
             max_depth: Some(4),
-            learning_rate: 0.1,
+            learning_rate: 0.05,
             min_child_weight: 0.1,
-            min_samples_leaf: 5,
+            min_samples_leaf: 20,
             min_gain: 0.0,
-            lambda: 1.0,
+            lambda: 5.0,
             row_subsample: 0.8,
             column_subsample: None,
             bins: BINS_MAX,
@@ -104,12 +105,13 @@ impl Params {
             max_depth: None,
             min_child_weight: 0.0,
             min_samples_leaf: 1,
+            lambda: 0.0,
             row_subsample: 1.0,
             ..gbdt.clone()
         };
         match algorithm {
             Algorithm::Gbdt => gbdt,
-            Algorithm::RandomForest => Params { trees: 200, ..bagged },
+            Algorithm::RandomForest => Params { min_samples_leaf: 2, ..bagged },
             Algorithm::DecisionTree => Params { trees: 1, ..bagged },
         }
     }
@@ -118,7 +120,7 @@ impl Params {
         let trees_max = if self.algorithm == Algorithm::DecisionTree { 1 } else { TREES_MAX };
         expect((1..=trees_max).contains(&self.trees), "trees", self.trees, "1 to 100000 (1 for a tree)")?;
         self.check_depth()?;
-        expect((1..=BINS_MAX).contains(&self.bins), "bins", self.bins, "1 to 255")?;
+        expect((2..=BINS_MAX).contains(&self.bins), "bins", self.bins, "2 to 255")?;
         expect(self.min_samples_leaf >= 1, "min_samples_leaf", self.min_samples_leaf, "at least 1")?;
         expect_share("learning_rate", self.learning_rate)?;
         expect_share("row_subsample", self.row_subsample)?;

@@ -87,7 +87,7 @@ impl CompleteTrees {
             scratch.resize(BLOCK_ROWS, [0; SLOTS_MAX]);
         }
         let ranks = &mut scratch[0];
-        self.ranker.rank_row(row, |slot, rank| ranks[slot] = rank as u8);
+        self.ranker.rank_row(row, ranks, |rank| rank as u8);
         let mut sum = [0.0];
         self.add_block(std::slice::from_ref(ranks), &mut sum);
         sum[0]
@@ -107,7 +107,7 @@ impl CompleteTrees {
         out.resize(rows.len() / feature_count, 0.0);
         for (rows, sums) in rows.chunks(BLOCK_ROWS * feature_count).zip(out.chunks_mut(BLOCK_ROWS)) {
             for (row, ranks) in rows.chunks_exact(feature_count).zip(scratch.iter_mut()) {
-                self.ranker.rank_row(row, |slot, rank| ranks[slot] = rank as u8);
+                self.ranker.rank_row(row, ranks, |rank| rank as u8);
             }
             self.add_block(&scratch[..sums.len()], sums);
         }
@@ -143,7 +143,9 @@ fn leaf_of<const DEPTH: usize, const SIZE: usize>(cuts: &[Cut; SIZE], ranks: &Ro
     let mut at = 1;
     for _ in 0..DEPTH {
         let Cut { slot, cut } = cuts[at & (SIZE - 1)];
-        at = 2 * at + usize::from(ranks[usize::from(slot)] > cut);
+        // `2 * at + (rank > cut)` as one addition with carry.
+        let goes_right = cut.overflowing_sub(ranks[usize::from(slot)]).1;
+        at = at.carrying_add(at, goes_right).0;
     }
     at & (SIZE - 1)
 }

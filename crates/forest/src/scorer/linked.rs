@@ -84,7 +84,7 @@ impl LinkedTrees {
         // One slot at least: leaves look at slot 0 even in a forest without splits.
         ranks.resize(self.ranker.slot_count().max(1), 0);
         outputs.resize(self.roots.len(), 0.0);
-        self.ranker.rank_row(row, |slot, rank| ranks[slot] = rank as u16);
+        self.ranker.rank_row(row, ranks, |rank| rank as u16);
         for roots in self.roots.chunks(LANES) {
             let mut at = [roots[0].0; LANES];
             for (at, root) in at.iter_mut().zip(roots) {

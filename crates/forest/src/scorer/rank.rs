@@ -9,65 +9,72 @@ use std::collections::HashMap;
 
 use crate::ensemble::{Forest, Split, Tree};
 
-/// The thresholds of a forest, and where in a row of ranks each (feature, side of missing) stands.
+/// The thresholds of a forest, feature by feature.
+///
+/// A row of ranks has two slots for each feature that any split looks at: the feature at place i of `features` has
+/// slot 2i, where a missing value is lowest, and slot 2i + 1, where it is highest.
 #[derive(Debug)]
 pub(super) struct Ranker {
     features: Vec<FeatureRanks>,
-    /// Every feature's thresholds, each ascending and padded with NaN to a power of two less one.
-    thresholds: Vec<f64>,
-    slot_count: usize,
+    /// Keys of every feature's thresholds, each ascending and padded with [`PADDING`] to a power of two.
+    keys: Vec<i64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct FeatureRanks {
     feature: usize,
     start: usize,
-    /// The padded length is `2^steps - 1`: a search takes exactly so many comparisons.
+    /// The padded length is `2^steps`, its last entry always padding: a search takes exactly `steps` comparisons.
     steps: u32,
-    low_slot: usize,
-    high_slot: usize,
-    /// The rank of a missing value in the high copy: above every cut.
+    /// The rank of a missing value in the high slot, above every cut: the number of thresholds.
     highest: u32,
+}
+
+/// Above the key of every number.
+const PADDING: i64 = i64::MAX;
+/// Below the key of every number, so a missing value has rank 0.
+const MISSING: i64 = i64::MIN;
+
+/// A whole number that stands to other keys as `x` to other values: comparing these is quicker than comparing floats.
+#[inline(always)]
+fn key(x: f64) -> i64 {
+    if x.is_nan() {
+        return MISSING;
+    }
+    // Adding 0.0 makes -0.0 into 0.0, with which it compares equal.
+    let bits = (x + 0.0).to_bits() as i64;
+    bits ^ ((bits >> 63) & i64::MAX)
 }
 
 impl Ranker {
     pub(super) fn new(forest: &Forest) -> Ranker {
-        let mut by_feature: HashMap<u32, Vec<f64>> = HashMap::new();
+        let mut by_feature: HashMap<u32, Vec<i64>> = HashMap::new();
         for split in forest.trees.iter().flat_map(Tree::splits) {
-            by_feature.entry(split.feature).or_default().push(split.threshold);
+            by_feature.entry(split.feature).or_default().push(key(split.threshold));
         }
         let mut used: Vec<_> = by_feature.into_iter().collect();
         used.sort_unstable_by_key(|(feature, _)| *feature);
-        let mut ranker = Ranker { features: Vec::new(), thresholds: Vec::new(), slot_count: 2 * used.len() };
-        for (feature, thresholds) in used {
-            ranker.push(feature as usize, thresholds);
+        let mut ranker = Ranker { features: Vec::new(), keys: Vec::new() };
+        for (feature, keys) in used {
+            ranker.push(feature as usize, keys);
         }
         ranker
     }
 
-    fn push(&mut self, feature: usize, mut thresholds: Vec<f64>) {
-        thresholds.sort_unstable_by(f64::total_cmp);
-        // By value, so that 0.0 and -0.0, which every x compares alike with, are one threshold.
-        thresholds.dedup_by(|a, b| a == b);
-        let steps = usize::BITS - thresholds.len().leading_zeros();
-        let start = self.thresholds.len();
-        let highest = thresholds.len() as u32;
-        self.thresholds.extend(thresholds);
-        self.thresholds.resize(start + (1 << steps) - 1, f64::NAN);
-        let low_slot = 2 * self.features.len();
-        self.features.push(FeatureRanks {
-            feature,
-            start,
-            steps,
-            low_slot,
-            high_slot: low_slot + 1,
-            highest,
-        });
+    fn push(&mut self, feature: usize, mut keys: Vec<i64>) {
+        keys.sort_unstable();
+        keys.dedup();
+        let steps = usize::BITS - keys.len().leading_zeros();
+        let start = self.keys.len();
+        let highest = keys.len() as u32;
+        self.keys.extend(keys);
+        self.keys.resize(start + (1 << steps), PADDING);
+        self.features.push(FeatureRanks { feature, start, steps, highest });
     }
 
-    /// Ranks in a row of ranks: two for each feature that any split looks at.
+    /// Ranks in a row of ranks.
     pub(super) fn slot_count(&self) -> usize {
-        self.slot_count
+        2 * self.features.len()
     }
 
     /// The highest rank that occurs.
@@ -81,35 +88,56 @@ impl Ranker {
             .features
             .binary_search_by_key(&(split.feature as usize), |feature| feature.feature)
             .expect("every split's feature was collected");
-        let feature = &self.features[at];
-        let slot = if split.missing_left { feature.low_slot } else { feature.high_slot };
-        // The rank of the threshold itself counts itself, and it must go right of the cut.
-        (slot, feature.rank(&self.thresholds, split.threshold) - 1)
+        let slot = if split.missing_left { 2 * at } else { 2 * at + 1 };
+        // The threshold counts itself, and a value equal to it must be above the cut.
+        (slot, self.rank(&self.features[at], key(split.threshold)) - 1)
     }
 
-    /// Calls `put(slot, rank)` for every slot.
+    /// Writes the ranks of a row into the first `slot_count` of `slots`.
     #[inline(always)]
-    pub(super) fn rank_row(&self, row: &[f64], mut put: impl FnMut(usize, u32)) {
-        for feature in &self.features {
-            let x = row[feature.feature];
-            let rank = feature.rank(&self.thresholds, x);
-            put(feature.low_slot, rank);
-            put(feature.high_slot, if x.is_nan() { feature.highest } else { rank });
+    pub(super) fn rank_row<T>(&self, row: &[f64], slots: &mut [T], narrow: impl Fn(u32) -> T) {
+        for (feature, slots) in self.features.iter().zip(slots.as_chunks_mut::<2>().0) {
+            let key = key(row[feature.feature]);
+            let rank = self.rank(feature, key);
+            *slots = [narrow(rank), narrow(if key == MISSING { feature.highest } else { rank })];
         }
+    }
+
+    #[inline(always)]
+    fn rank(&self, feature: &FeatureRanks, key: i64) -> u32 {
+        let keys = &self.keys[feature.start..];
+        let rank = match feature.steps {
+            1 => search::<1, 2>(keys, key),
+            2 => search::<2, 4>(keys, key),
+            3 => search::<3, 8>(keys, key),
+            4 => search::<4, 16>(keys, key),
+            5 => search::<5, 32>(keys, key),
+            6 => search::<6, 64>(keys, key),
+            7 => search::<7, 128>(keys, key),
+            8 => search::<8, 256>(keys, key),
+            steps => search_long(&keys[..1 << steps], steps, key),
+        };
+        rank as u32
     }
 }
 
-impl FeatureRanks {
-    /// Branch-free binary search. NaN compares false with everything: padding counts for nothing, and a
-    /// missing value gets rank 0.
-    #[inline(always)]
-    fn rank(&self, thresholds: &[f64], x: f64) -> u32 {
-        let own = &thresholds[self.start..self.start + (1 << self.steps) - 1];
-        let mut rank = 0;
-        for step in (0..self.steps).rev() {
-            let half = 1 << step;
-            rank += if own[rank + half - 1] <= x { half } else { 0 };
-        }
-        rank as u32
+/// How many of the first `SIZE` keys are `<= key`: a binary search without branches, since which way it goes
+/// cannot be foretold. With the loop unrolled the compiler knows that indices stay inside.
+#[inline(always)]
+fn search<const STEPS: u32, const SIZE: usize>(keys: &[i64], key: i64) -> usize {
+    let Some(keys) = keys.first_chunk::<SIZE>() else { unreachable!("keys are padded to full size") };
+    let mut rank = 0;
+    for step in (0..STEPS).rev() {
+        let half = 1 << step;
+        rank += usize::from(keys[(rank + half - 1) & (SIZE - 1)] <= key) << step;
     }
+    rank
+}
+
+fn search_long(keys: &[i64], steps: u32, key: i64) -> usize {
+    let mut rank = 0;
+    for step in (0..steps).rev() {
+        rank += usize::from(keys[rank + (1 << step) - 1] <= key) << step;
+    }
+    rank
 }

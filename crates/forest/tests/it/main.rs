@@ -1,4 +1,7 @@
 //! The crate from outside.
 
-mod growing;
+/// Made-up tables.
 mod table;
+mod growing;
+mod scoring;
+mod documents;
