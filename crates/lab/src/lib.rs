@@ -1,1 +1,17 @@
-//! lab
+//! The offline mirror of the service: files in, files out, the engine's own code in between.
+//!
+//! `dataset → replay (= the engine's features) → train → evaluate`; `simulate` feeds either end. There is no second
+//! implementation of a feature here, or anywhere.
+
+/// Transactions in files: CSV, JSON lines, Parquet; in and out.
+pub mod dataset;
+/// A file through the engine at full speed.
+pub mod replay;
+/// Growing a model on a detector's features.
+pub mod train;
+/// Model files.
+pub mod artifact;
+/// How good a model's scores are.
+pub mod evaluate;
+/// Labelled transactions for people who have none.
+pub mod simulate;

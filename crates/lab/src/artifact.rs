@@ -1,0 +1,100 @@
+//! Model files: a forest, and everything that must be known to trust it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use engine::{Detector, Model};
+use forest::Forest;
+use serde::{Deserialize, Serialize};
+
+/// A trained model as it is stored: JSON, readable by people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelFile {
+    /// Always `redflag-model`.
+    pub format: String,
+    /// Version of this layout.
+    pub version: u32,
+    /// Algorithm and a fingerprint of the forest: the same training gives the same id.
+    pub id: String,
+    /// Name of the detector.
+    pub detector: String,
+    /// Fingerprint of the feature list that the forest was trained on.
+    pub feature_fingerprint: String,
+    /// What grew the forest: `builtin`.
+    pub engine: String,
+    /// `gbdt`, `random-forest` or `decision-tree`.
+    pub algorithm: String,
+    /// Parameters of growing.
+    pub parameters: BTreeMap<String, String>,
+    /// First instant of the training data.
+    pub trained_from: String,
+    /// First instant after the training data.
+    pub trained_to: String,
+    /// Training rows.
+    pub rows: u64,
+    /// Of them fraud.
+    pub frauds: u64,
+    /// The least score sent to review, from the detector's daily review budget; 0 without one.
+    pub review_score_min: f64,
+    /// Figures measured on later data, by name.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, f64>,
+    /// The forest.
+    pub forest: Forest,
+}
+
+/// What [`ModelFile::format`] says.
+const FORMAT: &str = "redflag-model";
+
+/// The version that this code writes and reads.
+const VERSION: u32 = 1;
+
+impl ModelFile {
+    /// Fills what is the same in every file, and the id.
+    pub(crate) fn seal(mut self) -> ModelFile {
+        self.format = FORMAT.to_string();
+        self.version = VERSION;
+        let digest = fnv1a(self.forest.to_json().as_bytes());
+        self.id = format!("{}-{:08x}", self.algorithm, (digest >> 32) as u32 ^ digest as u32);
+        self
+    }
+
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not a model file of this version.
+    pub fn load(path: &Path) -> Result<ModelFile> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read model {}", path.display()))?;
+        let file: ModelFile =
+            serde_json::from_str(&text).with_context(|| format!("{} is not a redflag model", path.display()))?;
+        ensure!(file.format == FORMAT, "{} is not a redflag model", path.display());
+        ensure!(file.version == VERSION, "{} has version {}, expected {VERSION}", path.display(), file.version);
+        Ok(file)
+    }
+
+    /// Writes the file whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string(self)?;
+        let partial = path.with_extension("partial");
+        std::fs::write(&partial, text)
+            .and_then(|()| std::fs::rename(&partial, path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The model, bound to the detector that it is for.
+    ///
+    /// # Errors
+    /// If it was trained on other features.
+    pub fn bind(&self, detector: &Detector) -> Result<Model> {
+        Ok(Model::new(&self.id, &self.forest, &self.feature_fingerprint, self.review_score_min, detector)?)
+    }
+}
+
+/// FNV-1a, 64 bits: names a forest, does not defend it.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}

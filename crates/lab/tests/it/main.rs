@@ -1,0 +1,7 @@
+//! Tests of the lab through its public doors.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod simulate;
+mod metrics;
+mod handbook;

@@ -1,0 +1,354 @@
+//! The simulators: same seed same bytes, time order, bands for the marginals.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use lab::simulate::{Cell, ColumnKind, NAMES, Row, Settings, SimulateError, Simulator, simulator};
+
+const DAY_US: i64 = 86_400_000_000;
+
+fn open(detector: &str, settings: Settings) -> Box<dyn Simulator> {
+    simulator(detector, &settings).unwrap()
+}
+
+fn rows(rows: u64, seed: u64) -> Settings {
+    Settings { seed, rows: Some(rows), ..Settings::default() }
+}
+
+fn each(mut stream: Box<dyn Simulator>, mut visit: impl FnMut(&Row)) -> u64 {
+    let mut row = Row::new();
+    let mut count = 0;
+    while stream.next(&mut row) {
+        visit(&row);
+        count += 1;
+    }
+    count
+}
+
+/// FNV-1a over the cells as text.
+fn hash(stream: Box<dyn Simulator>) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut text = String::new();
+    each(stream, |row| {
+        text.clear();
+        row.cells().for_each(|cell| write!(text, "{cell:?};").unwrap());
+        for byte in text.bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    });
+    hash
+}
+
+fn integer(row: &Row, index: usize) -> i64 {
+    match row.cell(index) {
+        Cell::Integer(value) | Cell::TimeUs(value) | Cell::Money { minor: value } => value,
+        other => panic!("no integer in column {index}: {other:?}"),
+    }
+}
+
+fn text(row: &Row, index: usize) -> String {
+    match row.cell(index) {
+        Cell::Text(text) => text.to_owned(),
+        other => panic!("no text in column {index}: {other:?}"),
+    }
+}
+
+fn within(what: &str, value: f64, low: f64, high: f64) {
+    assert!((low..=high).contains(&value), "{what} is {value}, expected {low} to {high}");
+}
+
+/// A change of these is a change of every data set made from a seed: it belongs into the release notes.
+#[test]
+fn the_first_hundred_thousand_rows_of_a_seed_are_what_they_were() {
+    let golden = [
+        ("card-handbook", 0x714f_0300_f2e3_04c2),
+        ("card", 0x0dd8_a82e_3ac9_b1f4),
+        ("ulb", 0x47e0_bd08_f989_4b76),
+        ("paysim", 0xdeb9_d05f_5805_1d00),
+        ("banking", 0xd25e_257b_420c_0d11),
+    ];
+    for (detector, expected) in golden {
+        let found = hash(open(detector, rows(100_000, 7)));
+        assert_eq!(found, hash(open(detector, rows(100_000, 7))), "{detector}: two runs");
+        assert_ne!(found, hash(open(detector, rows(100_000, 8))), "{detector}: two seeds");
+        assert_eq!(found, expected, "{detector}: {found:#018x}");
+    }
+}
+
+#[test]
+fn rows_have_their_columns_and_come_in_time_order() {
+    for detector in NAMES {
+        let stream = open(detector, rows(50_000, 1));
+        let columns = stream.columns();
+        let time = ["tx_datetime", "Time", "step", "timestamp"]
+            .iter()
+            .find_map(|name| columns.iter().position(|column| column.name == *name))
+            .unwrap();
+        let mut last = i64::MIN;
+        let count = each(stream, |row| {
+            assert_eq!(row.cells().len(), columns.len());
+            for (cell, column) in row.cells().zip(columns) {
+                assert_eq!(kind(cell), column.kind, "{detector}: {}", column.name);
+            }
+            assert!(integer(row, time) >= last, "{detector}: time runs backwards");
+            last = integer(row, time);
+        });
+        assert_eq!(count, 50_000, "{detector}");
+    }
+}
+
+fn kind(cell: Cell<'_>) -> ColumnKind {
+    match cell {
+        Cell::Text(_) => ColumnKind::Text,
+        Cell::Integer(_) => ColumnKind::Integer,
+        Cell::Number(number) => {
+            assert!(number.is_finite());
+            ColumnKind::Number
+        }
+        Cell::Money { minor } => {
+            assert!(minor >= 0);
+            ColumnKind::Money
+        }
+        Cell::TimeUs(_) => ColumnKind::Time,
+        Cell::Missing => panic!("no simulator leaves a cell out"),
+    }
+}
+
+/// The Handbook's data has 1,754,155 rows in 183 days, 973 / 9,077 / 4,631 frauds by scenario. One draw of its
+/// customers' habits moves the rows by 1.6 %, one draw of its compromises the frauds by a few per cent.
+#[test]
+fn card_handbook_has_the_books_marginals() {
+    let days = 183;
+    let stream = open("card-handbook", Settings { seed: 3, days: Some(days), ..Settings::default() });
+    let (mut scenarios, mut late, mut amount_minor) = ([0u32; 4], 0u32, 0i64);
+    let mut customers = HashSet::new();
+    let count = each(stream, |row| {
+        scenarios[integer(row, 6) as usize] += 1;
+        late += u32::from(integer(row, 5) == 1 && integer(row, 1) >= (17_622 + 35) * DAY_US);
+        amount_minor += integer(row, 4);
+        customers.insert(integer(row, 2));
+    });
+    within("rows a day", count as f64 / f64::from(days), 9_200.0, 10_200.0);
+    within("mean amount", amount_minor as f64 / 100.0 / count as f64, 51.0, 56.0);
+    within("customers who pay", customers.len() as f64, 4_970.0, 5_000.0);
+    within("scenario 1", f64::from(scenarios[1]), 700.0, 1_300.0);
+    within("scenario 2", f64::from(scenarios[2]), 8_200.0, 10_200.0);
+    within("scenario 3", f64::from(scenarios[3]), 4_000.0, 5_400.0);
+    let frauds: u32 = scenarios[1..].iter().sum();
+    within("fraud share", f64::from(frauds) / count as f64, 0.0075, 0.0095);
+    within("frauds after five weeks", f64::from(late) / (f64::from(days - 35) * 9_690.0), 0.0080, 0.0100);
+}
+
+#[test]
+fn card_has_its_share_of_fraud_from_the_first_day() {
+    let stream = open("card", Settings { seed: 3, days: Some(3), ..Settings::default() });
+    let mut frauds = 0;
+    let count = each(stream, |row| frauds += integer(row, 7));
+    within("fraud share", frauds as f64 / count as f64, 0.006, 0.012);
+}
+
+#[test]
+fn card_says_how_and_where_it_was_used() {
+    let (mut online, mut abroad, mut leaks, mut leaks_online) = (0, 0, 0, 0);
+    let count = each(open("card", rows(200_000, 5)), |row| {
+        let channel = text(row, 5);
+        assert!(["chip", "contactless", "online", "atm"].contains(&channel.as_str()));
+        assert_eq!(text(row, 6).len(), 2);
+        online += u32::from(channel == "online");
+        abroad += u32::from(
+            ["US", "CN", "TR", "BR", "NG", "IT", "ES", "GB", "IE"].contains(&text(row, 6).as_str()),
+        );
+        let leaked = integer(row, 8) == 3;
+        leaks += u32::from(leaked);
+        leaks_online += u32::from(leaked && channel == "online");
+    });
+    within("online", f64::from(online) / count as f64, 0.20, 0.25);
+    within("abroad", f64::from(abroad) / count as f64, 0.01, 0.06);
+    within("leaked cards online", f64::from(leaks_online) / f64::from(leaks), 0.60, 0.80);
+}
+
+/// The two see one world: `card` only has more columns, and compromises that began earlier.
+#[test]
+fn card_and_card_handbook_make_the_same_purchases() {
+    let identity = |detector: &str| {
+        let mut seen = Vec::new();
+        each(open(detector, rows(20_000, 11)), |row| {
+            seen.push([integer(row, 0), integer(row, 1), integer(row, 2), integer(row, 3)]);
+        });
+        seen
+    };
+    assert_eq!(identity("card-handbook"), identity("card"));
+}
+
+/// So history can be made up to now and the live stream from now on, in one world.
+#[test]
+fn a_card_stream_started_later_is_the_tail_of_one_started_earlier() {
+    for detector in ["card", "banking"] {
+        let from = |start_us: i64, days: u32, first_id: i64| {
+            let customers = Some(400);
+            let settings = Settings {
+                seed: 2,
+                start_us,
+                first_id,
+                rows: None,
+                days: Some(days),
+                customers,
+                terminals: None,
+            };
+            let mut seen = Vec::new();
+            each(open(detector, settings), |row| {
+                seen.push((
+                    integer(row, 1),
+                    row.cells().skip(1).map(|cell| format!("{cell:?}")).collect::<Vec<_>>(),
+                ));
+            });
+            seen
+        };
+        let noon = 20_010 * DAY_US + DAY_US / 2;
+        let early: Vec<_> = from(20_000 * DAY_US, 40, 0).into_iter().filter(|row| row.0 >= noon).collect();
+        assert!(!early.is_empty());
+        assert_eq!(early, from(noon, 30, 1_000), "{detector}");
+    }
+}
+
+#[test]
+fn ids_begin_where_they_are_told_and_count_up() {
+    for detector in ["card", "card-handbook", "banking"] {
+        let mut next = 5_000;
+        each(open(detector, Settings { first_id: 5_000, ..rows(3_000, 1) }), |row| {
+            assert_eq!(integer(row, 0), next, "{detector}");
+            next += 1;
+        });
+    }
+}
+
+#[test]
+fn ulb_has_uncorrelated_components_and_rare_fraud() {
+    let mut sums = vec![0.0; 28];
+    let mut products = vec![[0.0; 28]; 28];
+    let (mut frauds, mut amounts, mut last_s) = (0, Vec::new(), 0);
+    let stream = open("ulb", rows(284_807, 1));
+    let count = each(stream, |row| {
+        let fraud = integer(row, 30);
+        frauds += fraud;
+        amounts.push(integer(row, 29));
+        last_s = integer(row, 0);
+        let v: Vec<f64> = (1..29)
+            .map(|index| match row.cell(index) {
+                Cell::Number(value) => value,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        for a in 0..28 * usize::from(fraud == 0) {
+            sums[a] += v[a];
+            (0..28).for_each(|b| products[a][b] += v[a] * v[b]);
+        }
+    }) as f64;
+    within("fraud share", frauds as f64 / count, 0.0014, 0.0021);
+    within("seconds", last_s as f64, 165_000.0, 180_000.0);
+    let covariance = |a: usize, b: usize| products[a][b] / count - sums[a] / count * sums[b] / count;
+    for a in 0..28 {
+        for b in 0..a {
+            let correlation = covariance(a, b) / (covariance(a, a) * covariance(b, b)).sqrt();
+            within("correlation", correlation, -0.02, 0.02);
+        }
+    }
+    amounts.sort_unstable();
+    let (median, top) = (amounts[amounts.len() / 2], amounts[amounts.len() * 999 / 1_000]);
+    within("tail of the amounts", top as f64 / median as f64, 50.0, 500.0);
+}
+
+/// Ground rules of the log: balances move by the amount, fraud empties the account, and the second half of a pair
+/// follows the first.
+#[test]
+fn paysim_balances_and_fraud_pairs_hold_together() {
+    let mut pending: Option<(i64, String)> = None;
+    let (mut frauds, mut step, mut origins) = (0, 0, HashSet::new());
+    let mut kinds = std::collections::BTreeMap::<String, u32>::new();
+    let count = each(open("paysim", rows(400_000, 2)), |row| {
+        let (kind, amount) = (text(row, 1), integer(row, 2));
+        let (before, after) = (integer(row, 4), integer(row, 5));
+        let (fraud, flagged) = (integer(row, 9) == 1, integer(row, 10) == 1);
+        let moved = if kind == "CASH_IN" { before + amount } else { (before - amount).max(0) };
+        assert_eq!(after, if flagged { before } else { moved });
+        assert_eq!(kind == "PAYMENT", text(row, 6).starts_with('M'));
+        if fraud {
+            assert_eq!(before, amount);
+            match pending.take() {
+                Some(first) => assert_eq!((first, kind.as_str()), ((amount, text(row, 3)), "CASH_OUT")),
+                None => {
+                    assert_eq!(kind, "TRANSFER");
+                    pending = (!flagged).then(|| (amount, text(row, 6)));
+                }
+            }
+        } else {
+            assert!(pending.is_none());
+        }
+        frauds += u32::from(fraud);
+        step = integer(row, 0);
+        origins.insert(text(row, 3));
+        *kinds.entry(kind).or_default() += 1;
+    }) as f64;
+    within("fraud share", f64::from(frauds) / count, 0.0010, 0.0016);
+    within("steps", step as f64, 700.0, 790.0);
+    within("different originators", origins.len() as f64 / count, 0.99, 1.0);
+    for (kind, share) in [("CASH_OUT", 0.352), ("PAYMENT", 0.338), ("CASH_IN", 0.220), ("TRANSFER", 0.084)] {
+        within(kind, f64::from(kinds[kind]) / count, share - 0.01, share + 0.01);
+    }
+}
+
+#[test]
+fn banking_fraud_is_nightly_foreign_and_dear() {
+    let mut seen = [[0.0f64; 4]; 2];
+    let count = each(open("banking", rows(400_000, 4)), |row| {
+        let class = &mut seen[integer(row, 7) as usize];
+        let hour = integer(row, 1).rem_euclid(DAY_US) / 3_600_000_000;
+        class[0] += 1.0;
+        class[1] += f64::from(u8::from(hour < 6));
+        class[2] +=
+            f64::from(u8::from(["NG", "RU", "CN", "RO", "TH", "BR"].contains(&text(row, 4).as_str())));
+        class[3] += integer(row, 6) as f64 / 100.0;
+    }) as f64;
+    within("fraud share", seen[1][0] / count, 0.003, 0.006);
+    let share = |class: usize, what: usize| seen[class][what] / seen[class][0];
+    within("genuine by night", share(0, 1), 0.0, 0.08);
+    within("fraud by night", share(1, 1), 0.55, 0.85);
+    within("genuine from afar", share(0, 2), 0.005, 0.06);
+    within("fraud from afar", share(1, 2), 0.20, 0.50);
+    within("how much dearer fraud is", share(1, 3) / share(0, 3), 2.0, 8.0);
+}
+
+#[test]
+fn a_population_of_one_and_of_nobody() {
+    for detector in NAMES {
+        let one = Settings { customers: Some(1), terminals: Some(1), ..rows(100, 1) };
+        assert_eq!(each(open(detector, one), |_| ()), 100, "{detector}");
+        let nobody = Settings { customers: Some(0), ..rows(100, 1) };
+        let Err(error) = simulator(detector, &nobody) else { panic!("{detector} simulates nobody") };
+        assert_eq!(error, SimulateError::EmptyPopulation { field: "customers" });
+    }
+}
+
+#[test]
+fn an_unknown_simulator_is_named_with_those_there_are() {
+    let Err(error) = simulator("cards", &Settings::default()) else { panic!("there is no `cards`") };
+    assert_eq!(
+        error.to_string(),
+        "no simulator for detector `cards`; there are card-handbook, card, ulb, paysim, banking"
+    );
+}
+
+/// Few rows still span weeks, many rows not years: the population follows.
+#[test]
+fn the_population_follows_the_rows() {
+    for (count, low, high) in [(20_000, 27, 34), (1_000_000, 95, 112), (4_000_000, 190, 210)] {
+        let mut last = 0;
+        let mut customers = 0;
+        each(open("card-handbook", rows(count, 6)), |row| {
+            last = integer(row, 1);
+            customers = customers.max(integer(row, 2));
+        });
+        let days = last / DAY_US - 17_622;
+        assert!((low..=high).contains(&days), "{count} rows span {days} days with {customers} customers");
+    }
+}
