@@ -12,16 +12,16 @@ import { freePort, Server } from './server'
 
 let dataDir: string
 let server: Server
-let browser: Browser
+let browser: Browser | undefined
 let page: Page
 let complaints: Complaints
 
 beforeAll(async () => {
   const binary = process.env.REDFLAG_BIN
   if (!binary) throw new Error('set REDFLAG_BIN to the redflag binary to test')
+  browser = await openBrowser()
   dataDir = await mkdtemp(join(tmpdir(), 'redflag-e2e-'))
   server = new Server(binary, await freePort(), dataDir)
-  browser = await openBrowser()
   await server.start()
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: 'light' })
   page = await context.newPage()
@@ -30,6 +30,8 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
+  // Without a browser nothing else was begun.
+  if (!browser) return
   await browser.close()
   await server.interrupt()
   await rm(dataDir, { recursive: true, force: true })

@@ -23,11 +23,12 @@ export class Server {
   async start() {
     const options = ['--port', String(this.port), '--data-dir', this.dataDir, '--rate', '200']
     const process = spawn(this.binary, ['demo', ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
-    const listen = (chunk: Buffer) => {
-      this.said = (this.said + chunk.toString()).slice(-4_000)
+    const listen = (heard: Buffer | Error) => {
+      this.said = (this.said + heard.toString()).slice(-4_000)
     }
     process.stdout.on('data', listen)
     process.stderr.on('data', listen)
+    process.on('error', listen)
     this.process = process
     await this.ready(process)
   }
@@ -65,5 +66,6 @@ export async function freePort() {
 }
 
 function ended(process: ChildProcess) {
-  return process.exitCode !== null || process.signalCode !== null
+  // Without a pid it could not even be started.
+  return process.pid === undefined || process.exitCode !== null || process.signalCode !== null
 }

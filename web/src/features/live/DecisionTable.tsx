@@ -1,4 +1,4 @@
-import { memo } from 'react'
+import { memo, useEffect } from 'react'
 import type { DecisionSummary } from '@/api/types'
 import { Link } from '@/components/ui/Link'
 import { amount, microseconds } from '@/components/ui/numbers'
@@ -19,6 +19,8 @@ interface Props {
  * displayed as one loses its meaning for a screen reader otherwise.
  */
 export function DecisionTable({ rows, currency, onReach }: Props) {
+  // A table that goes away under the mouse is never told that the mouse has left it.
+  useEffect(() => () => onReach(false), [onReach])
   return (
     <table className="decisions" role="table" aria-label="Newest decisions">
       <Head currency={currency} />

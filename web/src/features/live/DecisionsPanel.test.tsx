@@ -71,6 +71,19 @@ describe('DecisionsPanel', () => {
     expect(listed()).toEqual(['2', '1'])
   })
 
+  it('lets in the older ones of another outcome while paused', async () => {
+    const answer = { items: [decision('older', 'decline')], next_cursor: null }
+    vi.stubGlobal('fetch', () => Promise.resolve(Response.json(answer)))
+    const decisions = [decision('live', 'decline', { decided_at: '2026-01-01T00:00:09Z' })]
+    act(() =>
+      liveStore.update((state) => applyMessage(state, { kind: 'snapshot', stats: stats(), decisions, skipped: 0 }, 0)),
+    )
+    fireEvent.click(screen.getByRole('button', { name: 'Pause' }))
+    fireEvent.click(screen.getByRole('button', { name: 'Declined' }))
+    expect(await screen.findByText('older')).toBeTruthy()
+    expect(listed()).toEqual(['live', 'older'])
+  })
+
   it('asks the server for older ones of the outcome chosen, and keeps the choice in the address', async () => {
     const answer = { items: [decision('older', 'decline')], next_cursor: null }
     const ask = vi.fn((path: string) => Promise.resolve(Response.json(path === '' ? null : answer)))

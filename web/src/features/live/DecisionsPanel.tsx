@@ -25,8 +25,8 @@ export function DecisionsPanel() {
   const [reaching, setReaching] = useState(false)
   const stats = useLive((state) => state.stats)
   const sampling = useLive((state) => state.sampling)
-  const list = useHeldRows(filter, paused || reaching)
-  useHistory(filter)
+  const complete = useHistory(filter)
+  const list = useHeldRows(filter, complete, paused || reaching)
 
   const controls = (
     <>
@@ -56,7 +56,7 @@ export function DecisionsPanel() {
 
 function ListingNote({ list, paused, sampling }: { list: Rows; paused: boolean; sampling: Sampling | null }) {
   if (list.held) {
-    const why = paused ? 'Paused' : 'Held while you point'
+    const why = paused ? 'Paused' : 'Held while you choose'
     return (
       <span className="held">
         {why}, <b>{count(list.waiting)}</b> waiting

@@ -9,7 +9,14 @@ interface Held {
   /** How many such decisions there were when the rows were held: what came since is waiting. */
   made: number
   filter: Filter
+  complete: boolean
 }
+
+/**
+ * Rows are laid out anew four times a second, and nobody reads to the end of a list that moves; once held, all are
+ * there.
+ */
+const MOVING_ROWS_MAX = 40
 
 export interface Rows {
   rows: readonly DecisionSummary[]
@@ -17,8 +24,11 @@ export interface Rows {
   waiting: number
 }
 
-/** The rows to show: the newest, or those that were the newest when `hold` began. */
-export function useHeldRows(filter: Filter, hold: boolean): Rows {
+/**
+ * The rows to show: the newest, or those that were the newest when `hold` began. Another filter, or older rows that
+ * make the list `complete`, are what the user asked for, and are let in while holding.
+ */
+export function useHeldRows(filter: Filter, complete: boolean, hold: boolean): Rows {
   const latest = useLive((state) => rowsOf(state, filter))
   const stats = useLive((state) => state.stats)
   const made = stats ? madeOf(stats, filter) : 0
@@ -26,13 +36,14 @@ export function useHeldRows(filter: Filter, hold: boolean): Rows {
 
   // Changed while rendering, as React asks for state that follows from other state: no frame shows the wrong rows.
   const wanted = hold && latest.length > 0
-  if (wanted && held?.filter !== filter) setHeld({ rows: latest, made, filter })
+  const holding = held?.filter === filter && held.complete === complete
+  if (wanted && !holding) setHeld({ rows: latest, made, filter, complete })
   if (!wanted && held) setHeld(null)
 
-  if (wanted && held?.filter === filter) {
+  if (wanted && holding) {
     return { rows: held.rows, held: true, waiting: Math.max(0, made - held.made) }
   }
-  return { rows: latest, held: wanted, waiting: 0 }
+  return { rows: latest.slice(0, MOVING_ROWS_MAX), held: wanted, waiting: 0 }
 }
 
 function rowsOf(state: LiveState, filter: Filter) {
