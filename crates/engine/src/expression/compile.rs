@@ -228,11 +228,12 @@ impl Compiler<'_> {
     }
 
     fn identifier(&self, at: &IdedExpr, name: &str) -> Compiled<Typed> {
-        if let Some(index) = self.scope.features.iter().position(|feature| feature == name) {
-            return Ok(Typed::Number(NumberExpr::Feature(index)));
-        }
+        // Fields first: a category that is passed on as a feature is still text here, not its code.
         if let Some(index) = self.scope.schema.index_of(name) {
             return self.field(at, &self.scope.schema.fields[index].kind);
+        }
+        if let Some(index) = self.scope.features.iter().position(|feature| feature == name) {
+            return Ok(Typed::Number(NumberExpr::Feature(index)));
         }
         match name {
             "amount" => Ok(Typed::Number(NumberExpr::Amount)),
@@ -391,7 +392,7 @@ impl Compiler<'_> {
             ("weekday", [t]) => self.time(t).map(|()| Typed::Number(NumberExpr::Calendar(Calendar::Weekday))),
             ("is_weekend", [t]) => self.time(t).map(|()| Typed::Bool(BoolExpr::IsWeekend)),
             ("is_night", [t]) => self.time(t).map(|()| Typed::Bool(BoolExpr::IsNight)),
-            ("is_missing", [x]) => Ok(Typed::Bool(BoolExpr::IsMissing(self.number_box(x)?))),
+            ("is_missing", [x]) => self.is_missing(x).map(Typed::Bool),
             ("coalesce", [x, otherwise]) => {
                 Ok(Typed::Number(NumberExpr::Coalesce(self.number_box(x)?, self.number_box(otherwise)?)))
             }
@@ -402,6 +403,17 @@ impl Compiler<'_> {
             ("endsWith", [text, part]) => self.text_test(TextTest::EndsWith, text, part),
             ("contains", [text, part]) => self.text_test(TextTest::Contains, text, part),
             _ => Err(self.unknown_function(at, name, args)),
+        }
+    }
+
+    fn is_missing(&self, expr: &IdedExpr) -> Compiled<BoolExpr> {
+        match self.typed(expr)? {
+            Typed::Number(number) => Ok(BoolExpr::IsMissing(Box::new(number))),
+            Typed::Bool(BoolExpr::Field(slot)) => Ok(BoolExpr::IsMissing(Box::new(NumberExpr::Field(slot)))),
+            Typed::Text(text) => {
+                Ok(BoolExpr::CompareText(Comparison::Equal, text, TextExpr::Constant(String::new())))
+            }
+            other => Err(self.wrong_type(expr, "a number or a field", &other)),
         }
     }
 

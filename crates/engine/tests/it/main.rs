@@ -1,0 +1,8 @@
+//! The engine from outside: text and events in, mistakes and decisions out.
+
+/// Features straight from their definition, quadratic and plain.
+mod oracle;
+/// The engine against the oracle; batches, shards, snapshots, freed entities.
+mod windows;
+/// The detectors that are shipped, their samples and their schema.
+mod shipped;
