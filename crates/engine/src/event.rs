@@ -106,7 +106,8 @@ impl std::fmt::Display for Value<'_> {
             Value::Integer(value) => write!(f, "{value}"),
             Value::Number(value) => write!(f, "{value:?}"),
             Value::Text(text) | Value::Untyped(text) => write!(f, "{text:?}"),
-            Value::Instant(us) => f.write_str(&time::format_instant(*us)),
+            Value::Instant(us) if TIME_RANGE_US.contains(us) => f.write_str(&time::format_instant(*us)),
+            Value::Instant(us) => write!(f, "{us} us since 1970"),
             Value::Nested(what) => f.write_str(what),
         }
     }

@@ -99,10 +99,17 @@ pub struct Engine {
 pub(crate) struct Shard {
     pub tables: Vec<EntityTable>,
     values: Vec<i64>,
-    /// Rows done, with their status, and their features of each kind.
-    rows: Vec<(u32, Timeliness)>,
+    /// Rows done, and their features of each kind.
+    rows: Vec<Observed>,
     features: Vec<f64>,
     row: Vec<f64>,
+}
+
+/// A row that a shard has entered into its table of one kind.
+struct Observed {
+    row: usize,
+    kind: usize,
+    timeliness: Timeliness,
 }
 
 #[derive(Default)]
@@ -189,11 +196,12 @@ impl Engine {
         }
     }
 
-    /// Why a row with [`Status::TimeJump`] was not decided.
+    /// Why a row with [`Status::TimeJump`] was not decided; `batch` is the one that was processed last.
     pub fn time_jump(&self, batch: &EventBatch, row: usize) -> FieldError {
         let schema = batch.schema();
         let limit = time::format_duration(schema.max_time_jump_us);
-        let newest = self.stream_us.map(time::format_instant).unwrap_or_default();
+        // The stream's time at that row, not at the end of the batch: where a batch was cut must not show.
+        let newest = self.scratch.stream_us.get(row).copied().map(time::format_instant).unwrap_or_default();
         FieldError::new(
             schema.time_field(),
             time::format_instant(batch.time_us(row)),
@@ -396,7 +404,7 @@ impl Shard {
                 }
                 plan.reads().for_each(|read| out[read.feature] = f64::NAN);
                 let timeliness = self.observe(kind, batch, row, first_sequence, scratch, &mut out);
-                self.rows.push((row as u32 | (kind as u32) << KIND_SHIFT, timeliness));
+                self.rows.push(Observed { row, kind, timeliness });
                 self.features.extend(plan.reads().map(|read| out[read.feature]));
             }
         }
@@ -404,19 +412,15 @@ impl Shard {
     }
 }
 
-/// A gathered row names its kind in the high bits: a detector has few kinds, a batch far fewer than 2^24 rows.
-const KIND_SHIFT: u32 = 24;
-
 /// Copies what a shard has computed to where it belongs in stream order.
 fn gather(shard: &Shard, plan: &Plan, columns: usize, decisions: &mut Decisions) {
     let mut values = shard.features.iter();
-    for (packed, timeliness) in &shard.rows {
-        let (kind, row) = ((packed >> KIND_SHIFT) as usize, (packed & ((1 << KIND_SHIFT) - 1)) as usize);
+    for &Observed { row, kind, timeliness } in &shard.rows {
         for (read, value) in plan.kinds[kind].reads().zip(&mut values) {
             decisions.features[row * columns + read.feature] = *value;
         }
         let status = &mut decisions.statuses[row];
-        *status = severer(*status, (*timeliness).into());
+        *status = severer(*status, timeliness.into());
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::detector::Detector;
 use crate::model::Model;
 use crate::process::{Engine, hash_text, owner};
+use crate::time::{TIME_RANGE_US, format_duration};
 
 /// First bytes of every snapshot; the digit is the version of the format.
 const MAGIC: &[u8; 8] = b"RFSTATE1";
@@ -36,7 +37,7 @@ impl Engine {
     /// Writes the state. `position` is the last position of the log that it contains.
     pub fn snapshot(&self, position: i64) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        put_text(&mut out, &self.detector.feature_fingerprint);
+        put_text(&mut out, &layout(&self.detector));
         put(&mut out, position);
         put(&mut out, i64::from(self.stream_us.is_some()));
         put(&mut out, self.stream_us.unwrap_or(0));
@@ -80,13 +81,14 @@ impl Engine {
         }
         let mut reader = Reader { bytes: body, at: 0 };
         let found = reader.text()?.to_string();
-        if found != detector.feature_fingerprint {
-            return Err(SnapshotError::OtherFeatures { found, wanted: detector.feature_fingerprint.clone() });
+        let wanted = layout(&detector);
+        if found != wanted {
+            return Err(SnapshotError::OtherFeatures { found, wanted });
         }
         let mut engine = Engine::new(detector, model, shards);
         let position = reader.word()?;
         let has_time = reader.word()? == 1;
-        let stream_us = reader.word()?;
+        let stream_us = reader.instant()?;
         engine.stream_us = has_time.then_some(stream_us);
         let mut entries = Vec::new();
         for kind in 0..engine.plan.kinds.len() {
@@ -94,14 +96,28 @@ impl Engine {
                 let hash = hash_text(key);
                 let shard = owner(hash, engine.shards.len() as u64);
                 let table = &mut engine.shards[shard].tables[kind];
-                if entries.len() % table.plan.entry_words() != 0 {
+                if !table.restore(key, hash, newest_us, &entries) {
                     return Err(SnapshotError::Damaged(reader.at));
                 }
-                table.restore(key, hash, newest_us, &entries);
             }
+        }
+        if reader.at != body.len() {
+            return Err(SnapshotError::Damaged(reader.at));
         }
         Ok((engine, position))
     }
+}
+
+/// What the entries of a state mean: the feature list, and the settings outside of it that they depend on.
+fn layout(detector: &Detector) -> String {
+    let schema = &detector.schema;
+    format!(
+        "{} with {} decimals, lateness {}, time jump {}",
+        detector.feature_fingerprint,
+        schema.amount_decimals,
+        format_duration(schema.max_lateness_us),
+        format_duration(schema.max_time_jump_us),
+    )
 }
 
 fn put(out: &mut Vec<u8>, word: i64) {
@@ -139,6 +155,12 @@ impl<'a> Reader<'a> {
         Ok(i64::from_le_bytes(bytes.try_into().expect("eight bytes were taken")))
     }
 
+    fn instant(&mut self) -> Result<i64, SnapshotError> {
+        let at = self.at;
+        self.word()
+            .and_then(|us| if TIME_RANGE_US.contains(&us) { Ok(us) } else { Err(SnapshotError::Damaged(at)) })
+    }
+
     fn text(&mut self) -> Result<&'a str, SnapshotError> {
         let bytes = self.take(4)?;
         let len = u32::from_le_bytes(bytes.try_into().expect("four bytes were taken"));
@@ -152,7 +174,7 @@ impl<'a> Reader<'a> {
         if key.is_empty() {
             return Ok(None);
         }
-        let newest_us = self.word()?;
+        let newest_us = self.instant()?;
         let count = usize::try_from(self.word()?).map_err(|_| SnapshotError::Damaged(self.at))?;
         let bytes = self.take(count.checked_mul(8).ok_or(SnapshotError::Damaged(self.at))?)?;
         entries.clear();

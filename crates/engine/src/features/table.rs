@@ -83,7 +83,7 @@ impl EntityTable {
 
     /// Enters an event and writes this kind's features of it to `out`, the row of the feature matrix.
     pub fn observe(&mut self, event: &Observation, out: &mut [f64]) -> Timeliness {
-        self.free_one(event.stream_us);
+        self.free_expired(event.stream_us);
         let entity = self.find_or_create(event);
         let held = &self.entities[entity];
         if held.ring.len() == 0 || event.time_us >= held.newest_us {
@@ -153,9 +153,18 @@ impl EntityTable {
         }
     }
 
-    /// Puts back an entity that [`EntityTable::dump`] wrote.
-    pub fn restore(&mut self, key: &str, hash: u64, newest_us: i64, entries: &[i64]) {
+    /// Puts back an entity that [`EntityTable::dump`] wrote; false if it cannot have written this.
+    pub fn restore(&mut self, key: &str, hash: u64, newest_us: i64, entries: &[i64]) -> bool {
         let words = self.plan.entry_words();
+        let ascending = entries.chunks_exact(words).is_sorted_by_key(|entry| entry[0]);
+        let whole = !entries.is_empty() && entries.len() % words == 0;
+        if !ascending
+            || !whole
+            || entries[entries.len() - words] != newest_us
+            || self.find(key, hash).is_some()
+        {
+            return false;
+        }
         let entity = self.create(key, hash);
         for entry in entries.chunks_exact(words) {
             self.entities[entity].ring.push(entry[0], entry[1], &entry[2..]);
@@ -164,6 +173,7 @@ impl EntityTable {
         }
         self.entities[entity].newest_us = newest_us;
         self.advance(entity, newest_us);
+        true
     }
 
     fn find(&self, key: &str, hash: u64) -> Option<usize> {
@@ -173,7 +183,7 @@ impl EntityTable {
 
     fn find_or_create(&mut self, event: &Observation) -> usize {
         match self.find(event.key, event.hash) {
-            // Freed or not yet freed by `free_one`, the entity's past must look the same: nothing of it is left.
+            // Freed or not yet freed by `free_expired`, the entity's past must look the same: nothing of it is left.
             Some(entity) if self.expired(entity, event.stream_us) => {
                 self.release(entity);
                 self.create(event.key, event.hash)
@@ -208,14 +218,14 @@ impl EntityTable {
         self.entities[entity].newest_us < stream_us - self.plan.expiry_us
     }
 
-    /// Looks at one entity an event, in turn, and frees it if nothing of it can matter any more.
-    fn free_one(&mut self, stream_us: i64) {
-        if self.entities.is_empty() {
-            return;
-        }
-        self.hand = (self.hand + 1) % self.entities.len();
-        if self.entities[self.hand].live && self.expired(self.hand, stream_us) {
-            self.release(self.hand);
+    /// Looks at two entities an event, in turn, and frees those of which nothing can matter any more. Two, because an
+    /// event adds at most one: a hand that moves as fast as the table grows never comes round.
+    fn free_expired(&mut self, stream_us: i64) {
+        for _ in 0..self.entities.len().min(2) {
+            self.hand = if self.hand + 1 < self.entities.len() { self.hand + 1 } else { 0 };
+            if self.entities[self.hand].live && self.expired(self.hand, stream_us) {
+                self.release(self.hand);
+            }
         }
     }
 
