@@ -111,7 +111,14 @@ impl Params {
         };
         match algorithm {
             Algorithm::Gbdt => gbdt,
-            Algorithm::RandomForest => Params { min_samples_leaf: 2, ..bagged },
+            Algorithm::RandomForest => Params {
+                // Deeper trees rank the doubtful rows worse and are ten times as large.
+                max_depth: Some(14),
+                min_samples_leaf: 5,
+                lambda: 1.0,
+                column_subsample: Some(0.4),
+                ..bagged
+            },
             Algorithm::DecisionTree => Params { trees: 1, ..bagged },
         }
     }

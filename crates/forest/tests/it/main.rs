@@ -5,3 +5,4 @@ mod table;
 mod growing;
 mod scoring;
 mod documents;
+mod reference;
