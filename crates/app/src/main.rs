@@ -1,1 +1,14 @@
-fn main() {}
+//! The binary `redflag`: the only place that knows HTTP, JSON over the wire, settings and the time of day.
+
+#![forbid(unsafe_code)]
+
+/// The command line.
+mod cli;
+/// The service: a pipeline of one thread, and the doors to it.
+mod service;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

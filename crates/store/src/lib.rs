@@ -1,1 +1,332 @@
-//! store
+//! What is remembered: decisions with their events, labels, rejections, totals.
+//!
+//! One trait, so that everything above it knows no database. A group of decisions and labels is written in one database
+//! transaction together with the totals that count them: after a crash either all of it is there or none.
+
+use engine::Outcome;
+
+mod sqlite;
+
+pub use sqlite::{Sqlite, Sync};
+
+/// Why the store could not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused.
+    #[error("database: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The folder or file cannot be used.
+    #[error("cannot use {path}: {source}")]
+    Unusable {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file was written by a newer program.
+    #[error("the database has schema version {found}, this program knows up to {known}")]
+    Newer {
+        /// Version found.
+        found: i64,
+        /// Newest version known.
+        known: i64,
+    },
+    /// Another process has it open.
+    #[error("another process is using {0}")]
+    InUse(std::path::PathBuf),
+}
+
+/// A result of the store.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// What decisions are made with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Versions {
+    /// Name of the detector.
+    pub detector: String,
+    /// Fingerprint of its feature list.
+    pub feature_fingerprint: String,
+    /// Fingerprint of its rules and policy.
+    pub rules_fingerprint: String,
+    /// Id of the model.
+    pub model: Option<String>,
+    /// Names of the feature values, in their order.
+    pub feature_names: Vec<String>,
+}
+
+/// A decision as it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct NewDecision<'a> {
+    /// Position in the log.
+    pub sequence: i64,
+    /// The transaction's id: the idempotency key.
+    pub id: &'a str,
+    /// The key field's value.
+    pub key: Option<&'a str>,
+    /// Event time.
+    pub event_time_us: i64,
+    /// When it was decided.
+    pub decided_at_us: i64,
+    /// From receipt to decision.
+    pub latency_us: i64,
+    /// Amount in minor units.
+    pub amount_minor: i64,
+    /// Score; NaN without a model.
+    pub score: f64,
+    /// Outcome.
+    pub outcome: Outcome,
+    /// Names of the rules that fired, comma-separated.
+    pub rules: &'a str,
+    /// How the event stood to the stream.
+    pub timeliness: Timeliness,
+    /// From [`Store::version`].
+    pub version: i64,
+    /// Made by a simulator or generator.
+    pub synthetic: bool,
+    /// The event in canonical JSON.
+    pub event: &'a str,
+    /// All feature values.
+    pub features: &'a [f64],
+}
+
+/// How an event stood to the newest of its entities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timeliness {
+    /// In order.
+    OnTime,
+    /// Older, and entered in its true place.
+    Late,
+    /// Too old to be entered.
+    TooLate,
+}
+
+impl Timeliness {
+    const ALL: [Timeliness; 3] = [Timeliness::OnTime, Timeliness::Late, Timeliness::TooLate];
+
+    /// The name in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Timeliness::OnTime => "on_time",
+            Timeliness::Late => "late",
+            Timeliness::TooLate => "too_late",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Timeliness> {
+        Self::ALL.into_iter().find(|timeliness| timeliness.name() == name)
+    }
+}
+
+/// A label as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewLabel {
+    /// Position in the log.
+    pub sequence: i64,
+    /// Position of the transaction that it is about.
+    pub transaction_sequence: i64,
+    /// Fraud or not.
+    pub fraud: bool,
+    /// When it became known.
+    pub known_at_us: i64,
+}
+
+/// A rejection as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRejection {
+    /// When it came in.
+    pub received_at_us: i64,
+    /// Where it came from.
+    pub source: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// What came in, cut to a bounded length.
+    pub raw: String,
+}
+
+/// What is written in one transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Group<'a> {
+    /// Decisions in the order of the log.
+    pub decisions: Vec<NewDecision<'a>>,
+    /// Labels in the order of the log.
+    pub labels: Vec<NewLabel>,
+    /// Rejections.
+    pub rejections: Vec<NewRejection>,
+    /// Answers to ids seen before.
+    pub repeated: u64,
+}
+
+/// A decision as it is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredDecision {
+    /// Position in the log.
+    pub sequence: i64,
+    /// The transaction's id.
+    pub id: String,
+    /// The key field's value.
+    pub key: Option<String>,
+    /// Event time.
+    pub event_time_us: i64,
+    /// When it was decided.
+    pub decided_at_us: i64,
+    /// From receipt to decision.
+    pub latency_us: i64,
+    /// Amount in minor units.
+    pub amount_minor: i64,
+    /// Score.
+    pub score: Option<f64>,
+    /// Outcome.
+    pub outcome: Outcome,
+    /// Names of the rules that fired.
+    pub rules: Vec<String>,
+    /// How the event stood to the stream.
+    pub timeliness: Timeliness,
+    /// Made by a simulator or generator.
+    pub synthetic: bool,
+    /// The event in canonical JSON.
+    pub event: String,
+    /// All feature values.
+    pub features: Vec<f64>,
+    /// What it was decided with.
+    pub versions: std::sync::Arc<Versions>,
+    /// The newest label, and when it became known.
+    pub label: Option<(bool, i64)>,
+}
+
+/// Which decisions are wanted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Filter {
+    /// Before this position: the cursor of the page before.
+    pub before: Option<i64>,
+    /// With this outcome.
+    pub outcome: Option<Outcome>,
+    /// With this key.
+    pub key: Option<String>,
+    /// With at least this score.
+    pub min_score: Option<f64>,
+    /// From this event time on.
+    pub from_us: Option<i64>,
+    /// Before this event time.
+    pub to_us: Option<i64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// An entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogEntry {
+    /// A transaction that was accepted.
+    Transaction {
+        /// Position.
+        sequence: i64,
+        /// The event in canonical JSON.
+        event: String,
+    },
+    /// A label that was accepted.
+    Label {
+        /// Position.
+        sequence: i64,
+        /// Position of its transaction.
+        transaction_sequence: i64,
+        /// The transaction in canonical JSON.
+        event: String,
+        /// Fraud or not.
+        fraud: bool,
+    },
+}
+
+impl LogEntry {
+    /// Position in the log.
+    pub fn sequence(&self) -> i64 {
+        match self {
+            LogEntry::Transaction { sequence, .. } | LogEntry::Label { sequence, .. } => *sequence,
+        }
+    }
+}
+
+/// Running totals.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Decisions by outcome, mildest first.
+    pub outcomes: [u64; 3],
+    /// Decisions on events older than the newest of an entity.
+    pub late: u64,
+    /// Rejections.
+    pub rejected: u64,
+    /// Answers to ids seen before.
+    pub repeated: u64,
+    /// Labels.
+    pub labels: u64,
+    /// Labels that say fraud.
+    pub labelled_fraud: u64,
+}
+
+impl Totals {
+    /// All decisions.
+    pub fn decisions(&self) -> u64 {
+        self.outcomes.iter().sum()
+    }
+
+    /// Adds what a group counts.
+    pub fn add(&mut self, group: &Group) {
+        for decision in &group.decisions {
+            self.outcomes[decision.outcome as usize] += 1;
+            self.late += u64::from(decision.timeliness != Timeliness::OnTime);
+        }
+        self.rejected += group.rejections.len() as u64;
+        self.repeated += group.repeated;
+        self.labels += group.labels.len() as u64;
+        self.labelled_fraud += group.labels.iter().filter(|label| label.fraud).count() as u64;
+    }
+}
+
+/// A database of decisions. Calls block; one value is used by one thread at a time.
+pub trait Store: Send {
+    /// The number that stands for these versions, the same for the same versions.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn version(&mut self, versions: &Versions) -> Result<i64>;
+
+    /// Writes a group in one transaction. When it returns, the group survives the end of the process.
+    ///
+    /// # Errors
+    /// If the database refuses; then nothing of the group is written.
+    fn append(&mut self, group: &Group) -> Result<()>;
+
+    /// The decision of a transaction.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn find(&mut self, id: &str) -> Result<Option<StoredDecision>>;
+
+    /// The position of a transaction in the log.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn position(&mut self, id: &str) -> Result<Option<i64>>;
+
+    /// Decisions, newest first.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn decisions(&mut self, filter: &Filter) -> Result<Vec<StoredDecision>>;
+
+    /// Up to `limit` entries of the log after a position, in order.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn log(&mut self, after: i64, limit: usize) -> Result<Vec<LogEntry>>;
+
+    /// The last position of the log; -1 if it is empty.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn last_position(&mut self) -> Result<i64>;
+
+    /// Running totals.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn totals(&mut self) -> Result<Totals>;
+}

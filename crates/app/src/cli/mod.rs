@@ -1,0 +1,65 @@
+//! The command line: one module a command, each with its arguments and what it does.
+
+mod decision;
+mod demo;
+mod detector;
+mod output;
+mod serve;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Real-time fraud detection in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "redflag", version, about, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything at once with nothing installed: simulate, train, serve, stream
+    Demo(demo::Args),
+    /// The service: HTTP, WebSocket and the page
+    Serve(serve::Args),
+    /// Look at detector files
+    Detector(detector::Args),
+    /// Look at stored decisions
+    Decision(decision::Args),
+    /// Print the OpenAPI document of the service
+    Openapi,
+}
+
+/// A mistake of the user: wrong usage or wrong input. Exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongInput(pub String);
+
+/// Parses the arguments, runs the command, and turns errors into a line and an exit code: 1 failed, 2 wrong usage or
+/// input.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("redflag: {error:#}");
+            ExitCode::from(if output::is_wrong_input(&error) { 2 } else { 1 })
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Demo(args) => demo::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Detector(args) => detector::run(args),
+        Command::Decision(args) => decision::run(args),
+        Command::Openapi => {
+            println!("{}", crate::service::openapi_json());
+            Ok(())
+        }
+    }
+}
