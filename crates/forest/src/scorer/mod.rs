@@ -11,7 +11,7 @@ mod rank;
 mod complete;
 mod linked;
 
-use complete::CompleteTrees;
+use complete::{CompleteScratch, CompleteTrees};
 use linked::LinkedTrees;
 
 /// A [`Forest`] compiled for speed: immutable, cheap to clone, shared freely between threads.
@@ -23,7 +23,7 @@ pub struct Scorer {
 /// Working memory of a scoring thread. Grows on first use, is never freed in between, carries no results over.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
-    bytes: Vec<complete::RowRanks>,
+    complete: CompleteScratch,
     shorts: Vec<u16>,
     outputs: Vec<f64>,
 }
@@ -73,7 +73,7 @@ impl Scorer {
         let compiled = &*self.compiled;
         assert_eq!(row.len(), compiled.feature_count, "a row has one value per feature");
         let sum = match &compiled.layout {
-            Layout::Complete(trees) => trees.sum(row, &mut scratch.bytes),
+            Layout::Complete(trees) => trees.sum(row, &mut scratch.complete),
             Layout::Linked(trees) => trees.sum(row, &mut scratch.shorts, &mut scratch.outputs),
             Layout::Plain(trees) => trees.iter().fold(0.0, |sum, tree| sum + tree.output(row)),
         };
@@ -103,7 +103,7 @@ impl Scorer {
         }
         assert_eq!(rows.len() % compiled.feature_count, 0, "rows have one value per feature");
         if let Layout::Complete(trees) = &compiled.layout {
-            trees.sum_batch(rows, compiled.feature_count, &mut scratch.bytes, out);
+            trees.sum_batch(rows, compiled.feature_count, &mut scratch.complete, out);
             for sum in out.iter_mut() {
                 let margin = compiled.join.margin(compiled.base, *sum, compiled.tree_count);
                 *sum = compiled.join.probability(margin);

@@ -102,10 +102,10 @@ fn check(trees: &[(Vec<Shape>, bool)], rows: &[f64]) {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Up to depth 6: complete trees.
+    /// Up to depth 7: complete trees, in blocks and one by one.
     #[test]
     fn shallow_trees_score_like_the_walk(
-        trees in prop::collection::vec((prop::collection::vec(shape(), 1..100), Just(false)), 1..20),
+        trees in prop::collection::vec((prop::collection::vec(shape(), 1..400), Just(false)), 1..20),
         rows in prop::collection::vec(value(), 0..40 * FEATURES),
     ) {
         check(&trees, &rows[..rows.len() / FEATURES * FEATURES]);
