@@ -80,8 +80,8 @@ pub enum GrowError {
         /// The value.
         value: f64,
     },
-    /// A weight that is not a positive number.
-    #[error("weight of row {row}: expected a finite number above 0, got {value}")]
+    /// A weight that is not a positive number of sensible size.
+    #[error("weight of row {row}: expected a number from 1e-12 to 1e12, got {value}")]
     Weight {
         /// Index of the row.
         row: usize,

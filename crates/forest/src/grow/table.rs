@@ -5,6 +5,8 @@ use super::GrowError;
 /// Boosting packs a row count beside a sum into one word; this many rows leave 14 bits of precision to a row.
 const ROWS_MAX: usize = 1 << 24;
 const COLUMNS_MAX: usize = 1 << 16;
+/// Wide enough for any purpose, and narrow enough that no sum over rows overflows.
+const WEIGHTS: std::ops::RangeInclusive<f64> = 1e-12..=1e12;
 
 /// Labelled rows to learn from, column by column.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +17,7 @@ pub struct Table<'a> {
     pub labels: &'a [bool],
     /// One name per column, all different.
     pub names: &'a [String],
-    /// One positive weight per row, or none: every row weighs 1.
+    /// One weight per row, 1e-12 to 1e12, or none: every row weighs 1.
     pub weights: Option<&'a [f64]>,
 }
 
@@ -64,7 +66,7 @@ impl Table<'_> {
     fn check_weights(&self) -> Result<(), GrowError> {
         let Some(weights) = self.weights else { return Ok(()) };
         same_length("weights", weights.len(), self.labels.len())?;
-        match weights.iter().position(|weight| !(weight.is_finite() && *weight > 0.0)) {
+        match weights.iter().position(|weight| !WEIGHTS.contains(weight)) {
             Some(row) => Err(GrowError::Weight { row, value: weights[row] }),
             None => Ok(()),
         }

@@ -102,7 +102,7 @@ fn check(trees: &[(Vec<Shape>, bool)], rows: &[f64]) {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Up to depth 7: complete trees, in blocks and one by one.
+    /// Up to depth 8: complete trees, in blocks and one by one.
     #[test]
     fn shallow_trees_score_like_the_walk(
         trees in prop::collection::vec((prop::collection::vec(shape(), 1..400), Just(false)), 1..20),
