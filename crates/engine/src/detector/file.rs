@@ -20,19 +20,32 @@ const FIELDS_MAX: usize = 120;
 /// Rules are numbered in 16 bits in a decision.
 const RULES_MAX: usize = 10_000;
 
+/// Far more than a person writes; checking names against each other is quadratic.
+const FILE_BYTES_MAX: usize = 1 << 20;
+
+/// Names with a meaning of their own in expressions.
+const BUILTIN_NAMES: [&str; 4] = ["amount", "time", "score", "lists"];
+
 /// What `last` and `time_since_last` look back when no window is given.
 const LOOK_BACK_US: i64 = 30 * DAY_US;
+
+const FEATURE_KEYS: [&str; 8] =
+    ["by", "aggregate", "of", "windows", "delay", "baseline", "exclude_current", "empty"];
 
 const NAME_HINT: &str = "letters, digits and _; not a digit first";
 
 pub(super) fn parse(text: &str) -> Result<Detector, Vec<Mistake>> {
     let mut mistakes = Mistakes::new(text);
+    if text.len() > FILE_BYTES_MAX {
+        mistakes.push(0, format!("the file has {} bytes, more than {FILE_BYTES_MAX}", text.len()), None);
+        return Err(mistakes.into_sorted());
+    }
     let detector = match toml_span::parse(text) {
         Ok(root) => {
             section(root, "the file", &mut mistakes).and_then(|root| read_detector(root, &mut mistakes))
         }
         Err(error) => {
-            mistakes.push(error.span.start, format!("not TOML: {}", error.kind), None);
+            mistakes.push(error.span.start, format!("not TOML: {}", toml_message(&error)), None);
             None
         }
     };
@@ -42,27 +55,32 @@ pub(super) fn parse(text: &str) -> Result<Detector, Vec<Mistake>> {
     }
 }
 
+fn toml_message(error: &toml_span::Error) -> String {
+    match error.kind {
+        toml_span::ErrorKind::InvalidCharInString('\n') => "the text in quotes does not end".to_string(),
+        toml_span::ErrorKind::UnexpectedEof => "the file ends too early".to_string(),
+        _ => error.to_string(),
+    }
+}
+
 fn read_detector(mut root: Section, mistakes: &mut Mistakes) -> Option<Detector> {
     let name = root.required_string("name", mistakes);
     root.string("description", mistakes);
-    let event = match root.table("event", mistakes) {
-        Some(event) => read_event(event, mistakes),
-        None => {
-            mistakes.add(root.at, "the file lacks the section [event]");
-            None
-        }
-    };
+    if !root.has("event") {
+        mistakes.add(root.at, "the file lacks the section [event]");
+    }
+    let event = root.table("event", mistakes).map(|event| read_event(event, mistakes));
     let lists = read_lists(root.table("lists", mistakes), mistakes);
     let features = root.tables("feature", mistakes);
     let rules = root.tables("rule", mistakes);
     let policy = root.table("policy", mistakes).map_or(Some(Policy::default()), |s| read_policy(s, mistakes));
     root.finish(mistakes);
 
-    let event = event?;
+    let (event, complete) = event?;
     let features = read_features(features, &event, &lists, mistakes);
     let names: Vec<String> = features.iter().map(|f| f.feature.name.clone()).collect();
     let rules = read_rules(rules, &event.schema, &names, &lists, mistakes);
-    let policy = policy?;
+    let policy = policy.filter(|_| complete)?;
     Some(Detector {
         name: name?.value,
         feature_fingerprint: fingerprint(features.iter().map(|f| f.canonical.clone())),
@@ -94,6 +112,9 @@ impl Fields {
             mistakes.add_with_hint(name.at, format!("`{}` is not a name", name.value), NAME_HINT);
         } else if self.fields.iter().any(|field| field.name == name.value) {
             mistakes.add(name.at, format!("the field `{}` is declared twice", name.value));
+        } else if means_something_else(&name.value, &kind) {
+            let message = format!("the field `{}` has a name that means something else", name.value);
+            mistakes.add_with_hint(name.at, message, "amount, label, lists, score and time are taken");
         }
         self.fields.push(Field { name: name.value, kind, optional });
     }
@@ -109,7 +130,17 @@ impl Fields {
     }
 }
 
-fn read_event(mut event: Section, mistakes: &mut Mistakes) -> Option<Event> {
+fn means_something_else(name: &str, kind: &FieldKind) -> bool {
+    match name {
+        "amount" => *kind != FieldKind::Amount,
+        "time" => *kind != FieldKind::Time,
+        "label" => *kind != FieldKind::Label,
+        _ => BUILTIN_NAMES.contains(&name),
+    }
+}
+
+/// The second is whether nothing was missing: what was has a placeholder, so that reading can go on.
+fn read_event(mut event: Section, mistakes: &mut Mistakes) -> (Event, bool) {
     let mut fields = Fields { fields: Vec::new(), texts: 0, numbers: 0 };
     let id = event.required_string("id", mistakes);
     let time = read_time_field(&mut event, mistakes);
@@ -129,12 +160,12 @@ fn read_event(mut event: Section, mistakes: &mut Mistakes) -> Option<Event> {
         let slot = fields.text_slot();
         fields.add(key, false, FieldKind::Id { slot }, mistakes);
     }
-    for (name, value) in declared {
+    for (name, value) in declared.into_iter().take(FIELDS_MAX + 1) {
         read_field(name, value, &mut fields, mistakes);
     }
     let key = key.and_then(|key| key_slot(&key, &fields.fields, mistakes));
     if fields.fields.len() > FIELDS_MAX {
-        mistakes.add(event.at, format!("[event] has {} fields, more than {FIELDS_MAX}", fields.fields.len()));
+        mistakes.add(event.at, format!("[event] has more than {FIELDS_MAX} fields"));
     }
     let schema = Schema {
         time: format,
@@ -149,7 +180,7 @@ fn read_event(mut event: Section, mistakes: &mut Mistakes) -> Option<Event> {
     };
     let as_features = event.strings("as_features", mistakes).unwrap_or_default();
     event.finish(mistakes);
-    complete.then_some(Event { schema, as_features })
+    (Event { schema, as_features }, complete)
 }
 
 fn placeholder(name: &str, at: Span) -> Spanned<String> {
@@ -252,7 +283,14 @@ fn field_kind(
         unknown => {
             let message = format!("{what} has the unknown type \"{unknown}\"");
             mistakes.add_with_hint(kind.at, message, "types: id, category, number, bool");
-            None
+            // Read on with what was probably meant, so that what follows is not called wrong for it.
+            let numeric =
+                nearest(&unknown.to_lowercase(), ["number", "bool", "boolean"].into_iter()).is_some();
+            Some(if numeric {
+                FieldKind::Number { slot: fields.number_slot() }
+            } else {
+                FieldKind::Id { slot: fields.text_slot() }
+            })
         }
     }
 }
@@ -324,6 +362,9 @@ fn read_features(
         .map(|name| (name.at, field_feature(name, &event.schema, mistakes)))
         .collect();
     let mut longest = BTreeMap::new();
+    if declared.is_empty() && sections.is_empty() {
+        mistakes.add(Span::new(0, 0), "the detector has no features");
+    }
     for section in sections {
         let at = section.at;
         if let Some(feature) = read_feature(section, &event.schema, &mut longest, mistakes) {
@@ -337,9 +378,6 @@ fn read_features(
         .flat_map(|(_, d)| d.names().into_iter().map(str::to_string).collect::<Vec<_>>())
         .collect();
     let scope = Scope { schema: &event.schema, features: &names, lists, has_score: false };
-    if declared.is_empty() {
-        mistakes.add(Span::new(0, 0), "the detector has no features");
-    }
     declared.into_iter().flat_map(|(_, feature)| compile_feature(feature, &scope, mistakes)).collect()
 }
 
@@ -384,6 +422,13 @@ fn read_feature(
         let parsed = parse_expression(&source, mistakes);
         return Some(Declared::Expression { name, source, parsed });
     }
+    if !section.has("by") && !section.has("aggregate") {
+        let message = format!("feature `{}` needs an `expression`, or `by` and `aggregate`", name.value);
+        mistakes.add(section.at, message);
+        FEATURE_KEYS.iter().for_each(|key| section.known(key));
+        section.finish(mistakes);
+        return None;
+    }
     read_window_feature(name, section, schema, longest, mistakes).map(Declared::Columns)
 }
 
@@ -402,8 +447,7 @@ fn add_expression_error(
     error: crate::expression::ExpressionError,
     mistakes: &mut Mistakes,
 ) {
-    let bytes: usize = source.value.chars().take(error.offset).map(char::len_utf8).sum();
-    mistakes.push(source.at.start + bytes, error.message, error.hint);
+    mistakes.push(mistakes.place_in_string(source.at, error.offset), error.message, error.hint);
 }
 
 fn read_window_feature(
@@ -420,10 +464,11 @@ fn read_window_feature(
     let delay = section.duration("delay", mistakes);
     let baseline = section.duration("baseline", mistakes);
     let exclude_current = section.boolean("exclude_current", mistakes).unwrap_or(false);
-    let empty = section.number("empty", mistakes).map(|number| number.value);
+    let empty = section.number("empty", mistakes);
     let at = section.at;
     section.finish(mistakes);
     let (by, aggregate) = (by?, aggregate?);
+    check_empty(aggregate, empty.as_ref(), mistakes);
     let of = read_source(aggregate, of, schema, &name, mistakes)?;
     check_label_delay(of, delay.as_ref(), &name, mistakes);
     check_baseline(aggregate, baseline.as_ref(), &windows, &name, mistakes);
@@ -437,7 +482,7 @@ fn read_window_feature(
             baseline_us: baseline.as_ref().map(|b| b.value),
             delay_us: delay.as_ref().map_or(0, |d| d.value),
             exclude_current,
-            empty: empty.unwrap_or(aggregate.default_empty()),
+            empty: empty.as_ref().map_or(aggregate.default_empty(), |number| number.value),
         };
         let name = if suffix.is_empty() { name.value.clone() } else { format!("{}_{suffix}", name.value) };
         NamedFeature {
@@ -478,6 +523,7 @@ fn entity_slot(by: &Spanned<String>, schema: &Schema, mistakes: &mut Mistakes) -
         let names: Vec<&str> = entities().map(|field| field.name.as_str()).collect();
         let hint = match nearest(&by.value, names.iter().copied()) {
             Some(candidate) => format!("did you mean `{candidate}`?"),
+            None if names.is_empty() => "declare one, for example: key = \"card_id\"".to_string(),
             None => format!("fields that name an entity: {}", names.join(", ")),
         };
         let message = format!("`by` is `{}`, which is no field of type id or category", by.value);
@@ -530,7 +576,8 @@ fn read_source(
         return None;
     };
     if takes_none {
-        mistakes.add(of.at, format!("`{}` counts events: it takes no `of`", aggregate.name()));
+        mistakes
+            .add(of.at, format!("`{}` looks at events, not at a value: it takes no `of`", aggregate.name()));
         return None;
     }
     let source = match of.value.as_str() {
@@ -541,7 +588,8 @@ fn read_source(
     let of_text = matches!(source, Some(Source::Text(_)));
     match source {
         None => {
-            let names = schema.fields.iter().map(|field| field.name.as_str());
+            let with_value = schema.fields.iter().filter(|field| source_of(&field.kind).is_some());
+            let names = with_value.map(|field| field.name.as_str());
             let hint = nearest(&of.value, names.chain(["amount", "label"]))
                 .map_or("`of` names the amount, the label or a field of the event".into(), |n| {
                     format!("did you mean `{n}`?")
@@ -587,6 +635,20 @@ fn check_label_delay(
         let message =
             format!("feature `{}` reads the label without a delay: it would know its own answer", name.value);
         mistakes.add_with_hint(name.at, message, "delay = \"7d\": how long it takes until a label is known");
+    }
+}
+
+fn check_empty(aggregate: Aggregate, empty: Option<&Spanned<f64>>, mistakes: &mut Mistakes) {
+    let Some(empty) = empty else { return };
+    if matches!(aggregate, Aggregate::Count | Aggregate::Sum | Aggregate::Distinct) {
+        let message = format!("a {} over nothing is 0: it takes no `empty`", aggregate.name());
+        mistakes.add(empty.at, message);
+    } else if empty.value.is_infinite() {
+        mistakes.add_with_hint(
+            empty.at,
+            "`empty` is infinite, expected a number or nan",
+            "nan is \"missing\"",
+        );
     }
 }
 
@@ -644,6 +706,11 @@ fn check_names(declared: &[(Span, Declared)], event: &Event, mistakes: &mut Mist
                 mistakes.add(*at, format!("the feature `{name}` is declared twice"));
             }
             let passed_on = event.as_features.iter().any(|field| field.value == name);
+            if BUILTIN_NAMES.contains(&name) && !passed_on {
+                let message =
+                    format!("the feature `{name}` has a name that means something else in expressions");
+                mistakes.add(*at, message);
+            }
             if event.schema.index_of(name).is_some() && !passed_on {
                 let message = format!("the feature `{name}` has the name of a field");
                 mistakes.add_with_hint(*at, message, "as_features passes a field on as it is");
@@ -734,11 +801,22 @@ fn compile_feature(declared: Declared, scope: &Scope, mistakes: &mut Mistakes) -
             });
             let expression = compiled.unwrap_or(NumberExpr::Constant(f64::NAN));
             vec![NamedFeature {
-                canonical: format!("{}={}", name.value, source.value.trim()),
+                canonical: format!(
+                    "{}={}{}",
+                    name.value,
+                    source.value.trim(),
+                    lists_in(&source.value, scope)
+                ),
                 feature: Feature { name: name.value, definition: Definition::Expression(expression) },
             }]
         }
     }
+}
+
+/// An expression means something else when a list that it reads changes.
+fn lists_in(source: &str, scope: &Scope) -> String {
+    let read = |name: &&String| source.contains(&format!("lists.{name}"));
+    scope.lists.keys().filter(read).map(|name| format!(" {name} {:?}", scope.lists[name])).collect()
 }
 
 fn read_rules(
@@ -750,6 +828,9 @@ fn read_rules(
 ) -> Vec<(Rule, String)> {
     let scope = Scope { schema, features, lists, has_score: true };
     let mut rules: Vec<(Rule, String)> = Vec::new();
+    if let Some(surplus) = sections.get(RULES_MAX) {
+        mistakes.add(surplus.at, format!("there are {} rules, more than {RULES_MAX}", sections.len()));
+    }
     for mut section in sections.into_iter().take(RULES_MAX) {
         let Some(name) = section.required_string("name", mistakes) else { continue };
         section.rename(format!("rule `{}`", name.value));

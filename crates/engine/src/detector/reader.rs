@@ -36,12 +36,14 @@ pub(super) struct Spanned<T> {
 /// The text of the file and the mistakes found in it so far.
 pub(super) struct Mistakes<'t> {
     text: &'t str,
+    line_starts: Vec<usize>,
     found: Vec<Mistake>,
 }
 
 impl<'t> Mistakes<'t> {
     pub fn new(text: &'t str) -> Self {
-        Mistakes { text, found: Vec::new() }
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Mistakes { text, line_starts, found: Vec::new() }
     }
 
     pub fn add(&mut self, at: Span, message: impl Into<String>) {
@@ -77,9 +79,31 @@ impl<'t> Mistakes<'t> {
         while !self.text.is_char_boundary(end) {
             end -= 1;
         }
-        let before = &self.text[..end];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        let line = self.line_starts.partition_point(|start| *start <= end);
+        (line, self.text[self.line_starts[line - 1]..end].chars().count() + 1)
+    }
+
+    /// Where the character at `offset` of a string's value stands in the file, escapes allowed for.
+    pub fn place_in_string(&self, at: Span, offset: usize) -> usize {
+        let raw = self.text.get(at.start..at.end).unwrap_or_default();
+        // Within '...' a backslash is one.
+        let escapes = self.text[..at.start].ends_with('"');
+        let mut rest = raw.char_indices();
+        for _ in 0..offset {
+            match rest.next() {
+                Some((_, '\\')) if escapes => {
+                    let digits = match rest.next() {
+                        Some((_, 'u')) => 4,
+                        Some((_, 'U')) => 8,
+                        _ => 0,
+                    };
+                    rest.by_ref().take(digits).for_each(drop);
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        at.start + rest.next().map_or(raw.len(), |(position, _)| position)
     }
 }
 
@@ -116,8 +140,13 @@ impl<'de> Section<'de> {
         self.table.get(key).is_some_and(|value| value.as_table().is_some())
     }
 
-    fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
+    }
+
+    /// Takes a key for known without reading it.
+    pub fn known(&mut self, key: &'static str) {
+        self.value(key);
     }
 
     pub fn string(&mut self, key: &'static str, mistakes: &mut Mistakes) -> Option<Spanned<String>> {
@@ -271,7 +300,7 @@ pub(super) fn parse_duration(
         Some(us) if us >= crate::time::SECOND_US => Some(Spanned { value: us, at: text.at }),
         Some(_) => {
             let message = format!("{what} is \"{}\", shorter than a second", text.value);
-            mistakes.add_with_hint(text.at, message, "the shortest window is 1s");
+            mistakes.add_with_hint(text.at, message, "the shortest duration is 1s");
             None
         }
         None => {
@@ -285,26 +314,34 @@ pub(super) fn parse_duration(
     }
 }
 
-/// The candidate that `text` was probably meant to be: at most a third of its letters away (Levenshtein).
+/// The candidate that `text` was probably meant to be: at most a third of its letters away.
 pub(crate) fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (text.chars().count() / 3).max(1);
+    let length = text.chars().count();
+    let allowed = (length / 3).max(1);
     candidates
+        .filter(|candidate| *candidate != text && candidate.chars().count().abs_diff(length) <= allowed)
         .map(|candidate| (edit_distance(text, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min()
         .map(|(_, candidate)| candidate)
 }
 
+/// Letters inserted, left out, exchanged, or swapped with their neighbour (optimal string alignment).
 fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+    for i in 0..a.len() {
+        let mut next = vec![i + 1];
+        for j in 0..b.len() {
+            let exchanged = row[j] + usize::from(a[i] != b[j]);
+            let mut least = exchanged.min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                least = least.min(before[j - 1] + 1);
+            }
+            next.push(least);
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[b.len()]
 }

@@ -37,8 +37,11 @@ pub struct Parsed {
     places: SourceInfo,
 }
 
-/// Bounds the depth of the tree, and so the stack that evaluating it takes.
+/// Brackets within brackets: bounds the stack that parsing takes.
 const MAX_NESTING: u16 = 64;
+
+/// Operators upon operators, as in a long sum: bounds the stack that compiling and evaluating takes.
+const MAX_DEPTH: usize = 200;
 
 /// The longest expression that is read: a page of text, far more than a rule should be.
 const MAX_LENGTH: usize = 4_096;
@@ -90,6 +93,11 @@ impl Parsed {
         }
         let parser = cel::parser::Parser::new().max_recursion_depth(MAX_NESTING);
         match parser.parse_with_source_info(source) {
+            Ok((tree, _)) if is_deeper(&tree.expr, MAX_DEPTH) => {
+                let message = format!("the expression has more than {MAX_DEPTH} operations upon each other");
+                let hint = Some("split it: a feature can read the features above it".to_string());
+                Err(ExpressionError { offset: 0, message, hint })
+            }
             Ok((tree, places)) => Ok(Parsed { tree, places }),
             Err(errors) => Err(syntax_error(source, &errors)),
         }
@@ -124,15 +132,75 @@ impl Parsed {
     }
 }
 
+/// Says what is wrong in the words of somebody who writes a rule; the parser's own words list its tokens.
 fn syntax_error(source: &str, errors: &cel::ParseErrors) -> ExpressionError {
-    let first = errors.errors.first();
-    let (line, column) = first.map_or((1, 0), |error| error.pos);
-    let before: usize = source.lines().take((line.max(1) - 1) as usize).map(|l| l.chars().count() + 1).sum();
-    let detail = first.map_or("unexpected input", |error| error.msg.trim());
-    ExpressionError {
-        offset: (before + column.max(1) as usize - 1).min(source.chars().count()),
-        message: format!("not a CEL expression: {}", detail.lines().next().unwrap_or_default()),
-        hint: None,
+    let grammar = errors.errors.iter().find(|error| error.msg.starts_with("Syntax error"));
+    let Some(error) = grammar.or(errors.errors.first()) else {
+        return ExpressionError { offset: 0, message: "not a CEL expression".to_string(), hint: None };
+    };
+    let (line, column) = (error.pos.0.max(1) as usize, error.pos.1.max(1) as usize);
+    let before: usize = source.split('\n').take(line - 1).map(|l| l.chars().count() + 1).sum();
+    let offset = (before + column - 1).min(source.chars().count());
+    let (message, hint) = explain(error.msg.trim(), source, offset);
+    ExpressionError { offset, message, hint }
+}
+
+fn explain(detail: &str, source: &str, offset: usize) -> (String, Option<String>) {
+    let token = token_at(source, offset);
+    if detail.contains("Recursion limit") {
+        return (format!("the expression is nested more than {MAX_NESTING} deep"), None);
+    }
+    if detail.starts_with("invalid int literal") || detail.starts_with("invalid uint literal") {
+        return (format!("`{token}` is too large for a whole number"), Some("write 1e20".to_string()));
+    }
+    let Some(detail) = detail.strip_prefix("Syntax error: ") else { return (detail.to_string(), None) };
+    if let Some(missing) = detail.strip_prefix("missing '").and_then(|rest| rest.split('\'').next()) {
+        return (format!("a `{missing}` is missing"), None);
+    }
+    let expects_value = detail.contains("NUM_FLOAT");
+    match token {
+        "" if source.trim().is_empty() => ("the expression is empty".to_string(), None),
+        "" if expects_value => ("the expression ends where a value is expected".to_string(), None),
+        "" => ("the expression ends too early".to_string(), None),
+        "'" | "\"" => ("the text that starts here does not end".to_string(), None),
+        _ if expects_value => (format!("unexpected `{token}`: a value is expected here"), None),
+        _ => (format!("unexpected `{token}`"), operator_hint(token)),
+    }
+}
+
+fn operator_hint(token: &str) -> Option<String> {
+    let meant = match token {
+        "=" => "==",
+        "&" | "and" | "AND" => "&&",
+        "|" | "or" | "OR" => "||",
+        "not" | "NOT" => "!",
+        _ if token.starts_with(|c: char| c.is_alphanumeric()) => {
+            return Some("two values need an operator between them".to_string());
+        }
+        _ => return None,
+    };
+    Some(format!("did you mean `{meant}`?"))
+}
+
+/// The word, number or sign at a place; empty at the end.
+fn token_at(source: &str, offset: usize) -> &str {
+    let start = source.char_indices().nth(offset).map_or(source.len(), |(at, _)| at);
+    let rest = &source[start..];
+    let number = rest.starts_with(|c: char| c.is_ascii_digit());
+    let ends = |c: char| !c.is_alphanumeric() && c != '_' && !(number && c == '.');
+    let word = rest.find(ends).unwrap_or(rest.len());
+    let sign = rest.chars().next().map_or(0, char::len_utf8);
+    &rest[..word.max(sign)]
+}
+
+fn is_deeper(expr: &Expr, allowed: usize) -> bool {
+    let Some(allowed) = allowed.checked_sub(1) else { return true };
+    let deeper = |inner: &IdedExpr| is_deeper(&inner.expr, allowed);
+    match expr {
+        Expr::Call(call) => call.target.iter().any(|target| deeper(target)) || call.args.iter().any(deeper),
+        Expr::List(list) => list.elements.iter().any(deeper),
+        Expr::Select(select) => deeper(&select.operand),
+        _ => false,
     }
 }
 
@@ -159,6 +227,13 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn error(&self, at: &IdedExpr, message: String) -> ExpressionError {
         let offset = self.places.offset_for(at.id).map_or(0, |(start, _)| start as usize);
+        // The parser places a call at its bracket; people look for its name.
+        let offset = match &at.expr {
+            Expr::Call(call) if call.func_name.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+                offset.saturating_sub(call.func_name.len())
+            }
+            _ => offset,
+        };
         ExpressionError { offset, message, hint: None }
     }
 
@@ -282,6 +357,7 @@ impl Compiler<'_> {
             (op::LOGICAL_NOT, [a]) => Ok(Typed::Bool(BoolExpr::Not(self.bool_box(a)?))),
             (op::NEGATE, [a]) => Ok(Typed::Number(NumberExpr::Negate(self.number_box(a)?))),
             (op::IN, [item, list]) => self.membership(item, list),
+            (op::INDEX, _) => Err(self.error(at, "an index [ ] is not part of detector expressions".into())),
             (operator, [a, b]) if arithmetic(operator).is_some() => self.arithmetic(operator, a, b),
             (operator, [a, b]) if comparison(operator).is_some() => self.comparison(operator, a, b),
             (name, args) => self.function(at, name, args),
@@ -373,7 +449,7 @@ impl Compiler<'_> {
 
     fn number_list(&self, list: &IdedExpr) -> Compiled<Vec<f64>> {
         let Expr::List(items) = &list.expr else {
-            return Err(self.error(list, "`in` needs a list: [1, 2]".into()));
+            return Err(self.error(list, "a number can only be `in` a list of numbers: [1, 2]".into()));
         };
         let constant = |item| match self.number(item)? {
             NumberExpr::Constant(value) => Ok(value),
@@ -431,7 +507,8 @@ impl Compiler<'_> {
 
     fn unknown_function(&self, at: &IdedExpr, name: &str, args: &[&IdedExpr]) -> ExpressionError {
         if OTHER_FUNCTIONS.contains(&name) {
-            return self.wrong_arity(at, name, "another number of arguments", args);
+            let other = if args.len() == 1 { "one argument" } else { "so many arguments" };
+            return self.error(at, format!("`{name}` does not take {other}"));
         }
         let known = || FUNCTIONS.iter().map(|(name, _)| *name).chain(OTHER_FUNCTIONS);
         let mut error = self.error(at, format!("unknown function `{}`", name.trim_matches(['_', '@'])));

@@ -4,5 +4,9 @@
 mod oracle;
 /// The engine against the oracle; batches, shards, snapshots, freed entities.
 mod windows;
+/// What is said about a wrong detector file.
+mod mistakes;
+/// Mutilated detector files and snapshots are errors, never panics.
+mod mutations;
 /// The detectors that are shipped, their samples and their schema.
 mod shipped;

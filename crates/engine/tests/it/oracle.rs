@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 /// Units in one major unit of money, and of a number.
 const MINOR: f64 = 100.0;
 const MILLIONTHS: f64 = 1e6;
-const SECOND: i64 = 1_000_000;
 
 /// What the detectors of these tests allow.
 pub const LATENESS_S: i64 = 120;
