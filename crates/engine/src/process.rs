@@ -13,7 +13,7 @@ use crate::decide::{Outcome, decide};
 use crate::detector::{Definition, Detector, Source};
 use crate::event::{EventBatch, FieldError, Label};
 use crate::expression::Context;
-use crate::features::{EntityTable, EntityView, KindState, Observation, Plan, Timeliness};
+use crate::features::{EntityTable, EntityView, KindState, Observation, Plan, Timeliness, WARM_ROWS};
 use crate::model::Model;
 use crate::time;
 
@@ -265,6 +265,9 @@ impl Engine {
         let columns = self.detector.features.len();
         let (shard, scratch) = (&mut self.shards[0], &self.scratch);
         for row in 0..batch.len() {
+            if row % WARM_ROWS == 0 {
+                shard.warm(&scratch.hashes, row);
+            }
             if decisions.statuses[row] == Status::TimeJump {
                 continue;
             }
@@ -348,6 +351,19 @@ impl Shard {
             rows: Vec::new(),
             features: Vec::new(),
             row: Vec::new(),
+        }
+    }
+
+    /// Fetches the memory of the next rows' entities.
+    fn warm(&self, hashes: &[u64], row: usize) {
+        let kinds = self.tables.len();
+        let mut next = [0; WARM_ROWS];
+        for (kind, table) in self.tables.iter().enumerate() {
+            let ahead = hashes[row * kinds..].iter().skip(kind).step_by(kinds);
+            let count = next.iter_mut().zip(ahead).map(|(next, hash)| *next = *hash).count();
+            if count > 1 {
+                table.warm(&next[..count]);
+            }
         }
     }
 

@@ -15,7 +15,7 @@ mod table;
 pub use state::{EntityView, KindState};
 
 pub(crate) use plan::Plan;
-pub(crate) use table::{EntityTable, Observation, Timeliness};
+pub(crate) use table::{EntityTable, Observation, Timeliness, WARM_ROWS};
 
 /// A value that an event does not carry.
 pub(crate) const MISSING: i64 = i64::MIN;

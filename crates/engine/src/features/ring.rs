@@ -95,6 +95,18 @@ impl Ring {
         low
     }
 
+    /// A word of the newest entry, only to have touched its memory.
+    #[inline]
+    pub fn newest_word(&self, words: usize) -> i64 {
+        self.word_near(self.len(), words)
+    }
+
+    /// A word of the entry at a position, be it used or not; only to have touched its memory.
+    #[inline]
+    pub fn word_near(&self, at: usize, words: usize) -> i64 {
+        self.words.get(self.slot(at) * words).copied().unwrap_or_default()
+    }
+
     #[inline]
     fn slot(&self, at: usize) -> usize {
         (self.head as usize + at) & (self.capacity as usize).wrapping_sub(1)
