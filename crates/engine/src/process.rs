@@ -382,12 +382,11 @@ impl Shard {
         if key.is_empty() {
             return Timeliness::OnTime;
         }
-        table.plan.read_values(batch, row, &mut self.values);
+        table.plan.read_values(batch, row, first_sequence + row as i64, &mut self.values);
         let event = Observation {
             key,
             hash: scratch.hashes[row * self.tables.len() + kind],
             time_us: batch.time_us(row),
-            sequence: first_sequence + row as i64,
             stream_us: scratch.stream_us[row],
             values: &self.values,
         };

@@ -8,6 +8,7 @@
 //! A late event is answered by scanning the ring as of its own time, and then inserted into its true place.
 
 mod plan;
+mod key;
 mod ring;
 mod state;
 mod table;

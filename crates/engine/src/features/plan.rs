@@ -21,6 +21,10 @@ pub(crate) struct KindPlan {
     pub by: usize,
     /// The values kept with every event.
     pub sources: Vec<Source>,
+    /// The position of the label among them.
+    pub label_column: Option<usize>,
+    /// Time, values, and where labels are learnt the position in the log that names the event.
+    entry_words: usize,
     /// Distances behind the newest event at which a cursor stands, ascending, in microseconds.
     pub offsets: Vec<i64>,
     pub frames: Vec<Frame>,
@@ -164,9 +168,10 @@ impl Plan {
 }
 
 impl KindPlan {
-    /// Words that an event takes in the ring: time, sequence number, values.
+    /// Words that an event takes in the ring.
+    #[inline]
     pub fn entry_words(&self) -> usize {
-        2 + self.sources.len()
+        self.entry_words
     }
 
     /// All features of this kind of entity.
@@ -174,15 +179,11 @@ impl KindPlan {
         self.reads_before.iter().chain(&self.reads_after)
     }
 
-    /// The values of a row that are kept, in the order of `sources`.
-    pub fn read_values(&self, batch: &EventBatch, row: usize, values: &mut Vec<i64>) {
+    /// What is kept of a row besides its time: values in the order of `sources`, then the position if it is needed.
+    pub fn read_values(&self, batch: &EventBatch, row: usize, sequence: i64, values: &mut Vec<i64>) {
         values.clear();
         values.extend(self.sources.iter().map(|source| stored_value(*source, batch, row)));
-    }
-
-    /// The position of the label among the kept values.
-    pub fn label_column(&self) -> Option<usize> {
-        self.sources.iter().position(|source| *source == Source::Label)
+        values.extend(self.label_column.map(|_| sequence));
     }
 }
 
@@ -333,9 +334,12 @@ impl KindBuilder {
             crossings[frames[distinct.frame].near.unwrap_or(offsets.len())].distincts_in.push(index);
             crossings[frames[distinct.frame].far].distincts_out.push(index);
         }
+        let label_column = self.sources.iter().position(|source| *source == Source::Label);
         KindPlan {
             name: schema.text_name(self.by).to_string(),
             by: self.by,
+            label_column,
+            entry_words: 1 + self.sources.len() + usize::from(label_column.is_some()),
             sources: self.sources,
             offsets,
             frames,

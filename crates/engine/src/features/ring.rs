@@ -1,6 +1,6 @@
 //! The events of one entity in time order: a ring of fixed-size entries in one allocation.
 
-/// A growable ring of entries of `words` 64-bit words each: time, sequence number, then the kept values.
+/// A growable ring of entries of `words` 64-bit words each: time, then the kept values.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ring {
     words: Box<[i64]>,
@@ -35,31 +35,30 @@ impl Ring {
 
     #[inline]
     pub fn value(&self, at: usize, column: usize, words: usize) -> i64 {
-        self.words[self.slot(at) * words + 2 + column]
+        self.words[self.slot(at) * words + 1 + column]
     }
 
     pub fn set_value(&mut self, at: usize, column: usize, words: usize, value: i64) {
         let start = self.slot(at) * words;
-        self.words[start + 2 + column] = value;
+        self.words[start + 1 + column] = value;
     }
 
-    pub fn push(&mut self, time: i64, sequence: i64, values: &[i64]) {
-        let words = 2 + values.len();
+    pub fn push(&mut self, time: i64, values: &[i64]) {
+        let words = 1 + values.len();
         if self.len == self.capacity {
             self.resize((self.capacity * 2).max(LEAST_CAPACITY), words);
         }
         let start = self.slot(self.len as usize) * words;
         let entry = &mut self.words[start..start + words];
         entry[0] = time;
-        entry[1] = sequence;
-        entry[2..].copy_from_slice(values);
+        entry[1..].copy_from_slice(values);
         self.len += 1;
     }
 
     /// Inserts before position `at` by moving what is newer: late events are rarely very late.
-    pub fn insert(&mut self, at: usize, time: i64, sequence: i64, values: &[i64]) {
-        let words = 2 + values.len();
-        self.push(time, sequence, values);
+    pub fn insert(&mut self, at: usize, time: i64, values: &[i64]) {
+        let words = 1 + values.len();
+        self.push(time, values);
         for position in (at..self.len() - 1).rev() {
             let (from, to) = (self.slot(position) * words, self.slot(position + 1) * words);
             for word in 0..words {
@@ -93,12 +92,6 @@ impl Ring {
             }
         }
         low
-    }
-
-    /// A word of the newest entry, only to have touched its memory.
-    #[inline]
-    pub fn newest_word(&self, words: usize) -> i64 {
-        self.word_near(self.len(), words)
     }
 
     /// A word of the entry at a position, be it used or not; only to have touched its memory.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashTable};
 
 use super::MISSING;
+use super::key::Key;
 use super::plan::{KindPlan, Measure, Read};
 use super::ring::Ring;
 use super::state::KindState;
@@ -19,11 +20,9 @@ pub(crate) struct Observation<'a> {
     /// Hash of the key.
     pub hash: u64,
     pub time_us: i64,
-    /// Position in the log.
-    pub sequence: i64,
     /// The newest event time of the whole stream, this event included.
     pub stream_us: i64,
-    /// Kept values in the order of the plan's sources.
+    /// Kept values in the order of the plan's sources, and the position in the log where labels are learnt.
     pub values: &'a [i64],
 }
 
@@ -59,7 +58,7 @@ pub(crate) struct EntityTable {
 
 #[derive(Debug, Default)]
 struct Entity {
-    key: Box<str>,
+    key: Key,
     hash: u64,
     live: bool,
     newest_us: i64,
@@ -100,16 +99,19 @@ impl EntityTable {
         let found = &found[..count];
         let mut seen = 0;
         for entity in found.iter().map(|at| *at as usize) {
-            seen ^= i64::from(self.entities[entity].key.as_bytes().first().copied().unwrap_or_default());
             seen ^= self.cursors.get(entity * self.plan.offsets.len()).map_or(0, |cursor| i64::from(*cursor));
-            seen ^= self.sums.get(entity * self.plan.sums.len()).map_or(0, |sum| *sum as i64);
+            seen ^= i64::from(self.entities[entity].key.is(""));
+            let sums = &self.sums[span(entity, self.plan.sums.len())];
+            seen ^= sums.first().zip(sums.last()).map_or(0, |(first, last)| (first ^ last) as i64);
         }
         let words = self.plan.entry_words();
         for entity in found.iter().map(|at| *at as usize) {
             let ring = &self.entities[entity].ring;
-            seen ^= ring.newest_word(words);
+            seen ^= ring.word_near(ring.len(), words);
             for cursor in &self.cursors[span(entity, self.plan.offsets.len())] {
+                // The next event to cross, and the one after it, which says that it does not.
                 seen ^= ring.word_near(*cursor as usize, words);
+                seen ^= ring.word_near(*cursor as usize + 1, words);
             }
         }
         std::hint::black_box(seen);
@@ -136,11 +138,13 @@ impl EntityTable {
     pub fn set_label(&mut self, key: &str, hash: u64, time_us: i64, sequence: i64, fraud: bool) {
         let plan = Arc::clone(&self.plan);
         let words = plan.entry_words();
-        let (Some(column), Some(entity)) = (plan.label_column(), self.find(key, hash)) else { return };
+        let (Some(column), Some(entity)) = (plan.label_column, self.find(key, hash)) else { return };
         let ring = &self.entities[entity].ring;
         let from = ring.upper_bound(time_us - 1, words);
         let same_time = (from..ring.len()).take_while(|at| ring.time(*at, words) == time_us);
-        let Some(at) = same_time.into_iter().find(|at| ring.entry(*at, words)[1] == sequence) else { return };
+        let column_of_sequence = plan.sources.len();
+        let is_it = |at: &usize| ring.value(*at, column_of_sequence, words) == sequence;
+        let Some(at) = same_time.into_iter().find(is_it) else { return };
         let (old, new) = (ring.value(at, column, words), i64::from(fraud));
         self.entities[entity].ring.set_value(at, column, words, new);
         self.replace_value(entity, at, column, old, new);
@@ -149,7 +153,7 @@ impl EntityTable {
     pub fn state(&self) -> KindState {
         let live = || self.entities.iter().filter(|entity| entity.live);
         let largest = live().max_by_key(|entity| entity.ring.len());
-        let rings: usize = live().map(|entity| entity.ring.bytes() + entity.key.len()).sum();
+        let rings: usize = live().map(|entity| entity.ring.bytes() + entity.key.heap_bytes()).sum();
         let deques: usize = self.extremes.iter().map(|deque| deque.capacity() * 8).sum();
         let counts: usize = self.distincts.iter().map(|counts| counts.allocation_size()).sum();
         let flat = self.entities.capacity() * size_of::<Entity>()
@@ -163,7 +167,7 @@ impl EntityTable {
             entities: live().count(),
             events: live().map(|entity| entity.ring.len()).sum(),
             bytes: rings + deques + counts + flat,
-            largest: largest.map(|entity| (entity.key.to_string(), entity.ring.len())),
+            largest: largest.map(|entity| (entity.key.as_str().to_string(), entity.ring.len())),
         }
     }
 
@@ -183,7 +187,7 @@ impl EntityTable {
         let words = self.plan.entry_words();
         for entity in self.entities.iter().filter(|entity| entity.live) {
             let mut entries = (0..entity.ring.len()).map(|at| entity.ring.entry(at, words));
-            each(&entity.key, entity.newest_us, &mut entries);
+            each(entity.key.as_str(), entity.newest_us, &mut entries);
         }
     }
 
@@ -201,7 +205,7 @@ impl EntityTable {
         }
         let entity = self.create(key, hash);
         for entry in entries.chunks_exact(words) {
-            self.entities[entity].ring.push(entry[0], entry[1], &entry[2..]);
+            self.entities[entity].ring.push(entry[0], &entry[1..]);
             let at = self.entities[entity].ring.len() - 1;
             self.cross(entity, at, self.plan.offsets.len());
         }
@@ -211,7 +215,7 @@ impl EntityTable {
     }
 
     fn find(&self, key: &str, hash: u64) -> Option<usize> {
-        let same = |at: &u32| &*self.entities[*at as usize].key == key;
+        let same = |at: &u32| self.entities[*at as usize].key.is(key);
         self.index.find(hash, same).map(|at| *at as usize)
     }
 
@@ -232,7 +236,7 @@ impl EntityTable {
             Some(entity) => entity as usize,
             None => self.add_slot(),
         };
-        self.entities[entity] = Entity { key: key.into(), hash, live: true, ..Entity::default() };
+        self.entities[entity] = Entity { key: Key::new(key), hash, live: true, ..Entity::default() };
         let entities = &self.entities;
         self.index.insert_unique(hash, entity as u32, |at| entities[*at as usize].hash);
         entity
@@ -282,11 +286,10 @@ impl EntityTable {
         self.entities[entity].newest_us = event.time_us;
         self.advance(entity, event.time_us);
         self.drop_old(entity, event.time_us);
-        let plan = Arc::clone(&self.plan);
-        self.read(entity, &plan.reads_before, event.time_us, out);
-        self.entities[entity].ring.push(event.time_us, event.sequence, event.values);
-        self.cross(entity, self.entities[entity].ring.len() - 1, plan.offsets.len());
-        self.read(entity, &plan.reads_after, event.time_us, out);
+        self.read(entity, &self.plan.reads_before, event.time_us, out);
+        self.entities[entity].ring.push(event.time_us, event.values);
+        self.cross(entity, self.entities[entity].ring.len() - 1, self.plan.offsets.len());
+        self.read(entity, &self.plan.reads_after, event.time_us, out);
     }
 
     fn read(&self, entity: usize, reads: &[Read], now_us: i64, out: &mut [f64]) {
@@ -325,11 +328,11 @@ impl EntityTable {
         let sums = &mut self.sums[span(entity, plan.sums.len())];
         for &index in &crossing.sums_in {
             let sum = plan.sums[index];
-            sums[index] += sum.of.of(entry[2 + sum.column]);
+            sums[index] += sum.of.of(entry[1 + sum.column]);
         }
         for &index in &crossing.sums_out {
             let sum = plan.sums[index];
-            sums[index] -= sum.of.of(entry[2 + sum.column]);
+            sums[index] -= sum.of.of(entry[1 + sum.column]);
         }
         let name = held.dropped + at as u64;
         for &index in &crossing.extremes_in {
@@ -345,11 +348,11 @@ impl EntityTable {
         }
         for &index in &crossing.distincts_in {
             let counts = &mut self.distincts[entity * plan.distincts.len() + index];
-            count_in(counts, entry[2 + plan.distincts[index].column]);
+            count_in(counts, entry[1 + plan.distincts[index].column]);
         }
         for &index in &crossing.distincts_out {
             let counts = &mut self.distincts[entity * plan.distincts.len() + index];
-            count_out(counts, entry[2 + plan.distincts[index].column]);
+            count_out(counts, entry[1 + plan.distincts[index].column]);
         }
     }
 
@@ -389,7 +392,7 @@ impl EntityTable {
         let plan = Arc::clone(&self.plan);
         let held = &mut self.entities[entity];
         let at = held.ring.upper_bound(event.time_us, plan.entry_words());
-        held.ring.insert(at, event.time_us, event.sequence, event.values);
+        held.ring.insert(at, event.time_us, event.values);
         let now_us = held.newest_us;
         for (cursor, offset) in self.cursors[span(entity, plan.offsets.len())].iter_mut().zip(&plan.offsets) {
             if event.time_us <= now_us - offset {
@@ -657,16 +660,16 @@ impl Tallies for Past<'_> {
 
 fn evaluate(read: &Read, tallies: &impl Tallies, now_us: i64) -> f64 {
     let present = |presence: Option<usize>| match presence {
-        Some(index) => tallies.sum(index) as f64,
+        Some(index) => nearest_f64(tallies.sum(index)),
         None => tallies.count(read.frame) as f64,
     };
     let or_empty = |value: Option<f64>| value.unwrap_or(read.empty);
     match read.measure {
         Measure::Count => tallies.count(read.frame) as f64,
-        Measure::Sum { sum } => tallies.sum(sum) as f64 / read.scale,
+        Measure::Sum { sum } => nearest_f64(tallies.sum(sum)) / read.scale,
         Measure::Mean { sum, presence } => {
             let count = present(presence);
-            or_empty((count > 0.0).then(|| tallies.sum(sum) as f64 / (count * read.scale)))
+            or_empty((count > 0.0).then(|| nearest_f64(tallies.sum(sum)) / (count * read.scale)))
         }
         Measure::Std { sum, square, presence } => {
             let count = present(presence);
@@ -685,12 +688,18 @@ fn evaluate(read: &Read, tallies: &impl Tallies, now_us: i64) -> f64 {
         }
         Measure::Ratio { sums, baseline, lengths } => {
             let (short, long) = match sums {
-                Some((short, long)) => (tallies.sum(short) as f64, tallies.sum(long) as f64),
+                Some((short, long)) => (nearest_f64(tallies.sum(short)), nearest_f64(tallies.sum(long))),
                 None => (tallies.count(read.frame) as f64, tallies.count(baseline) as f64),
             };
             or_empty((long != 0.0).then(|| short * lengths / long))
         }
     }
+}
+
+/// The nearest double. Most sums fit 64 bits, which the processor converts itself.
+#[inline]
+fn nearest_f64(sum: i128) -> f64 {
+    i64::try_from(sum).map_or(sum as f64, |sum| sum as f64)
 }
 
 /// The sample standard deviation from exact sums: the sum of squared distances from the integer part of the mean is an
