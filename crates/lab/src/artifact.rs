@@ -65,11 +65,17 @@ impl ModelFile {
     /// # Errors
     /// If it cannot be read, or is not a model file of this version.
     pub fn load(path: &Path) -> Result<ModelFile> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read model {}", path.display()))?;
-        let file: ModelFile =
-            serde_json::from_str(&text).with_context(|| format!("{} is not a redflag model", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read model {}", path.display()))?;
+        let file: ModelFile = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not a redflag model", path.display()))?;
         ensure!(file.format == FORMAT, "{} is not a redflag model", path.display());
-        ensure!(file.version == VERSION, "{} has version {}, expected {VERSION}", path.display(), file.version);
+        ensure!(
+            file.version == VERSION,
+            "{} has version {}, expected {VERSION}",
+            path.display(),
+            file.version
+        );
         Ok(file)
     }
 
@@ -96,5 +102,7 @@ impl ModelFile {
 
 /// FNV-1a, 64 bits: names a forest, does not defend it.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

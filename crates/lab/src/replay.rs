@@ -90,9 +90,9 @@ pub fn replay(
     let (decided_in, decided) = sync_channel(BLOCKS);
     let mut summary = std::thread::scope(|scope| {
         let repeats = Repeats::new(REPEAT_HORIZON_US, schema.max_time_jump_us);
-        let reading = scope.spawn(move || read_all(&mut *reader, batch_rows, repeats, &idle, |work| {
-            read_in.send(work).is_ok()
-        }));
+        let reading = scope.spawn(move || {
+            read_all(&mut *reader, batch_rows, repeats, &idle, |work| read_in.send(work).is_ok())
+        });
         let writing = scope.spawn(move || write_all(sink, &decided, &idle_in));
         let summary = decide_all(engine, &read, |work| decided_in.send(work).is_ok(), progress);
         drop((read, decided_in));
@@ -182,11 +182,16 @@ impl Summary {
 
 fn reject_time_jumps(engine: &Engine, work: &mut Work) {
     let block = &mut work.block;
+    let before = block.rejects.len();
     for row in (0..work.decisions.len()).filter(|row| work.decisions.statuses[*row] == Status::TimeJump) {
         let mut raw = String::new();
         write_event(&block.batch, row, true, &mut raw);
         let rejection = engine.time_jump(&block.batch, row).into();
         block.rejects.push(Reject { line: block.lines[row], rejection, raw });
+    }
+    // In the order of the file, so that where a batch was cut does not show.
+    if block.rejects.len() > before {
+        block.rejects.sort_by_key(|reject| reject.line);
     }
 }
 

@@ -13,7 +13,7 @@ use forest::Forest;
 use forest::grow::{self, Params, Table};
 
 use crate::artifact::ModelFile;
-use crate::dataset::{Block, ColumnMap, Reject, open};
+use crate::dataset::{Block, ColumnMap, DatasetError, Reject, open};
 use crate::replay::{self, Sink, Summary};
 
 /// The feature matrix of a stretch of time, column by column, with its labels.
@@ -25,7 +25,7 @@ pub struct TrainingSet {
     pub labels: Vec<bool>,
     /// Event times.
     pub times_us: Vec<i64>,
-    /// The stretch of time that rows are taken from.
+    /// The period that rows are taken from.
     period: Option<Range<i64>>,
 }
 
@@ -57,6 +57,15 @@ impl TrainingSet {
         self.labels.iter().filter(|label| **label).count()
     }
 
+    /// The asked period, cut to the days that have rows: what the model knows, in whole days where none were asked.
+    pub fn days(&self) -> Range<i64> {
+        let first = self.times_us.iter().copied().min().unwrap_or(0);
+        let last = self.times_us.iter().copied().max().unwrap_or(0);
+        let covered = first.div_euclid(DAY_US) * DAY_US..(last.div_euclid(DAY_US) + 1) * DAY_US;
+        let asked = self.period.clone().unwrap_or(covered.clone());
+        asked.start.max(covered.start)..asked.end.min(covered.end)
+    }
+
     fn push(&mut self, time_us: i64, features: &[f64], fraud: bool) {
         for (column, value) in self.columns.iter_mut().zip(features) {
             column.push(*value);
@@ -67,7 +76,8 @@ impl TrainingSet {
 
     /// The rows before and from `time_us` on.
     fn split(&self, time_us: i64) -> (TrainingSet, TrainingSet) {
-        let mut parts = (TrainingSet::new(self.columns.len(), None), TrainingSet::new(self.columns.len(), None));
+        let mut parts =
+            (TrainingSet::new(self.columns.len(), None), TrainingSet::new(self.columns.len(), None));
         for row in 0..self.len() {
             let part = if self.times_us[row] < time_us { &mut parts.0 } else { &mut parts.1 };
             for (to, from) in part.columns.iter_mut().zip(&self.columns) {
@@ -118,12 +128,16 @@ pub fn load(
     let mut engine = Engine::new(Arc::clone(detector), None, cores());
     let summary = replay::replay(reader, &mut engine, BATCH_ROWS, &mut set, progress)?;
     if set.is_empty() {
-        let stretch = period.map_or(String::new(), |p| {
-            format!(" from {} to {}", format_instant(p.start), format_instant(p.end))
-        });
-        bail!("{} has no labelled transactions{stretch} ({} read)", input.display(), summary.events);
+        let period = period.map_or(String::new(), |period| format!(" {}", in_words(&period)));
+        let path = input.to_path_buf();
+        return Err(DatasetError::NoRows { path, period, read: summary.events }.into());
     }
     Ok((set, summary))
+}
+
+/// A half-open period as messages write it.
+pub(crate) fn in_words(period: &Range<i64>) -> String {
+    format!("from {} to {}", format_instant(period.start), format_instant(period.end))
 }
 
 /// Cores that this machine lends.
@@ -147,9 +161,7 @@ pub fn train(
         None => 0.0,
     };
     let forest = grow_on(&names, set, params, progress)?;
-    let first = set.times_us.iter().copied().min().unwrap_or(0);
-    let last = set.times_us.iter().copied().max().unwrap_or(0);
-    let period = set.period.clone().unwrap_or(first..last + 1);
+    let period = set.days();
     Ok(ModelFile {
         format: String::new(),
         version: 0,
@@ -159,8 +171,8 @@ pub fn train(
         engine: "builtin".to_string(),
         algorithm: params.algorithm.to_string(),
         parameters: parameters(params),
-        trained_from: format_instant(period.start.max(first)),
-        trained_to: format_instant(period.end.min(last + DAY_US)),
+        trained_from: format_instant(period.start),
+        trained_to: format_instant(period.end),
         rows: set.len() as u64,
         frauds: set.frauds() as u64,
         review_score_min,
@@ -183,7 +195,12 @@ fn grow_on(
 
 /// The score that about `budget` transactions a day reach, on the last part of the time and by a model that was grown
 /// without it. `None` where either part is too short or has one class only.
-fn review_threshold(names: &[String], set: &TrainingSet, params: &Params, budget: f64) -> Result<Option<f64>> {
+fn review_threshold(
+    names: &[String],
+    set: &TrainingSet,
+    params: &Params,
+    budget: f64,
+) -> Result<Option<f64>> {
     let first = set.times_us.iter().copied().min().unwrap_or(0);
     let last = set.times_us.iter().copied().max().unwrap_or(0);
     let cut = last - ((last - first) as f64 * BUDGET_SHARE) as i64;

@@ -22,7 +22,9 @@ impl ColumnMap {
         let mut mistakes = Vec::new();
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
-                Some((field, column)) if schema.index_of(field.trim()).is_some() && !column.trim().is_empty() => {
+                Some((field, column))
+                    if schema.index_of(field.trim()).is_some() && !column.trim().is_empty() =>
+                {
                     pairs.push((field.trim().to_string(), column.trim().to_string()));
                 }
                 Some((field, _)) => mistakes.push(format!("`{pair}`: the detector has no field `{field}`")),

@@ -33,7 +33,8 @@ impl CsvReader {
         // Rows of another width are rejected one by one, not by the parser.
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(input);
         let header = reader.headers().map_err(|error| damaged(path, &error))?;
-        let names: Vec<String> = header.iter().map(|name| name.trim().trim_start_matches('\u{feff}').into()).collect();
+        let names: Vec<String> =
+            header.iter().map(|name| name.trim().trim_start_matches('\u{feff}').into()).collect();
         let columns = map.resolve(path, schema, &names)?;
         let path = path.to_path_buf();
         Ok(CsvReader { path, reader, record: ByteRecord::new(), columns, width: names.len(), bytes, rows: 0 })
@@ -43,7 +44,11 @@ impl CsvReader {
         batch.begin_row();
         if self.record.len() != self.width {
             let expected = format!("{} cells, as in the header", self.width);
-            batch.add_error(FieldError::new("", format_args!("a row of {} cells", self.record.len()), expected));
+            batch.add_error(FieldError::new(
+                "",
+                format_args!("a row of {} cells", self.record.len()),
+                expected,
+            ));
         }
         for (field, column) in self.columns.iter().enumerate() {
             let cell = column.and_then(|column| self.record.get(column));

@@ -21,6 +21,8 @@ pub struct EventReader {
     names: Vec<String>,
     positions: HashMap<String, usize>,
     ignored: Option<usize>,
+    /// Whether `AMOUNT` is `amount`: so in files, whose columns are found that way in every format.
+    any_case: bool,
 }
 
 impl EventReader {
@@ -29,13 +31,14 @@ impl EventReader {
         let names: Vec<String> =
             schema.fields.iter().map(|field| map.column_of(&field.name).to_string()).collect();
         let positions = names.iter().enumerate().map(|(position, name)| (name.clone(), position)).collect();
-        EventReader { names, positions, ignored: None }
+        EventReader { names, positions, ignored: None, any_case: true }
     }
 
     /// A reader for events that are to be decided: a label is never among what a decision may know.
     pub fn without_labels(schema: &Schema) -> EventReader {
         let mut reader = EventReader::with_labels(schema, &ColumnMap::default());
         reader.ignored = schema.fields.iter().position(|field| field.kind == FieldKind::Label);
+        reader.any_case = false;
         reader
     }
 
@@ -44,25 +47,37 @@ impl EventReader {
     /// # Errors
     /// Everything that is wrong with it; the batch is then as before.
     pub fn read(&self, json: &[u8], batch: &mut EventBatch) -> Result<(), Rejection> {
+        self.parse(json, batch)?;
+        batch.end_row()
+    }
+
+    /// Enters all fields of the event and leaves the row open. Tells whether the event has an id.
+    fn parse(&self, json: &[u8], batch: &mut EventBatch) -> Result<bool, Rejection> {
         batch.begin_row();
         let mut deserializer = serde_json::Deserializer::from_slice(json);
-        let parsed = Row { reader: self, batch }.deserialize(&mut deserializer).and_then(|()| deserializer.end());
-        match parsed {
-            Ok(()) => batch.end_row(),
-            Err(error) => {
-                batch.abandon_row();
-                Err(syntax_error(&error).into())
-            }
-        }
+        let row = Row { reader: self, batch: &mut *batch };
+        let parsed =
+            row.deserialize(&mut deserializer).and_then(|has_id| deserializer.end().map(|()| has_id));
+        parsed.map_err(|error| {
+            batch.abandon_row();
+            syntax_error(&error).into()
+        })
     }
 
     /// The position of a key. Most events list their fields in the declared order: the next one is tried first.
+    #[inline]
     fn position(&self, key: &str, expected: usize) -> Option<usize> {
         let position = match self.names.get(expected) {
             Some(name) if name == key => Some(expected),
-            _ => self.positions.get(key).copied(),
+            _ => self.position_anywhere(key),
         };
         position.filter(|position| Some(*position) != self.ignored)
+    }
+
+    fn position_anywhere(&self, key: &str) -> Option<usize> {
+        let exact = self.positions.get(key).copied();
+        let alike = || self.names.iter().position(|name| name.eq_ignore_ascii_case(key));
+        if self.any_case { exact.or_else(alike) } else { exact }
     }
 }
 
@@ -80,26 +95,28 @@ struct Row<'a> {
 }
 
 impl<'de> DeserializeSeed<'de> for Row<'_> {
-    type Value = ();
+    type Value = bool;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Row<'_> {
-    type Value = ();
+    /// Whether the id was among the keys: it is the first field of every schema.
+    type Value = bool;
 
     fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut expected = 0;
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        let (mut expected, mut has_id) = (0, false);
         while let Some(position) = map.next_key_seed(Key { reader: self.reader, expected })? {
             match position {
                 Some(field) => {
                     expected = field + 1;
+                    has_id |= field == 0;
                     map.next_value_seed(Cell { field, batch: self.batch })?;
                 }
                 None => {
@@ -107,7 +124,7 @@ impl<'de> Visitor<'de> for Row<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(has_id)
     }
 }
 
@@ -252,13 +269,17 @@ pub fn write_number(number: f64, out: &mut String) {
     }
 }
 
-fn write_money(minor: i64, decimals: u32, out: &mut String) {
-    let unit = 10_i64.pow(decimals);
+/// Appends an amount in minor units as a decimal number, with exactly so many decimals.
+pub(super) fn write_money(minor: i64, decimals: u32, out: &mut String) {
+    if minor < 0 {
+        out.push('-');
+    }
+    let (minor, unit) = (minor.unsigned_abs(), 10_u64.pow(decimals));
     out.push_str(itoa::Buffer::new().format(minor / unit));
     if decimals > 0 {
         out.push('.');
         for place in (0..decimals).rev() {
-            out.push(char::from(b'0' + (minor / 10_i64.pow(place) % 10) as u8));
+            out.push(char::from(b'0' + (minor / 10_u64.pow(place) % 10) as u8));
         }
     }
 }
@@ -282,7 +303,9 @@ pub fn write_json_text(text: &str, out: &mut String) {
         if escape.is_empty() {
             out.push_str("\\u00");
             out.push(char::from(b'0' + (byte >> 4)));
-            out.push(char::from_digit(u32::from(byte & 15), 16).expect("four bits are one hexadecimal digit"));
+            out.push(
+                char::from_digit(u32::from(byte & 15), 16).expect("four bits are one hexadecimal digit"),
+            );
         }
         plain_from = at + 1;
     }
@@ -298,6 +321,8 @@ pub(super) struct JsonlReader {
     line: Vec<u8>,
     lines: u64,
     reader: EventReader,
+    /// Whether the events have no id and their line is taken for it: as the first of them, so all.
+    numbered: Option<bool>,
 }
 
 impl JsonlReader {
@@ -309,7 +334,8 @@ impl JsonlReader {
         map: &ColumnMap,
     ) -> JsonlReader {
         let reader = EventReader::with_labels(schema, map);
-        JsonlReader { path: path.to_path_buf(), input, bytes, read_bytes: 0, line: Vec::new(), lines: 0, reader }
+        let path = path.to_path_buf();
+        JsonlReader { path, input, bytes, read_bytes: 0, line: Vec::new(), lines: 0, reader, numbered: None }
     }
 
     /// Reads the next line into `self.line`; what is beyond [`LINE_BYTES_MAX`] is skipped. False at the end.
@@ -338,12 +364,21 @@ impl JsonlReader {
         }
     }
 
-    fn enter(&self, batch: &mut EventBatch) -> Result<(), Rejection> {
+    fn enter(&mut self, batch: &mut EventBatch) -> Result<(), Rejection> {
         if self.line.len() > LINE_BYTES_MAX {
             let value = format_args!("a line of more than {LINE_BYTES_MAX} bytes");
             return Err(FieldError::new("", value, "one event a line").into());
         }
-        self.reader.read(&self.line, batch)
+        let has_id = self.reader.parse(&self.line, batch)?;
+        match *self.numbered.get_or_insert(!has_id) {
+            true if has_id => {
+                let expected = "none, as in the first event: lines are numbered";
+                batch.add_error(FieldError::new(batch.schema().id_field(), "an id", expected));
+            }
+            true => batch.set(0, Value::Integer(self.lines as i64)),
+            false => {}
+        }
+        batch.end_row()
     }
 }
 

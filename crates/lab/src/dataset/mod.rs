@@ -6,7 +6,9 @@
 mod columns;
 mod csv;
 mod json;
+mod matrix;
 mod parquet;
+mod simulated;
 mod table;
 
 use std::fs::File;
@@ -19,6 +21,8 @@ use engine::{EventBatch, Rejection};
 
 pub use columns::ColumnMap;
 pub use json::{EventReader, write_event, write_json_text, write_number};
+pub use matrix::MatrixReader;
+pub use simulated::SimulatedReader;
 pub use table::{ColumnType, TableWriter};
 
 /// How a file is written.
@@ -64,6 +68,16 @@ pub enum DatasetError {
         path: PathBuf,
         /// Which columns are missing, and what the file has.
         message: String,
+    },
+    /// It has no row of the kind that is wanted.
+    #[error("{path} has no labelled transactions{period} ({read} read)")]
+    NoRows {
+        /// The file.
+        path: PathBuf,
+        /// The period, in words; empty for all of the file.
+        period: String,
+        /// Events that it does have.
+        read: u64,
     },
     /// The contents are not of the format.
     #[error("{path}: {message}")]

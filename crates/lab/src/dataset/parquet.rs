@@ -52,7 +52,8 @@ impl ParquetReader {
         let mut used: Vec<usize> = found.iter().flatten().copied().collect();
         used.sort_unstable();
         used.dedup();
-        let columns = found.iter().map(|column| column.and_then(|column| used.binary_search(&column).ok())).collect();
+        let columns =
+            found.iter().map(|column| column.and_then(|column| used.binary_search(&column).ok())).collect();
         let rows = builder.metadata().file_metadata().num_rows().max(0) as u64;
         let mask = ProjectionMask::roots(builder.parquet_schema(), used);
         let reader = builder
@@ -169,7 +170,9 @@ impl Cells {
             },
             Cells::Bools(array) => Value::Bool(array.as_boolean().value(at)),
             Cells::Texts(array) => Value::Untyped(array.as_string::<i32>().value(at)),
-            Cells::Instants(array) => Value::Instant(array.as_primitive::<TimestampMicrosecondType>().value(at)),
+            Cells::Instants(array) => {
+                Value::Instant(array.as_primitive::<TimestampMicrosecondType>().value(at))
+            }
             Cells::Other => Value::Missing,
         }
     }

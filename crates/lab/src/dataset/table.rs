@@ -18,6 +18,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
+use super::json::write_money;
 use super::{Format, write_json_text, write_number};
 
 /// Rows handed to the Parquet writer at a time, always this many.
@@ -48,7 +49,35 @@ pub struct TableWriter {
     column: usize,
     rows: u64,
     sink: Sink,
-    rename: Option<(PathBuf, PathBuf)>,
+    partial: Option<Partial>,
+}
+
+/// A file on its way: it has another name until it is whole, and is gone if it never gets there.
+struct Partial {
+    written: PathBuf,
+    wanted: PathBuf,
+}
+
+impl Partial {
+    fn create(wanted: &Path) -> Result<(Partial, File)> {
+        let mut written = wanted.as_os_str().to_owned();
+        written.push(".partial");
+        let written = PathBuf::from(written);
+        let file = File::create(&written).with_context(|| format!("cannot write {}", wanted.display()))?;
+        Ok((Partial { written, wanted: wanted.to_path_buf() }, file))
+    }
+
+    fn complete(self) -> Result<()> {
+        let renamed = std::fs::rename(&self.written, &self.wanted);
+        renamed.with_context(|| format!("cannot write {}", self.wanted.display()))
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // Gone already if it was completed; and if it cannot be removed, nobody is left to tell.
+        drop(std::fs::remove_file(&self.written));
+    }
 }
 
 enum Sink {
@@ -75,19 +104,16 @@ impl TableWriter {
         if path == Path::new("-") {
             let out: Box<dyn Write + Send> = Box::new(io::stdout());
             let sink = Sink::Jsonl { out: BufWriter::new(out), line: String::new() };
-            return Ok(TableWriter { names, column: 0, rows: 0, sink, rename: None });
+            return Ok(TableWriter { names, column: 0, rows: 0, sink, partial: None });
         }
         let format = Format::of(path)?;
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let file = File::create(&partial).with_context(|| format!("cannot write {}", partial.display()))?;
+        let (partial, file) = Partial::create(path)?;
         let sink = match format {
             Format::Parquet => parquet_sink(file, columns)?,
             Format::Csv => csv_sink(file, columns)?,
             Format::Jsonl => Sink::Jsonl { out: buffered(file), line: String::new() },
         };
-        Ok(TableWriter { names, column: 0, rows: 0, sink, rename: Some((partial, path.to_path_buf())) })
+        Ok(TableWriter { names, column: 0, rows: 0, sink, partial: Some(partial) })
     }
 
     /// A cell of text.
@@ -108,7 +134,9 @@ impl TableWriter {
     pub fn integer(&mut self, value: i64) {
         self.separate();
         match &mut self.sink {
-            Sink::Csv { line, .. } | Sink::Jsonl { line, .. } => line.push_str(itoa::Buffer::new().format(value)),
+            Sink::Csv { line, .. } | Sink::Jsonl { line, .. } => {
+                line.push_str(itoa::Buffer::new().format(value))
+            }
             Sink::Parquet { columns, .. } => match &mut columns[self.column] {
                 Builder::Integer(builder) => builder.append_value(value),
                 _ => unreachable!("a whole number belongs into a column of whole numbers"),
@@ -128,6 +156,19 @@ impl TableWriter {
             Sink::Parquet { columns, .. } => match &mut columns[self.column] {
                 Builder::Number(builder) => builder.append_value(value),
                 _ => unreachable!("a double belongs into a column of doubles"),
+            },
+        }
+        self.column += 1;
+    }
+
+    /// An amount in minor units, into a column of numbers: as a decimal with exactly `decimals` places in text formats.
+    pub fn money(&mut self, minor: i64, decimals: u32) {
+        self.separate();
+        match &mut self.sink {
+            Sink::Csv { line, .. } | Sink::Jsonl { line, .. } => write_money(minor, decimals, line),
+            Sink::Parquet { columns, .. } => match &mut columns[self.column] {
+                Builder::Number(builder) => builder.append_value(minor as f64 / 10_f64.powi(decimals as i32)),
+                _ => unreachable!("an amount belongs into a column of doubles"),
             },
         }
         self.column += 1;
@@ -211,6 +252,17 @@ impl TableWriter {
         Ok(())
     }
 
+    /// Hands what was written to a reader at the other end of the standard output. Files are written when they are full.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn flush(&mut self) -> Result<()> {
+        match &mut self.sink {
+            Sink::Jsonl { out, .. } if self.partial.is_none() => Ok(out.flush()?),
+            _ => Ok(()),
+        }
+    }
+
     /// Ends the file, gives it its name, and tells how many rows it has.
     ///
     /// # Errors
@@ -223,9 +275,7 @@ impl TableWriter {
                 writer.close()?;
             }
         }
-        if let Some((partial, path)) = self.rename {
-            std::fs::rename(&partial, &path).with_context(|| format!("cannot write {}", path.display()))?;
-        }
+        self.partial.map_or(Ok(()), Partial::complete)?;
         Ok(self.rows)
     }
 
@@ -297,7 +347,8 @@ fn parquet_sink(file: File, columns: &[(String, ColumnType)]) -> Result<Sink> {
     if columns.is_empty() {
         bail!("a Parquet file needs at least one column");
     }
-    let fields: Vec<Field> = columns.iter().map(|(name, kind)| Field::new(name, arrow_type(*kind), true)).collect();
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, kind)| Field::new(name, arrow_type(*kind), true)).collect();
     let schema = Arc::new(Schema::new(fields));
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use engine::decide::Basis;
 use engine::detector::Detector;
-use engine::time::{DAY_US, format_instant};
+use engine::time::DAY_US;
 use engine::{Decisions, Engine, Label, Model, Outcome, Status};
 use serde::Serialize;
 
 use super::handbook::{Fold, Rows, card_precision, card_precision_ceiling, test_rows};
 use super::metrics::{Confusion, Ranking, brier, log_loss};
-use crate::dataset::{Block, ColumnMap, Reject, open};
-use crate::replay::{self, Sink};
-use crate::train::{BATCH_ROWS, cores};
+use crate::dataset::{Block, ColumnMap, DatasetError, Reject, open};
+use crate::replay::{self, Sink, Summary};
+use crate::train::{BATCH_ROWS, cores, in_words};
 
 /// Cards that an analyst looks at in a day: the Handbook's k.
 const CARDS_PER_DAY: usize = 100;
@@ -38,6 +38,8 @@ pub struct Scored {
     pub amounts: Vec<f64>,
     /// What was decided.
     pub outcomes: Vec<Outcome>,
+    /// What the replay did that scored them.
+    pub summary: Summary,
     names: HashMap<String, u32>,
     period: Range<i64>,
 }
@@ -164,7 +166,8 @@ impl Scored {
     /// # Errors
     /// If the file cannot be read, lacks a column, or a cell is not what it should be.
     pub fn load(path: &Path) -> Result<Scored> {
-        let mut reader = csv::Reader::from_path(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let mut reader =
+            csv::Reader::from_path(path).with_context(|| format!("cannot open {}", path.display()))?;
         let header = reader.headers()?.clone();
         let column = |name: &str| {
             let found = header.iter().position(|column| column == name);
@@ -178,7 +181,9 @@ impl Scored {
             let line = index + 2;
             let score = cell(score_at);
             scored.scores.push(
-                score.parse().with_context(|| format!("line {line}: score is {score:?}, expected a number"))?,
+                score
+                    .parse()
+                    .with_context(|| format!("line {line}: score is {score:?}, expected a number"))?,
             );
             scored.labels.push(match cell(label_at) {
                 "0" | "0.0" | "false" => false,
@@ -226,26 +231,26 @@ pub fn score(plan: &Plan, progress: &mut dyn FnMut(replay::Progress)) -> Result<
     let collected_from = plan.handbook_training.as_ref().map_or(plan.test.start, |training| training.start);
     let mut scored = Scored::new(collected_from..plan.test.end);
     let mut engine = Engine::new(Arc::clone(plan.detector), Some(plan.model.clone()), cores());
-    replay::replay(reader, &mut engine, BATCH_ROWS, &mut scored, progress)?;
+    scored.summary = replay::replay(reader, &mut engine, BATCH_ROWS, &mut scored, progress)?;
     if let Some(training) = &plan.handbook_training {
         let fold = fold(training, &plan.test)?;
         let rows = test_rows(&scored.days, &scored.cards, &scored.labels, fold)?;
         scored.keep(&rows);
     }
-    ensure!(
-        !scored.labels.is_empty(),
-        "{} has no labelled transactions from {} to {}",
-        plan.input.display(),
-        format_instant(plan.test.start),
-        format_instant(plan.test.end)
-    );
+    if scored.labels.is_empty() {
+        let (path, period) = (plan.input.to_path_buf(), format!(" {}", in_words(&plan.test)));
+        return Err(DatasetError::NoRows { path, period, read: scored.summary.events }.into());
+    }
     Ok(scored)
 }
 
 fn fold(training: &Range<i64>, test: &Range<i64>) -> Result<Fold> {
     let day = |us: i64| us.div_euclid(DAY_US) as i32;
     let last_day = |end_us: i64| day(end_us - 1) + 1;
-    ensure!(training.end <= test.start, "the test period begins before the training period has ended: that is a leak");
+    ensure!(
+        training.end <= test.start,
+        "the test period begins before the training period has ended: that is a leak"
+    );
     let train_end = last_day(training.end);
     Ok(Fold {
         train_start: day(training.start),
