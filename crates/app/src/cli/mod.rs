@@ -1,10 +1,18 @@
 //! The command line: one module a command, each with its arguments and what it does.
 
+mod bench;
 mod decision;
 mod demo;
 mod detector;
+mod evaluate;
+mod features;
+mod input;
+mod model;
 mod output;
+mod replay;
 mod serve;
+mod simulate;
+mod train;
 
 use std::process::ExitCode;
 
@@ -25,10 +33,24 @@ enum Command {
     Demo(demo::Args),
     /// The service: HTTP, WebSocket and the page
     Serve(serve::Args),
+    /// Make transactions with labelled fraud
+    Simulate(simulate::Args),
+    /// Run the whole engine over a file: decisions out
+    Replay(replay::Args),
+    /// Compute the feature matrix of a file
+    Features(features::Args),
+    /// Grow a model on a stretch of a file
+    Train(train::Args),
+    /// Measure a model on a later stretch
+    Evaluate(evaluate::Args),
+    /// Look at model files, and score with them
+    Model(model::Args),
     /// Look at detector files
     Detector(detector::Args),
     /// Look at stored decisions
     Decision(decision::Args),
+    /// The project's benchmarks
+    Bench(bench::Args),
     /// Print the OpenAPI document of the service
     Openapi,
 }
@@ -44,6 +66,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("redflag: {error:#}");
             ExitCode::from(if output::is_wrong_input(&error) { 2 } else { 1 })
@@ -55,6 +78,13 @@ fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Simulate(args) => simulate::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Features(args) => features::run(args),
+        Command::Train(args) => train::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
+        Command::Model(args) => model::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Detector(args) => detector::run(args),
         Command::Decision(args) => decision::run(args),
         Command::Openapi => {

@@ -1,0 +1,206 @@
+//! `redflag simulate`: labelled transactions for people who have none.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Result;
+use engine::time::format_instant;
+use lab::dataset::{ColumnType, TableWriter};
+use lab::simulate::{Cell, Column, ColumnKind, Row, Settings, Simulator, simulator};
+
+use super::WrongInput;
+use super::output::{CountBar, instant, load_detector, memory_peak_bytes, tell};
+
+/// Make transactions with labelled fraud.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The same seed and settings give the same bytes, on any machine. Columns are named as in the detector, so the file is
+read back with --detector of the same name.
+
+Examples:
+  redflag simulate --detector card --rows 1000000 --seed 1 --out transactions.parquet
+  redflag simulate --detector banking --days 30 --out - | head")]
+pub struct Args {
+    /// Detector whose events are made: card, card-handbook, ulb, paysim or banking
+    #[arg(long, value_name = "NAME")]
+    detector: String,
+    /// Stop after this many transactions
+    #[arg(long, value_name = "N")]
+    rows: Option<u64>,
+    /// Stop after this many days of simulated time
+    #[arg(long, value_name = "N")]
+    days: Option<u32>,
+    /// Seed of everything random
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// When the stream begins, as RFC 3339 or a date [default: 2018-04-01]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    start: Option<i64>,
+    /// Customers, users or accounts [default: as suits the rows]
+    #[arg(long, value_name = "N")]
+    customers: Option<u32>,
+    /// Terminals or merchants [default: as suits the customers]
+    #[arg(long, value_name = "N")]
+    terminals: Option<u32>,
+    /// Where the transactions go: .csv, .jsonl or .parquet; `-` is JSON lines on the standard output
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Print the counts as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Made {
+    detector: String,
+    #[serde(flatten)]
+    tally: Tally,
+    seconds: f64,
+    rows_per_second: f64,
+    memory_peak_bytes: Option<u64>,
+}
+
+/// What was made.
+#[derive(Default, serde::Serialize)]
+pub struct Tally {
+    rows: u64,
+    frauds: u64,
+    first_time: Option<String>,
+    last_time: Option<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If there is no such simulator, nothing says where it ends, or the transactions cannot be written.
+pub fn run(args: Args) -> Result<()> {
+    if args.rows.is_none() && args.days.is_none() && args.out != Path::new("-") {
+        return Err(WrongInput("a file needs an end: give --rows or --days".to_string()).into());
+    }
+    let started = Instant::now();
+    let tally = make(&args.detector, &settings(&args), &args.out)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let rows_per_second = tally.rows as f64 / seconds.max(1e-9);
+    let memory_peak_bytes = memory_peak_bytes();
+    let made = Made { detector: args.detector, tally, seconds, rows_per_second, memory_peak_bytes };
+    tell(&made, args.json, &args.out)
+}
+
+/// Writes a file of simulated transactions.
+///
+/// # Errors
+/// If there is no such simulator, or the transactions cannot be written.
+pub fn make(detector: &str, settings: &Settings, out: &Path) -> Result<Tally> {
+    let stream = simulator(detector, settings)?;
+    let detector = load_detector(detector)?;
+    let layout = Layout::new(stream.columns(), detector.schema.id_field(), detector.schema.label_field());
+    let mut table = TableWriter::create(out, &layout.table_columns(stream.columns()))?;
+    let tally = write_all(stream, &layout, &mut table, settings.rows)?;
+    table.finish()?;
+    Ok(tally)
+}
+
+fn settings(args: &Args) -> Settings {
+    let defaults = Settings::default();
+    Settings {
+        seed: args.seed,
+        start_us: args.start.unwrap_or(defaults.start_us),
+        rows: args.rows,
+        days: args.days,
+        customers: args.customers,
+        terminals: args.terminals,
+        ..defaults
+    }
+}
+
+/// What is added to a simulator's columns, and what is counted in them.
+struct Layout<'a> {
+    /// The detector's id field, where the original of the data has none: without it JSON lines could not be told apart.
+    id: Option<&'a str>,
+    label: Option<usize>,
+    time: Option<usize>,
+}
+
+impl Layout<'_> {
+    fn new<'a>(columns: &[Column], id: &'a str, label: Option<&str>) -> Layout<'a> {
+        let find = |name: &str| columns.iter().position(|column| column.name == name);
+        Layout {
+            id: find(id).is_none().then_some(id),
+            label: label.and_then(find),
+            time: columns.iter().position(|column| column.kind == ColumnKind::Time),
+        }
+    }
+
+    fn table_columns(&self, columns: &[Column]) -> Vec<(String, ColumnType)> {
+        let id = self.id.map(|id| (id.to_string(), ColumnType::Integer));
+        id.into_iter()
+            .chain(columns.iter().map(|column| (column.name.to_string(), type_of(column.kind))))
+            .collect()
+    }
+}
+
+fn type_of(kind: ColumnKind) -> ColumnType {
+    match kind {
+        ColumnKind::Text => ColumnType::Text,
+        ColumnKind::Integer => ColumnType::Integer,
+        ColumnKind::Number | ColumnKind::Money => ColumnType::Number,
+        ColumnKind::Time => ColumnType::Instant,
+    }
+}
+
+fn write_all(
+    mut stream: Box<dyn Simulator>,
+    layout: &Layout,
+    table: &mut TableWriter,
+    wanted: Option<u64>,
+) -> Result<Tally> {
+    let bar = CountBar::new("simulating", "rows", wanted);
+    let mut tally = Tally::default();
+    let (mut first_us, mut last_us) = (None, None);
+    let mut row = Row::new();
+    while stream.next(&mut row) {
+        tally.rows += 1;
+        tally.frauds += u64::from(layout.label.is_some_and(|column| row.cell(column) == Cell::Integer(1)));
+        last_us = layout.time.and_then(|column| time_of(row.cell(column)));
+        first_us = first_us.or(last_us);
+        if layout.id.is_some() {
+            table.integer(tally.rows as i64);
+        }
+        row.cells().for_each(|cell| write_cell(table, cell));
+        table.end_row()?;
+        if tally.rows % 10_000 == 0 {
+            bar.show(tally.rows);
+        }
+    }
+    bar.finish();
+    (tally.first_time, tally.last_time) = (first_us.map(format_instant), last_us.map(format_instant));
+    Ok(tally)
+}
+
+fn time_of(cell: Cell) -> Option<i64> {
+    if let Cell::TimeUs(us) = cell { Some(us) } else { None }
+}
+
+fn write_cell(table: &mut TableWriter, cell: Cell) {
+    match cell {
+        Cell::Text(text) => table.text(text),
+        Cell::Integer(value) => table.integer(value),
+        Cell::Number(value) => table.number(value),
+        Cell::Money { minor } => table.money(minor, 2),
+        Cell::TimeUs(us) => table.instant(us),
+        Cell::Missing => table.missing(),
+    }
+}
+
+impl std::fmt::Display for Made {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Made { tally: Tally { rows, frauds, first_time, last_time }, seconds, rows_per_second, .. } =
+            self;
+        let share = 100.0 * *frauds as f64 / (*rows).max(1) as f64;
+        write!(f, "{rows} transactions, {frauds} frauds ({share:.3} %)")?;
+        if let (Some(first), Some(last)) = (first_time, last_time) {
+            write!(f, ", {first} to {last}")?;
+        }
+        write!(f, ", in {seconds:.2} s, {rows_per_second:.0} rows/s")
+    }
+}

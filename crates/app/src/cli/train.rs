@@ -1,0 +1,235 @@
+//! `redflag train`: grow a model on a stretch of a file.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use engine::time::{DAY_US, TIME_RANGE_US, format_instant};
+use forest::grow::{Algorithm, Params};
+use lab::artifact::ModelFile;
+use lab::replay::Summary;
+use lab::train::{TrainingSet, load, train};
+
+use super::WrongInput;
+use super::input::Input;
+use super::output::{CountBar, ReplayBar, instant, warn_of_rejects};
+
+/// Grow a model on a stretch of a file; what comes before it fills the windows.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Features are computed by the engine as it would have computed them at the time; labels count after the delay that the
+detector gives them. Times are half-open: from is in, to is out.
+
+Example: redflag train --detector card --in transactions.parquet --algorithm gbdt \\
+           --train-from 2018-07-25 --train-to 2018-08-01 --out card.model")]
+pub struct Args {
+    #[command(flatten)]
+    input: Input,
+    /// What grows the trees
+    #[arg(long, value_name = "ENGINE", default_value = "builtin", value_parser = engine)]
+    engine: String,
+    /// Which ensemble
+    #[arg(long, value_enum, default_value_t = Kind::Gbdt)]
+    algorithm: Kind,
+    /// First instant of the training data [default: all of the file]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    train_from: Option<i64>,
+    /// First instant after the training data [default: all of the file]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    train_to: Option<i64>,
+    /// Where the model goes
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    growing: Growing,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What replaces the defaults of the algorithm.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Growing (defaults suit the algorithm)")]
+struct Growing {
+    /// Trees
+    #[arg(long, value_name = "N")]
+    trees: Option<usize>,
+    /// Most splits on a path; 0 is unlimited
+    #[arg(long, value_name = "N")]
+    max_depth: Option<u32>,
+    /// Share of each boosting step that is taken
+    #[arg(long, value_name = "X")]
+    learning_rate: Option<f64>,
+    /// Least training rows on each side of a split
+    #[arg(long, value_name = "N")]
+    min_samples_leaf: Option<usize>,
+    /// Least weight on each side of a split
+    #[arg(long, value_name = "X")]
+    min_child_weight: Option<f64>,
+    /// Pull of leaf values towards what is known without the tree
+    #[arg(long, value_name = "X")]
+    lambda: Option<f64>,
+    /// Share of rows drawn for each tree
+    #[arg(long, value_name = "X")]
+    row_subsample: Option<f64>,
+    /// Share of features tried for each tree or split
+    #[arg(long, value_name = "X")]
+    column_subsample: Option<f64>,
+    /// Most bins per feature (boosting)
+    #[arg(long, value_name = "N")]
+    bins: Option<usize>,
+    /// Weight of a fraud relative to a genuine transaction
+    #[arg(long, value_name = "X")]
+    positive_weight: Option<f64>,
+    /// Seed of everything random
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    /// Gradient-boosted trees
+    Gbdt,
+    /// Trees on bootstrap samples
+    RandomForest,
+    /// One tree
+    DecisionTree,
+}
+
+impl From<Kind> for Algorithm {
+    fn from(kind: Kind) -> Algorithm {
+        match kind {
+            Kind::Gbdt => Algorithm::Gbdt,
+            Kind::RandomForest => Algorithm::RandomForest,
+            Kind::DecisionTree => Algorithm::DecisionTree,
+        }
+    }
+}
+
+fn engine(name: &str) -> Result<String, String> {
+    match name {
+        "builtin" => Ok(name.to_string()),
+        "xgboost" | "lightgbm" | "catboost" => Err("not in this version, expected builtin".to_string()),
+        _ => Err("expected builtin".to_string()),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the input cannot be read, cannot be learnt from, or the model cannot be written.
+pub fn run(args: Args) -> Result<()> {
+    let (detector, columns) = args.input.load()?;
+    let params = args.growing.params(args.algorithm.into());
+    let period = period(args.train_from, args.train_to)?;
+    let started = Instant::now();
+    let bar = ReplayBar::new("features");
+    let loaded = load(&detector, &args.input.file, &columns, period, &mut |progress| bar.show(progress));
+    bar.finish();
+    let (set, summary) = loaded?;
+    warn_of_rejects(&summary, &args.input.file);
+    let features_s = started.elapsed().as_secs_f64();
+    eprintln!("{}", Stretch(&set));
+    let bar = CountBar::new("growing", "trees", Some(params.trees as u64));
+    let grown = train(&detector, &set, &params, &mut |progress| bar.show(progress.trees_done as u64));
+    bar.finish();
+    let model = grown?;
+    model.save(&args.out)?;
+    let done =
+        Done { model: &model, summary: &summary, features_s, seconds: started.elapsed().as_secs_f64() };
+    done.tell(&args)
+}
+
+/// The training period; an open end is the end of the file.
+fn period(from: Option<i64>, to: Option<i64>) -> Result<Option<Range<i64>>> {
+    if from.is_none() && to.is_none() {
+        return Ok(None);
+    }
+    let period = from.unwrap_or(*TIME_RANGE_US.start())..to.unwrap_or(*TIME_RANGE_US.end());
+    if period.is_empty() {
+        let (from, to) = (format_instant(period.start), format_instant(period.end));
+        let message = format!("--train-to is {to}: expected a time after --train-from, {from}");
+        return Err(WrongInput(message).into());
+    }
+    Ok(Some(period))
+}
+
+impl Growing {
+    fn params(&self, algorithm: Algorithm) -> Params {
+        fn replace<T: Copy>(default: &mut T, given: Option<T>) {
+            *default = given.unwrap_or(*default);
+        }
+        let mut params = Params::defaults(algorithm);
+        replace(&mut params.trees, self.trees);
+        replace(&mut params.learning_rate, self.learning_rate);
+        replace(&mut params.min_samples_leaf, self.min_samples_leaf);
+        replace(&mut params.min_child_weight, self.min_child_weight);
+        replace(&mut params.lambda, self.lambda);
+        replace(&mut params.row_subsample, self.row_subsample);
+        replace(&mut params.bins, self.bins);
+        replace(&mut params.positive_weight, self.positive_weight);
+        replace(&mut params.seed, self.seed);
+        params.column_subsample = self.column_subsample.or(params.column_subsample);
+        if let Some(depth) = self.max_depth {
+            params.max_depth = (depth > 0).then_some(depth);
+        }
+        params
+    }
+}
+
+/// Says what is learnt from: the first question about any model.
+struct Stretch<'a>(&'a TrainingSet);
+
+impl std::fmt::Display for Stretch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let set = self.0;
+        let days = set.days();
+        let (rows, frauds) = (set.len(), set.frauds());
+        let share = 100.0 * frauds as f64 / rows as f64;
+        let day_count = (days.end - days.start) as f64 / DAY_US as f64;
+        let (from, to) = (format_instant(days.start), format_instant(days.end));
+        write!(
+            f,
+            "training from {from} to {to} ({day_count} days): {rows} rows, {frauds} frauds ({share:.3} %)"
+        )
+    }
+}
+
+/// What was grown.
+struct Done<'a> {
+    model: &'a ModelFile,
+    summary: &'a Summary,
+    features_s: f64,
+    seconds: f64,
+}
+
+impl Done<'_> {
+    fn tell(&self, args: &Args) -> Result<()> {
+        let ModelFile { id, algorithm, rows, frauds, trained_from, trained_to, .. } = self.model;
+        let (trees, nodes) = (self.model.forest.tree_count(), self.model.forest.node_count());
+        if args.json {
+            let found = serde_json::json!({
+                "model": id,
+                "out": args.out,
+                "algorithm": algorithm,
+                "trained_from": trained_from,
+                "trained_to": trained_to,
+                "rows": rows,
+                "frauds": frauds,
+                "trees": trees,
+                "nodes": nodes,
+                "review_score_min": self.model.review_score_min,
+                "rejected": self.summary.rejected,
+                "features_seconds": self.features_s,
+                "seconds": self.seconds,
+            });
+            println!("{found}");
+            return Ok(());
+        }
+        let (out, seconds, features_s) = (args.out.display(), self.seconds, self.features_s);
+        println!("{out}: {id}, {trees} trees, {nodes} nodes, in {seconds:.2} s (features {features_s:.2} s)");
+        Ok(())
+    }
+}
