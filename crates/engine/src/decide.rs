@@ -58,9 +58,19 @@ pub struct Policy {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Basis {
     /// Scores from which a transaction is reviewed and declined.
-    Thresholds { review: f64, decline: f64 },
+    Thresholds {
+        /// The score from which a transaction is reviewed.
+        review: f64,
+        /// The score from which it is declined.
+        decline: f64,
+    },
     /// The least expected cost, in major units: letting fraud through costs the amount.
-    Costs { review: f64, false_decline: f64 },
+    Costs {
+        /// What a review costs.
+        review: f64,
+        /// What declining a genuine transaction costs.
+        false_decline: f64,
+    },
 }
 
 impl Default for Policy {

@@ -13,7 +13,9 @@ use crate::decide::{Outcome, decide};
 use crate::detector::{Definition, Detector, Source};
 use crate::event::{EventBatch, FieldError, Label};
 use crate::expression::Context;
-use crate::features::{EntityTable, EntityView, KindState, Observation, Plan, Timeliness, WARM_ROWS};
+use crate::features::{
+    EntityTable, EntityView, Inspected, KindState, Observation, Plan, Timeliness, WARM_ROWS,
+};
 use crate::model::Model;
 use crate::time;
 
@@ -103,6 +105,8 @@ pub(crate) struct Shard {
     rows: Vec<Observed>,
     features: Vec<f64>,
     row: Vec<f64>,
+    /// Rows of the batch that concern this shard.
+    own: Vec<usize>,
 }
 
 /// A row that a shard has entered into its table of one kind.
@@ -223,7 +227,7 @@ impl Engine {
         let at = self.plan.kinds.iter().position(|plan| plan.name == kind)?;
         let hash = hash_text(key);
         let table = &self.shards[owner(hash, self.shards.len() as u64)].tables[at];
-        let (values, newest_us, events) = table.inspect(key, hash)?;
+        let Inspected { values, newest_us, events } = table.inspect(key, hash)?;
         let named =
             values.into_iter().map(|(feature, value)| (self.detector.features[feature].name.clone(), value));
         Some(EntityView { newest_us, events, features: named.collect() })
@@ -351,19 +355,15 @@ impl Shard {
             rows: Vec::new(),
             features: Vec::new(),
             row: Vec::new(),
+            own: Vec::new(),
         }
     }
 
     /// Fetches the memory of the next rows' entities.
     fn warm(&self, hashes: &[u64], row: usize) {
         let kinds = self.tables.len();
-        let mut next = [0; WARM_ROWS];
         for (kind, table) in self.tables.iter().enumerate() {
-            let ahead = hashes[row * kinds..].iter().skip(kind).step_by(kinds);
-            let count = next.iter_mut().zip(ahead).map(|(next, hash)| *next = *hash).count();
-            if count > 1 {
-                table.warm(&next[..count]);
-            }
+            table.warm(hashes[row * kinds..].iter().skip(kind).step_by(kinds).copied().take(WARM_ROWS));
         }
     }
 
@@ -409,21 +409,27 @@ impl Shard {
         self.features.clear();
         let kinds = self.tables.len();
         let mut out = std::mem::take(&mut self.row);
+        let mut own = std::mem::take(&mut self.own);
         out.resize(columns, f64::NAN);
         for kind in 0..kinds {
             let plan = Arc::clone(&self.tables[kind].plan);
-            for row in 0..batch.len() {
-                let hash = scratch.hashes[row * kinds + kind];
-                if owner(hash, shards) != number || statuses[row] == Status::TimeJump {
-                    continue;
+            let hash = |row: usize| scratch.hashes[row * kinds + kind];
+            let is_own =
+                |row: &usize| owner(hash(*row), shards) == number && statuses[*row] != Status::TimeJump;
+            own.clear();
+            own.extend((0..statuses.len()).filter(is_own));
+            for rows in own.chunks(WARM_ROWS) {
+                self.tables[kind].warm(rows.iter().map(|row| hash(*row)));
+                for &row in rows {
+                    plan.reads().for_each(|read| out[read.feature] = f64::NAN);
+                    let timeliness = self.observe(kind, batch, row, first_sequence, scratch, &mut out);
+                    self.rows.push(Observed { row, kind, timeliness });
+                    self.features.extend(plan.reads().map(|read| out[read.feature]));
                 }
-                plan.reads().for_each(|read| out[read.feature] = f64::NAN);
-                let timeliness = self.observe(kind, batch, row, first_sequence, scratch, &mut out);
-                self.rows.push(Observed { row, kind, timeliness });
-                self.features.extend(plan.reads().map(|read| out[read.feature]));
             }
         }
         self.row = out;
+        self.own = own;
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! It stands alone because the counting allocator is that of the whole process.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::sync::Arc;
 
 use engine::{Decisions, Detector, Engine, EventBatch, Model, Status, Value};

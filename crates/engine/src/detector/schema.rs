@@ -46,13 +46,27 @@ pub enum FieldKind {
     /// Fraud or not; offline only.
     Label,
     /// Names an entity: card, terminal, account.
-    Id { slot: usize },
+    Id {
+        /// Its place among a row's texts.
+        slot: usize,
+    },
     /// One of few words. `values`, where given, are their order as a feature.
-    Category { slot: usize, values: Vec<String> },
+    Category {
+        /// Its place among a row's texts.
+        slot: usize,
+        /// Words in the order of their codes.
+        values: Vec<String>,
+    },
     /// A number; missing is NaN.
-    Number { slot: usize },
+    Number {
+        /// Its place among a row's numbers.
+        slot: usize,
+    },
     /// True or false, kept as 1 or 0; missing is NaN.
-    Bool { slot: usize },
+    Bool {
+        /// Its place among a row's numbers.
+        slot: usize,
+    },
 }
 
 impl FieldKind {
@@ -79,7 +93,12 @@ pub enum TimeFormat {
     /// RFC 3339 text, or an epoch number in s, ms, us or ns, told apart by size.
     Auto,
     /// A count of units from an origin, as PaySim's `step`.
-    Units { unit_us: i64, origin_us: i64 },
+    Units {
+        /// Length of the unit.
+        unit_us: i64,
+        /// The instant of the count 0.
+        origin_us: i64,
+    },
 }
 
 impl Schema {

@@ -16,7 +16,7 @@ mod table;
 pub use state::{EntityView, KindState};
 
 pub(crate) use plan::Plan;
-pub(crate) use table::{EntityTable, Observation, Timeliness, WARM_ROWS};
+pub(crate) use table::{EntityTable, Inspected, Observation, Timeliness, WARM_ROWS};
 
 /// A value that an event does not carry.
 pub(crate) const MISSING: i64 = i64::MIN;

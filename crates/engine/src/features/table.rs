@@ -36,6 +36,15 @@ pub(crate) enum Timeliness {
     TooLate,
 }
 
+/// What [`EntityTable::inspect`] finds.
+pub(crate) struct Inspected {
+    /// (feature, value) pairs.
+    pub values: Vec<(usize, f64)>,
+    pub newest_us: i64,
+    /// Events held.
+    pub events: usize,
+}
+
 /// Rows whose entities are looked up together.
 pub(crate) const WARM_ROWS: usize = 32;
 
@@ -85,11 +94,14 @@ impl EntityTable {
 
     /// Reads what entering events of these entities is going to read, and changes nothing. A large population does not
     /// fit any cache: one row after the other would wait for memory a dozen times, many rows at once wait together.
-    /// Three short passes, because a processor looks only a few hundred instructions ahead.
-    pub fn warm(&self, hashes: &[u64]) {
+    /// Three short passes, because a processor looks only a few hundred instructions ahead. At most [`WARM_ROWS`].
+    pub fn warm(&self, hashes: impl ExactSizeIterator<Item = u64>) {
+        if hashes.len() < 2 {
+            return;
+        }
         let mut found = [0_u32; WARM_ROWS];
         let mut count = 0;
-        for &hash in hashes.iter().take(WARM_ROWS) {
+        for hash in hashes {
             let same = |at: &u32| self.entities[*at as usize].hash == hash;
             if let Some(at) = self.index.find(hash, same) {
                 found[count] = *at;
@@ -171,15 +183,14 @@ impl EntityTable {
         }
     }
 
-    /// The features of an entity as of its newest event, that event included: `(feature, value)` pairs, its time, and
-    /// how many events are held.
-    pub fn inspect(&self, key: &str, hash: u64) -> Option<(Vec<(usize, f64)>, i64, usize)> {
+    /// An entity as of its newest event, that event included.
+    pub fn inspect(&self, key: &str, hash: u64) -> Option<Inspected> {
         let entity = self.find(key, hash)?;
         let held = &self.entities[entity];
         let tallies = Live { table: self, entity };
         let values =
             self.plan.reads().map(|read| (read.feature, evaluate(read, &tallies, held.newest_us))).collect();
-        Some((values, held.newest_us, held.ring.len()))
+        Some(Inspected { values, newest_us: held.newest_us, events: held.ring.len() })
     }
 
     /// Every live entity with its key, newest time and events in order.
@@ -195,7 +206,7 @@ impl EntityTable {
     pub fn restore(&mut self, key: &str, hash: u64, newest_us: i64, entries: &[i64]) -> bool {
         let words = self.plan.entry_words();
         let ascending = entries.chunks_exact(words).is_sorted_by_key(|entry| entry[0]);
-        let whole = !entries.is_empty() && entries.len() % words == 0;
+        let whole = !entries.is_empty() && entries.len().is_multiple_of(words);
         if !ascending
             || !whole
             || entries[entries.len() - words] != newest_us

@@ -1,5 +1,7 @@
 //! The engine from outside: text and events in, mistakes and decisions out.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 /// Features straight from their definition, quadratic and plain.
 mod oracle;
 /// The engine against the oracle; batches, shards, snapshots, freed entities.
