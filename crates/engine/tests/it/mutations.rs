@@ -80,7 +80,7 @@ fn a_snapshot(name: &str) -> (Arc<Detector>, Vec<u8>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever parses can also be run; whatever does not says where it is wrong, inside the file.
     #[test]

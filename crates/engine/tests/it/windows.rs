@@ -225,7 +225,7 @@ fn check_against_oracle(specs: &[Spec], stream: &Stream) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn features_are_those_of_the_definition(specs in some_specs(), stream in a_stream()) {
