@@ -330,6 +330,15 @@ impl EventBatch {
         self.truncate(self.ids.len());
     }
 
+    /// Removes the last row.
+    pub fn pop_row(&mut self) {
+        // Text of the row that was kept before its id stays until the batch is cleared: nothing refers to it.
+        if let Some(id) = self.ids.last() {
+            self.arena.truncate(id.start as usize);
+        }
+        self.truncate(self.len().saturating_sub(1));
+    }
+
     /// Appends a row of another batch of the same schema.
     pub fn push_row_of(&mut self, other: &EventBatch, row: usize) {
         debug_assert_eq!(self.schema, other.schema, "rows move between batches of one schema only");
@@ -497,8 +506,8 @@ fn read_bool(value: Value) -> Option<bool> {
         Value::Bool(truth) => Some(truth),
         Value::Integer(0) => Some(false),
         Value::Integer(1) => Some(true),
-        Value::Number(number) if number == 0.0 => Some(false),
-        Value::Number(number) if number == 1.0 => Some(true),
+        Value::Number(0.0) => Some(false),
+        Value::Number(1.0) => Some(true),
         Value::Untyped("0" | "0.0" | "false" | "False" | "FALSE") => Some(false),
         Value::Untyped("1" | "1.0" | "true" | "True" | "TRUE") => Some(true),
         _ => None,

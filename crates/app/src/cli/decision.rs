@@ -1,0 +1,162 @@
+//! `redflag decision`: what is stored of a decision, and whether it can be had again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use engine::{Decisions, Detector, EventBatch};
+use lab::artifact::ModelFile;
+use lab::dataset::EventReader;
+use serde_json::json;
+use store::{Sqlite, Store, StoredDecision};
+
+use super::WrongInput;
+use super::output::load_detector;
+use crate::service::recovery::Recovery;
+use crate::service::wire::Decision;
+
+/// Look at stored decisions.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Show all that is stored of one decision
+    #[command(after_help = "Example: redflag decision show 1756002 --data-dir redflag-data --replay")]
+    Show {
+        /// The transaction's id
+        id: String,
+        /// The data folder of the service
+        #[arg(long, default_value = "redflag-data")]
+        data_dir: PathBuf,
+        /// Recompute it from the log and compare bit for bit
+        #[arg(long)]
+        replay: bool,
+        /// The detector it was made with; found in the data folder where the demo made it
+        #[arg(long)]
+        detector: Option<String>,
+        /// The model it was made with; found in the data folder where the demo made it
+        #[arg(long)]
+        model: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If there is no such decision, or it comes out otherwise when recomputed.
+pub fn run(args: Args) -> Result<()> {
+    let What::Show { id, data_dir, replay, detector, model, json } = args.what;
+    let recovery = Recovery::new(&data_dir);
+    let mut store = Sqlite::open_reader(&recovery.database())
+        .with_context(|| format!("no database in {}", data_dir.display()))?;
+    let Some(stored) = store.find(&id)? else {
+        return Err(WrongInput(format!("id is {id:?}: expected the id of a stored transaction")).into());
+    };
+    let detector = load_detector(detector.as_deref().unwrap_or(&stored.versions.detector))?;
+    let verdict = if replay {
+        let model = model.or_else(|| Some(data_dir.join("model.json")).filter(|path| path.exists()));
+        Some(recompute(&recovery, &mut store, &detector, model, &stored)?)
+    } else {
+        None
+    };
+    show(&stored, &detector, verdict.as_ref(), json)?;
+    match verdict {
+        Some(differences) if !differences.is_empty() => bail!("the decision comes out otherwise when recomputed"),
+        _ => Ok(()),
+    }
+}
+
+/// Recomputes a decision from base, log and model; what differs, in words.
+fn recompute(
+    recovery: &Recovery,
+    store: &mut Sqlite,
+    detector: &Arc<Detector>,
+    model: Option<PathBuf>,
+    stored: &StoredDecision,
+) -> Result<Vec<String>> {
+    if detector.feature_fingerprint != stored.versions.feature_fingerprint {
+        let made = &stored.versions.feature_fingerprint;
+        bail!("it was made with the feature list {made}; name that detector with --detector");
+    }
+    let model = match (&stored.versions.model, model) {
+        (None, _) => None,
+        (Some(id), None) => bail!("it was made with the model {id}; name its file with --model"),
+        (Some(id), Some(path)) => {
+            let file = ModelFile::load(&path)?;
+            if file.id != *id {
+                bail!("it was made with the model {id}, {} is {}", path.display(), file.id);
+            }
+            Some(file.bind(detector)?)
+        }
+    };
+    let mut engine = recovery.restore_before(stored.sequence, detector, model, store)?;
+    let schema = Arc::new(detector.schema.clone());
+    let mut batch = EventBatch::new(Arc::clone(&schema));
+    EventReader::without_labels(&schema).read(stored.event.as_bytes(), &mut batch)?;
+    let mut decisions = Decisions::default();
+    engine.process(&batch, stored.sequence, &mut decisions);
+    Ok(differences(stored, detector, &decisions))
+}
+
+fn differences(stored: &StoredDecision, detector: &Detector, again: &Decisions) -> Vec<String> {
+    let mut found = Vec::new();
+    let names = detector.features.iter().map(|feature| &feature.name);
+    for ((name, was), is) in names.zip(&stored.features).zip(again.features_of(0)) {
+        if was.to_bits() != is.to_bits() && !(was.is_nan() && is.is_nan()) {
+            found.push(format!("{name} was {was:?}, is {is:?}"));
+        }
+    }
+    let score = Some(again.scores[0]).filter(|score| score.is_finite());
+    if stored.score.map(f64::to_bits) != score.map(f64::to_bits) {
+        found.push(format!("score was {:?}, is {score:?}", stored.score));
+    }
+    if stored.outcome != again.outcomes[0] {
+        found.push(format!("outcome was {}, is {}", stored.outcome.name(), again.outcomes[0].name()));
+    }
+    let rules: Vec<&str> = again.rules_of(0).iter().map(|rule| detector.rules[*rule as usize].name.as_str()).collect();
+    if stored.rules != rules {
+        found.push(format!("rules were {:?}, are {rules:?}", stored.rules));
+    }
+    found
+}
+
+fn show(stored: &StoredDecision, detector: &Detector, verdict: Option<&Vec<String>>, json: bool) -> Result<()> {
+    let decision = Decision::of(stored, detector.schema.minor_per_unit());
+    if json {
+        let mut document = serde_json::to_value(&decision)?;
+        if let Some(differences) = verdict {
+            document["replay"] = json!({ "identical": differences.is_empty(), "differences": differences });
+        }
+        println!("{document:#}");
+        return Ok(());
+    }
+    let summary = &decision.summary;
+    let score = summary.score.map_or("no model".to_string(), |score| format!("{score:?}"));
+    println!("transaction  {} (position {})", summary.id, summary.sequence);
+    println!("outcome      {}, score {score}", stored.outcome.name());
+    println!("rules        {}", if stored.rules.is_empty() { "none fired".into() } else { stored.rules.join(", ") });
+    println!("event time   {}", engine::time::format_instant(stored.event_time_us));
+    println!("decided at   {} in {} us", engine::time::format_instant(stored.decided_at_us), stored.latency_us);
+    let model = stored.versions.model.as_deref().unwrap_or("none");
+    println!("versions     detector {} {}, model {model}", detector.name, stored.versions.feature_fingerprint);
+    println!("event        {}", stored.event);
+    let width = decision.features.iter().map(|feature| feature.name.len()).max().unwrap_or(0);
+    for feature in &decision.features {
+        let value = feature.value.map_or("missing".to_string(), |value| value.to_string());
+        println!("  {:<width$}  {value}", feature.name);
+    }
+    match verdict {
+        Some(differences) if differences.is_empty() => println!("replay       identical, bit for bit"),
+        Some(differences) => differences.iter().for_each(|difference| println!("replay       {difference}")),
+        None => {}
+    }
+    Ok(())
+}

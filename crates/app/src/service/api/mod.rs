@@ -1,0 +1,91 @@
+//! HTTP and WebSocket: the doors to the pipeline, and what can be read from the store.
+
+mod live;
+mod page;
+mod problem;
+mod read;
+mod write;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use lab::artifact::ModelFile;
+use store::Sqlite;
+use tokio::sync::{mpsc, watch};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::pipeline::{Request, Shared};
+use super::wire;
+
+pub use live::{Frame, publish};
+
+/// What every handler can reach.
+pub type Api = Arc<Doors>;
+
+/// The queue to the pipeline, what it shares, and the store for reading.
+pub struct Doors {
+    /// The queue to the pipeline.
+    pub requests: mpsc::Sender<Request>,
+    /// What the pipeline shares.
+    pub shared: Arc<Shared>,
+    /// Idle connections for reading, taken in turn by blocking tasks.
+    pub readers: Mutex<Vec<Sqlite>>,
+    /// The database, for more connections.
+    pub database: PathBuf,
+    /// The newest picture for viewers.
+    pub frames: watch::Sender<Arc<Frame>>,
+    /// The model that decides.
+    pub model: Option<ModelFile>,
+    /// Where transactions come from.
+    pub source: wire::Source,
+    /// When the service started.
+    pub started_us: i64,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "redflag",
+        description = "Real-time fraud detection: post a transaction, get a decision.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    components(schemas(wire::LiveMessage, wire::Decision, wire::Problem, wire::BatchLine))
+)]
+struct Document;
+
+fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(write::decide))
+        .routes(routes!(write::decide_batch))
+        .routes(routes!(write::label))
+        .routes(routes!(write::predict))
+        .routes(routes!(read::decisions))
+        .routes(routes!(read::decision))
+        .routes(routes!(read::models))
+        .routes(routes!(read::stats))
+        .routes(routes!(read::health))
+        .routes(routes!(read::alive))
+        .routes(routes!(read::ready))
+        .routes(routes!(live::connect))
+        .split_for_parts()
+}
+
+/// The OpenAPI document, as text.
+pub fn openapi_json() -> String {
+    documented().1.to_pretty_json().expect("the document has no maps with odd keys")
+}
+
+/// All routes.
+pub fn router(api: Api) -> Router {
+    let (router, document) = documented();
+    let text = document.to_pretty_json().expect("the document has no maps with odd keys");
+    let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
+    router
+        .route("/openapi.json", axum::routing::get(move || async move { (json, text) }))
+        .fallback(page::serve)
+        .method_not_allowed_fallback(page::serve)
+        .with_state(api)
+}

@@ -1,0 +1,226 @@
+//! Doors that only look.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use store::{Filter, Sqlite, Store};
+
+use super::{Api, Doors};
+use super::problem::{invalid, problem, unavailable};
+use crate::service::pipeline::{lock, now_us};
+use crate::service::wire::{
+    Decision, DecisionPage, DecisionSummary, Health, HealthPart, HealthStatus, Instant, Latency, ModelInfo, ModelList,
+    ModelRole, Problem, Stats, TimelinePoint,
+};
+
+/// The most decisions on a page.
+const PAGE_MAX: usize = 1_000;
+
+/// Decisions, newest first.
+#[utoipa::path(get, path = "/v1/decisions", tag = "decisions",
+    params(
+        ("limit" = Option<u32>, Query, description = "1 to 1000, default 100"),
+        ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
+        ("outcome" = Option<String>, Query, description = "approve, review or decline"),
+        ("key" = Option<String>, Query, description = "value of the key field"),
+        ("min_score" = Option<f64>, Query, description = "least score"),
+        ("from" = Option<String>, Query, description = "first event time, RFC 3339"),
+        ("to" = Option<String>, Query, description = "first event time no longer wanted, RFC 3339"),
+    ),
+    responses((status = 200, body = DecisionPage), (status = 422, body = Problem)))]
+pub async fn decisions(State(api): State<Api>, Query(query): Query<HashMap<String, String>>) -> Response {
+    let filter = match filter(&query) {
+        Ok(filter) => filter,
+        Err(response) => return response,
+    };
+    let minor_per_unit = api.shared.detector.schema.minor_per_unit();
+    let limit = filter.limit;
+    match read(&api, move |store| store.decisions(&filter)).await {
+        Some(found) => {
+            let next_cursor = found.last().filter(|_| found.len() == limit).map(|last| last.sequence.to_string());
+            let items = found.iter().map(|stored| DecisionSummary::of(stored, minor_per_unit)).collect();
+            Json(DecisionPage { items, next_cursor }).into_response()
+        }
+        None => unavailable(),
+    }
+}
+
+fn filter(query: &HashMap<String, String>) -> Result<Filter, Response> {
+    let mut filter = Filter { limit: 100, ..Filter::default() };
+    for (name, value) in query {
+        let wrong = |expected: &str| invalid(name, value, expected);
+        let instant = || engine::time::parse_instant(value).ok_or_else(|| wrong("an RFC 3339 time"));
+        match name.as_str() {
+            "limit" => {
+                let limit = value.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit));
+                filter.limit = limit.ok_or_else(|| wrong("a number from 1 to 1000"))?;
+            }
+            "cursor" => filter.before = Some(value.parse().map_err(|_| wrong("next_cursor of the page before"))?),
+            "outcome" => {
+                let outcome = engine::Outcome::from_name(value);
+                filter.outcome = Some(outcome.ok_or_else(|| wrong("approve, review or decline"))?);
+            }
+            "key" => filter.key = Some(value.clone()),
+            "min_score" => {
+                let score = value.parse().ok().filter(|score: &f64| score.is_finite());
+                filter.min_score = Some(score.ok_or_else(|| wrong("a number"))?);
+            }
+            "from" => filter.from_us = Some(instant()?),
+            "to" => filter.to_us = Some(instant()?),
+            _ => return Err(wrong("one of limit, cursor, outcome, key, min_score, from, to")),
+        }
+    }
+    Ok(filter)
+}
+
+/// All that is stored of one decision.
+#[utoipa::path(get, path = "/v1/decisions/{id}", tag = "decisions",
+    params(("id" = String, Path, description = "the transaction's id")),
+    responses((status = 200, body = Decision), (status = 404, body = Problem)))]
+pub async fn decision(State(api): State<Api>, Path(id): Path<String>) -> Response {
+    let minor_per_unit = api.shared.detector.schema.minor_per_unit();
+    let wanted = id.clone();
+    match read(&api, move |store| store.find(&wanted)).await {
+        Some(Some(stored)) => Json(Decision::of(&stored, minor_per_unit)).into_response(),
+        Some(None) => {
+            let error = engine::FieldError::new("id", &id, "the id of a stored transaction");
+            let detail = format!("there is no transaction {id:?}");
+            problem(StatusCode::NOT_FOUND, "no such transaction", &detail, vec![error.into()])
+        }
+        None => unavailable(),
+    }
+}
+
+/// The models that are loaded.
+#[utoipa::path(get, path = "/v1/models", tag = "models", responses((status = 200, body = ModelList)))]
+pub async fn models(State(api): State<Api>) -> Json<ModelList> {
+    let models = api.model.iter().map(|file| ModelInfo {
+        id: file.id.clone(),
+        detector: file.detector.clone(),
+        algorithm: file.algorithm.clone(),
+        engine: file.engine.clone(),
+        trees: file.forest.tree_count(),
+        trained_from: file.trained_from.clone(),
+        trained_to: file.trained_to.clone(),
+        fingerprint: file.feature_fingerprint.clone(),
+        role: ModelRole::Champion,
+        metrics: file.metrics.clone(),
+    });
+    Json(ModelList { models: models.collect() })
+}
+
+/// Totals, rates, latency, scores, the last five minutes.
+#[utoipa::path(get, path = "/v1/stats", tag = "service", responses((status = 200, body = Stats)))]
+pub async fn stats(State(api): State<Api>) -> Json<Stats> {
+    Json(current_stats(&api))
+}
+
+/// The figures of this moment.
+pub fn current_stats(api: &Doors) -> Stats {
+    let condition = lock(&api.shared.condition).clone();
+    let now = now_us();
+    let mut stats = lock(&api.shared.stats);
+    stats.second(now / 1_000_000);
+    let latency = stats.latency();
+    let [p50, p90, p99, p999, max] = latency.percentiles;
+    let point = |second: &crate::service::stats::Second| TimelinePoint {
+        at: Instant(second.at_s * 1_000_000),
+        decisions: second.decisions,
+        in_review: second.in_review,
+        declined: second.declined,
+        labelled_fraud: second.labelled_fraud,
+    };
+    Stats {
+        detector: api.shared.detector.name.clone(),
+        model: api.model.as_ref().map(|model| model.id.clone()),
+        started_at: Instant(api.started_us),
+        now: Instant(now),
+        stream_time: condition.stream_us.map(Instant),
+        source: api.source.clone(),
+        currency: api.shared.detector.schema.currency.clone(),
+        totals: stats.totals.into(),
+        rate_per_second: stats.rate_per_second(now / 1_000_000),
+        latency_us: Latency { count: latency.count, p50, p90, p99, p999, max },
+        score_histogram: stats.score_histogram.clone(),
+        timeline: stats.timeline.iter().map(point).collect(),
+        state: condition.state,
+    }
+}
+
+/// Every part with its condition.
+#[utoipa::path(get, path = "/v1/health", tag = "service", responses((status = 200, body = Health)))]
+pub async fn health(State(api): State<Api>) -> Json<Health> {
+    Json(current_health(&api))
+}
+
+fn current_health(api: &Doors) -> Health {
+    let condition = lock(&api.shared.condition).clone();
+    let part = |name: &str, problem: Option<String>, detail: String| HealthPart {
+        name: name.to_string(),
+        status: if problem.is_none() { HealthStatus::Ok } else { HealthStatus::Degraded },
+        detail: problem.unwrap_or(detail),
+    };
+    let size = condition.state;
+    let waiting = api.requests.max_capacity() - api.requests.capacity();
+    let held = format!("{} events of {} entities in {} bytes", size.events, size.entities, size.bytes);
+    let stopped = api.requests.is_closed().then(|| "the pipeline has stopped".to_string());
+    let model = api.model.as_ref().map_or("no model: rules alone decide".to_string(), |model| model.id.clone());
+    let parts = vec![
+        part("store", condition.store_error, "accepts".to_string()),
+        part("engine", stopped, held),
+        part("queue", None, format!("{waiting} of {} requests waiting", api.requests.max_capacity())),
+        part("model", None, model),
+    ];
+    let degraded = parts.iter().any(|part| part.status == HealthStatus::Degraded);
+    Health { status: if degraded { HealthStatus::Degraded } else { HealthStatus::Ok }, parts }
+}
+
+/// The process is alive.
+#[utoipa::path(get, path = "/healthz", tag = "service", responses((status = 200, body = String)))]
+pub async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// Transactions are accepted.
+#[utoipa::path(get, path = "/readyz", tag = "service",
+    responses((status = 200, body = String), (status = 503, body = Health)))]
+pub async fn ready(State(api): State<Api>) -> Response {
+    let health = current_health(&api);
+    match health.status {
+        HealthStatus::Ok => "ready\n".into_response(),
+        HealthStatus::Degraded => (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response(),
+    }
+}
+
+/// Runs a query on a connection of its own, away from the threads that answer requests.
+async fn read<T: Send + 'static>(
+    api: &Api,
+    query: impl FnOnce(&mut Sqlite) -> store::Result<T> + Send + 'static,
+) -> Option<T> {
+    let api = Arc::clone(api);
+    let work = move || {
+        let idle = lock(&api.readers).pop();
+        let mut reader = match idle {
+            Some(reader) => reader,
+            None => Sqlite::open_reader(&api.database)?,
+        };
+        let found = query(&mut reader);
+        lock(&api.readers).push(reader);
+        found
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(found)) => Some(found),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a query failed");
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, "a query did not end");
+            None
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Doors that change something: transactions and labels.
+
+use std::time::Instant;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use engine::{FieldError, Rejection};
+use tokio::sync::oneshot;
+
+use super::Api;
+use super::problem::{invalid, problem, rejected, unavailable};
+use crate::service::pipeline::{Answer, Request, new_rejection};
+use crate::service::wire::{BatchLine, DecisionSummary, LabelAccepted, LabelRequest, LineProblem, Problem};
+
+/// The largest transaction: hundreds of times an ordinary one.
+const TRANSACTION_BYTES_MAX: usize = 64 << 10;
+
+/// The largest batch.
+const BATCH_BYTES_MAX: usize = 16 << 20;
+
+/// Lines of a batch that go to the pipeline at a time, so that others get their turn.
+const BATCH_LINES: usize = 256;
+
+/// Marks transactions that a simulator made.
+pub const SYNTHETIC_HEADER: &str = "redflag-synthetic";
+
+const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
+
+/// Decide one transaction.
+///
+/// The same id gets the same stored decision, with the header `idempotent-replayed: true`.
+#[utoipa::path(post, path = "/v1/transactions", tag = "transactions",
+    request_body(content = Object, description = "One event with the fields of the detector"),
+    responses(
+        (status = 200, body = DecisionSummary),
+        (status = 400, body = Problem, description = "not a JSON object"),
+        (status = 413, body = Problem, description = "too large"),
+        (status = 422, body = Problem, description = "fields are missing or wrong"),
+        (status = 503, body = Problem, description = "the store refuses; nothing was decided"),
+    ))]
+pub async fn decide(State(api): State<Api>, headers: HeaderMap, body: Body) -> Response {
+    decide_one(&api, &headers, body).await
+}
+
+/// Decide one transaction: another name for `POST /v1/transactions`.
+#[utoipa::path(post, path = "/predict", tag = "transactions",
+    request_body(content = Object, description = "One event with the fields of the detector"),
+    responses((status = 200, body = DecisionSummary), (status = 422, body = Problem)))]
+pub async fn predict(State(api): State<Api>, headers: HeaderMap, body: Body) -> Response {
+    decide_one(&api, &headers, body).await
+}
+
+async fn decide_one(api: &Api, headers: &HeaderMap, body: Body) -> Response {
+    let received = Instant::now();
+    let body = match read_body(api, body, TRANSACTION_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    match ask(api, vec![body], is_synthetic(headers), received).await.map(|mut answers| answers.pop()) {
+        Some(Some(Answer::Decided { json, repeated: false })) => (JSON, json).into_response(),
+        Some(Some(Answer::Decided { json, repeated: true })) => {
+            (JSON, [("idempotent-replayed", "true")], json).into_response()
+        }
+        Some(Some(Answer::Rejected(rejection))) => rejected(&rejection),
+        Some(None) | None => unavailable(),
+    }
+}
+
+/// Decide many transactions, one JSON object a line.
+///
+/// The answer has a line for each: a decision, or what is wrong with it.
+#[utoipa::path(post, path = "/v1/transactions/batch", tag = "transactions",
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses(
+        (status = 200, body = BatchLine, content_type = "application/x-ndjson"),
+        (status = 413, body = Problem),
+        (status = 503, body = Problem, description = "the store refuses; lines that were decided are stored, send all again"),
+    ))]
+pub async fn decide_batch(State(api): State<Api>, headers: HeaderMap, body: Body) -> Response {
+    let received = Instant::now();
+    let body = match read_body(&api, body, BATCH_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let mut lines: Vec<(u64, Bytes)> = Vec::new();
+    for (number, line) in (1..).zip(body.split(|byte| *byte == b'\n')) {
+        if !line.iter().all(u8::is_ascii_whitespace) {
+            lines.push((number, body.slice_ref(line)));
+        }
+    }
+    if lines.is_empty() {
+        return rejected(&whole_body("an empty body", "one JSON object a line"));
+    }
+    let mut out = String::new();
+    for part in lines.chunks(BATCH_LINES) {
+        let bodies = part.iter().map(|(_, line)| line.clone()).collect();
+        let Some(answers) = ask(&api, bodies, is_synthetic(&headers), received).await else { return unavailable() };
+        for ((number, _), answer) in part.iter().zip(answers) {
+            out.push_str(&line_of(*number, answer));
+            out.push('\n');
+        }
+    }
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], out).into_response()
+}
+
+fn line_of(number: u64, answer: Answer) -> String {
+    match answer {
+        Answer::Decided { json, .. } => json,
+        Answer::Rejected(rejection) => {
+            let errors = rejection.errors.into_iter().map(Into::into).collect();
+            let line = LineProblem { line: number, errors };
+            serde_json::to_string(&line).expect("a line has no maps with odd keys")
+        }
+    }
+}
+
+/// Say what became known of a transaction: fraud or not.
+#[utoipa::path(post, path = "/v1/labels", tag = "labels", request_body = LabelRequest,
+    responses(
+        (status = 200, body = LabelAccepted),
+        (status = 404, body = Problem, description = "no such transaction"),
+        (status = 422, body = Problem),
+        (status = 503, body = Problem),
+    ))]
+pub async fn label(State(api): State<Api>, body: Body) -> Response {
+    let body = match read_body(&api, body, TRANSACTION_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let wanted: LabelRequest = match serde_json::from_slice(&body) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            let expected = "an object with transaction_id (text) and fraud (true or false)";
+            return rejected(&whole_body(&error.to_string(), expected));
+        }
+    };
+    let (reply, answer) = oneshot::channel();
+    let request = Request::Label { transaction_id: wanted.transaction_id.clone(), fraud: wanted.fraud, reply };
+    if api.requests.send(request).await.is_err() {
+        return unavailable();
+    }
+    match answer.await {
+        Ok(Ok(Some(accepted))) => axum::Json(accepted).into_response(),
+        Ok(Ok(None)) => {
+            let detail = format!("there is no transaction {:?}", wanted.transaction_id);
+            let error = FieldError::new("transaction_id", &wanted.transaction_id, "the id of a stored transaction");
+            problem(StatusCode::NOT_FOUND, "no such transaction", &detail, vec![error.into()])
+        }
+        Ok(Err(_)) | Err(_) => unavailable(),
+    }
+}
+
+/// `None` if the pipeline cannot answer.
+async fn ask(api: &Api, bodies: Vec<Bytes>, synthetic: bool, received: Instant) -> Option<Vec<Answer>> {
+    let (reply, answer) = oneshot::channel();
+    api.requests.send(Request::Decide { bodies, synthetic, received, reply }).await.ok()?;
+    answer.await.ok()?.ok()
+}
+
+fn is_synthetic(headers: &HeaderMap) -> bool {
+    headers.contains_key(SYNTHETIC_HEADER)
+}
+
+fn whole_body(value: &str, expected: &str) -> Rejection {
+    FieldError { field: String::new(), value: value.to_string(), expected: expected.to_string() }.into()
+}
+
+async fn read_body(api: &Api, body: Body, bytes_max: usize) -> Result<Bytes, Response> {
+    match to_bytes(body, bytes_max).await {
+        Ok(body) => Ok(body),
+        Err(error) if is_too_large(&error) => {
+            let rejection = whole_body(&format!("a body of more than {bytes_max} bytes"), "a smaller one");
+            // A full queue has better things to keep.
+            drop(api.requests.try_send(Request::Reject(new_rejection("http", &rejection, b""))));
+            let errors = rejection.errors.iter().cloned().map(Into::into).collect();
+            Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too large", &rejection.to_string(), errors))
+        }
+        Err(error) => Err(invalid("body", &error.to_string(), "a whole request body")),
+    }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.to_string().contains("length limit exceeded") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

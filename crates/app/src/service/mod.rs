@@ -1,0 +1,22 @@
+//! The service: one thread that decides and remembers, and the doors to it.
+//!
+//! `api` (or the demo's simulator through it) hands requests to the `pipeline` over a bounded queue; the pipeline runs
+//! the engine, writes each group of decisions in one database transaction, and only then answers. `live` shows what
+//! happened to whoever looks; a slow viewer gets a fresh picture later, and scoring never waits for it.
+
+/// What was written in `redflag.toml` and the environment, and what it means.
+pub mod settings;
+/// From the log and a snapshot to the state, and where both are kept.
+pub mod recovery;
+/// The thread that decides and remembers.
+pub mod pipeline;
+/// Figures of what happened: totals, rates, latency.
+pub mod stats;
+/// The wire types of the API.
+pub mod wire;
+/// HTTP and WebSocket.
+pub mod api;
+/// The life of the service: start, run, drain.
+pub mod run;
+
+pub use api::openapi_json;

@@ -1,0 +1,625 @@
+//! The thread that decides and remembers.
+//!
+//! It takes what waits in the queue, at most [`GROUP_MAX`] requests, as one group: parses, answers repeated ids from the
+//! store, runs the engine, writes the group in one database transaction, and answers. While it commits, the next group
+//! gathers. An answer therefore means that the decision is stored, and under load the price of a commit is shared.
+//!
+//! If the store refuses, the engine has seen events that are not in the log. Then nothing is answered with a decision:
+//! the state is rebuilt from snapshot and log before the next group.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use axum::body::Bytes;
+use engine::{Decisions, Detector, Engine, EventBatch, Rejection, Status};
+use lab::dataset::{EventReader, write_event, write_json_text, write_number};
+use store::{Group, NewDecision, NewLabel, NewRejection, Sqlite, Store, Timeliness};
+use tokio::sync::{mpsc, oneshot};
+
+use super::recovery::Recovery;
+use super::stats::Stats;
+use super::wire::{DecisionSummary, Instant as WireInstant, LabelAccepted, StateSize};
+
+/// Requests in one group: enough to share a commit, few enough to stay within a millisecond or two.
+const GROUP_MAX: usize = 256;
+
+/// How much of a rejected body is kept.
+const RAW_BYTES_MAX: usize = 2_048;
+
+/// How long to wait before trying a store again that refused.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// How often the size of the state is measured, at the most.
+const STATE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Measuring looks at every entity: it may take this share of the time.
+const STATE_SHARE: u32 = 100;
+
+/// What the pipeline is asked.
+pub enum Request {
+    /// Decide transactions, one JSON object each.
+    Decide {
+        /// The bodies.
+        bodies: Vec<Bytes>,
+        /// Made by a simulator.
+        synthetic: bool,
+        /// When the request came in.
+        received: Instant,
+        /// Gets an answer for each body, in order.
+        reply: oneshot::Sender<Result<Vec<Answer>, Unavailable>>,
+    },
+    /// Learn what became known of a transaction.
+    Label {
+        /// The transaction's id.
+        transaction_id: String,
+        /// Fraud or not.
+        fraud: bool,
+        /// `None` if there is no such transaction.
+        reply: oneshot::Sender<Result<Option<LabelAccepted>, Unavailable>>,
+    },
+    /// Count and keep what could not even be read.
+    Reject(NewRejection),
+    /// Finish: write a snapshot and end.
+    Stop,
+}
+
+/// The store refuses at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unavailable;
+
+/// What became of one body.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// A `DecisionSummary` as JSON.
+    Decided { json: String, repeated: bool },
+    /// It was no transaction.
+    Rejected(Rejection),
+}
+
+/// What the pipeline shares with the doors.
+pub struct Shared {
+    /// The detector.
+    pub detector: Arc<Detector>,
+    /// Figures, written group by group.
+    pub stats: Mutex<Stats>,
+    /// How the store and the engine are.
+    pub condition: Mutex<Condition>,
+}
+
+/// How the pipeline is.
+#[derive(Debug, Clone, Default)]
+pub struct Condition {
+    /// The last thing the store refused, until it accepts again.
+    pub store_error: Option<String>,
+    /// Newest event time.
+    pub stream_us: Option<i64>,
+    /// What the engine holds.
+    pub state: StateSize,
+}
+
+/// Locks a mutex whose data stays usable whatever happened to another holder: figures, not truth.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Microseconds since 1970.
+pub fn now_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
+}
+
+/// The engine, the store, and what they need to work group by group.
+pub struct Pipeline {
+    engine: Engine,
+    store: Sqlite,
+    recovery: Recovery,
+    shared: Arc<Shared>,
+    reader: EventReader,
+    version: i64,
+    /// Position of the next entry of the log.
+    next_sequence: i64,
+    snapshot_every: u64,
+    since_snapshot: u64,
+    measure_state_at: Instant,
+    work: Work,
+}
+
+/// Buffers of one group, reused.
+struct Work {
+    batch: EventBatch,
+    decisions: Decisions,
+    /// For each row of the batch: made by a simulator, and when it came in.
+    origins: Vec<(bool, Instant)>,
+    /// Events as JSON, one after the other, and where each ends.
+    events: String,
+    event_ends: Vec<usize>,
+    /// Fired rules of each row, comma-separated.
+    rules: String,
+    rule_ends: Vec<usize>,
+    /// Ids of the batch, for repeats within a group.
+    ids: HashMap<String, usize>,
+    rejections: Vec<NewRejection>,
+    repeated: u64,
+}
+
+/// What a body will be answered, once the group is stored.
+enum Pending {
+    Row(usize),
+    Again(usize),
+    Done(Answer),
+}
+
+/// A request whose answers wait for the commit.
+struct Waiting {
+    pending: Vec<Pending>,
+    received: Instant,
+    reply: oneshot::Sender<Result<Vec<Answer>, Unavailable>>,
+}
+
+impl Pipeline {
+    /// A pipeline that continues at the end of the log.
+    ///
+    /// # Errors
+    /// If the store refuses.
+    pub fn new(
+        engine: Engine,
+        mut store: Sqlite,
+        recovery: Recovery,
+        shared: Arc<Shared>,
+        snapshot_every: u64,
+    ) -> store::Result<Pipeline> {
+        let detector = Arc::clone(engine.detector());
+        let version = store.version(&super::recovery::versions(&detector, engine.model()))?;
+        let next_sequence = store.last_position()? + 1;
+        let schema = Arc::new(detector.schema.clone());
+        Ok(Pipeline {
+            reader: EventReader::without_labels(&schema),
+            engine,
+            store,
+            recovery,
+            shared,
+            version,
+            next_sequence,
+            snapshot_every,
+            since_snapshot: 0,
+            measure_state_at: Instant::now(),
+            work: Work::new(EventBatch::new(schema)),
+        })
+    }
+
+    /// Works until told to stop, then writes a snapshot.
+    pub fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        self.measure_state();
+        let mut group = Vec::with_capacity(GROUP_MAX);
+        let mut running = true;
+        while running && requests.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+            running = self.work_through(&mut group);
+            self.measure_state();
+            if self.since_snapshot >= self.snapshot_every {
+                self.write_snapshot();
+            }
+        }
+        self.write_snapshot();
+    }
+
+    /// Works through what was waiting; false if it contained the word to stop.
+    fn work_through(&mut self, requests: &mut Vec<Request>) -> bool {
+        let mut running = true;
+        let mut waiting = Vec::new();
+        for request in requests.drain(..) {
+            match request {
+                Request::Decide { bodies, synthetic, received, reply } => {
+                    let pending: Result<_, _> =
+                        bodies.iter().map(|body| self.enter(body, synthetic, received)).collect();
+                    match pending {
+                        Ok(pending) => waiting.push(Waiting { pending, received, reply }),
+                        Err(unavailable) => drop(reply.send(Err(unavailable))),
+                    }
+                }
+                Request::Label { transaction_id, fraud, reply } => {
+                    // The log has one order: what came before the label is stored before it.
+                    self.finish_group(&mut waiting);
+                    drop(reply.send(self.label(&transaction_id, fraud)));
+                }
+                Request::Reject(rejection) => self.work.rejections.push(rejection),
+                Request::Stop => running = false,
+            }
+        }
+        self.finish_group(&mut waiting);
+        running
+    }
+
+    /// Parses a body into the batch, or finds out what it will be answered instead.
+    fn enter(&mut self, body: &[u8], synthetic: bool, received: Instant) -> Result<Pending, Unavailable> {
+        let work = &mut self.work;
+        if let Err(rejection) = self.reader.read(body, &mut work.batch) {
+            work.rejections.push(new_rejection("http", &rejection, body));
+            return Ok(Pending::Done(Answer::Rejected(rejection)));
+        }
+        let row = work.batch.len() - 1;
+        let id = work.batch.id(row);
+        if let Some(first) = work.ids.get(id).copied() {
+            work.batch.pop_row();
+            work.repeated += 1;
+            return Ok(Pending::Again(first));
+        }
+        match self.store.position(id) {
+            Ok(None) => {
+                work.ids.insert(id.to_string(), row);
+                work.origins.push((synthetic, received));
+                Ok(Pending::Row(row))
+            }
+            Ok(Some(_)) => self.answer_from_store(row),
+            Err(error) => Err(self.refused(&error)),
+        }
+    }
+
+    /// Takes the last row, whose id is stored, out of the batch and answers what is stored.
+    fn answer_from_store(&mut self, row: usize) -> Result<Pending, Unavailable> {
+        let found = self.store.find(self.work.batch.id(row));
+        self.work.batch.pop_row();
+        match found {
+            Ok(Some(stored)) => {
+                self.work.repeated += 1;
+                let summary = DecisionSummary::of(&stored, self.work.batch.schema().minor_per_unit());
+                let json = serde_json::to_string(&summary).expect("a summary has no maps with odd keys");
+                Ok(Pending::Done(Answer::Decided { json, repeated: true }))
+            }
+            Ok(None) => Err(Unavailable),
+            Err(error) => Err(self.refused(&error)),
+        }
+    }
+
+    /// Decides, stores and answers what was entered.
+    fn finish_group(&mut self, waiting: &mut Vec<Waiting>) {
+        if waiting.is_empty() && self.work.rejections.is_empty() {
+            return;
+        }
+        let decided_at_us = now_us();
+        self.engine.process(&self.work.batch, self.next_sequence, &mut self.work.decisions);
+        self.work.render(&self.engine);
+        let group = self.work.group(self.next_sequence, decided_at_us, self.version);
+        let stored = self.store.append(&group);
+        match stored {
+            Ok(()) => {
+                self.since_snapshot += group.decisions.len() as u64;
+                let answers = self.work.answers(&self.engine, &group);
+                self.next_sequence += self.work.batch.len() as i64;
+                self.count(&group, &answers, waiting, decided_at_us / 1_000_000);
+                answer_all(waiting, &answers);
+                lock(&self.shared.condition).store_error = None;
+            }
+            Err(error) => {
+                drop(group);
+                self.refused(&error);
+                waiting.drain(..).for_each(|waiting| drop(waiting.reply.send(Err(Unavailable))));
+                self.work.clear();
+                self.rebuild();
+            }
+        }
+        self.work.clear();
+    }
+
+    fn label(&mut self, transaction_id: &str, fraud: bool) -> Result<Option<LabelAccepted>, Unavailable> {
+        match self.store_label(transaction_id, fraud) {
+            Ok(accepted) => Ok(accepted),
+            Err(error) => {
+                Err(self.refused(&error))
+            }
+        }
+    }
+
+    fn store_label(&mut self, transaction_id: &str, fraud: bool) -> store::Result<Option<LabelAccepted>> {
+        let Some(stored) = self.store.find(transaction_id)? else { return Ok(None) };
+        let sequence = self.next_sequence;
+        let known_at_us = now_us();
+        let label = NewLabel { sequence, transaction_sequence: stored.sequence, fraud, known_at_us };
+        let group = Group { labels: vec![label], ..Group::default() };
+        self.store.append(&group)?;
+        self.next_sequence += 1;
+        let mut batch = EventBatch::new(Arc::clone(self.work.batch.schema()));
+        if self.reader.read(stored.event.as_bytes(), &mut batch).is_ok() {
+            self.engine.learn(&batch, 0, stored.sequence, fraud);
+        }
+        let mut stats = lock(&self.shared.stats);
+        stats.totals.add(&group);
+        stats.second(known_at_us / 1_000_000).labelled_fraud += u64::from(fraud);
+        let known_at = WireInstant(known_at_us);
+        Ok(Some(LabelAccepted { transaction_id: stored.id, fraud, sequence, known_at }))
+    }
+
+    fn count(&self, group: &Group, answers: &[Answer], waiting: &[Waiting], now_s: i64) {
+        let mut stats = lock(&self.shared.stats);
+        stats.totals.add(group);
+        let second = stats.second(now_s);
+        second.decisions += group.decisions.len() as u64;
+        for decision in &group.decisions {
+            second.in_review += u64::from(decision.outcome == engine::Outcome::Review);
+            second.declined += u64::from(decision.outcome == engine::Outcome::Decline);
+        }
+        group.decisions.iter().for_each(|decision| stats.count_score(decision.score));
+        for answer in answers {
+            if let Answer::Decided { json, .. } = answer {
+                stats.keep_recent(json);
+            }
+        }
+        for request in waiting {
+            stats.count_latency(request.received.elapsed().as_micros() as u64, now_s);
+        }
+    }
+
+    /// Remembers what the store refused, for whoever looks at the health.
+    fn refused(&self, error: &store::StoreError) -> Unavailable {
+        tracing::error!(%error, "the store refused");
+        lock(&self.shared.condition).store_error = Some(error.to_string());
+        Unavailable
+    }
+
+    /// Brings the engine back to what the log says, trying until the store answers.
+    fn rebuild(&mut self) {
+        loop {
+            std::thread::sleep(RETRY_AFTER);
+            let model = self.engine.model().cloned();
+            match self.recovery.restore(&self.shared.detector, model, &mut self.store, &mut |_| {}) {
+                Ok((engine, next_sequence)) => {
+                    self.engine = engine;
+                    self.next_sequence = next_sequence;
+                    return;
+                }
+                Err(error) => tracing::error!(error = %format!("{error:#}"), "cannot rebuild the state yet"),
+            }
+        }
+    }
+
+    fn measure_state(&mut self) {
+        let started = Instant::now();
+        if started < self.measure_state_at {
+            return;
+        }
+        let sum = |size: StateSize, kind: engine::features::KindState| StateSize {
+            entities: size.entities + kind.entities as u64,
+            events: size.events + kind.events as u64,
+            bytes: size.bytes + kind.bytes as u64,
+        };
+        let state = self.engine.state().into_iter().fold(StateSize::default(), sum);
+        let mut condition = lock(&self.shared.condition);
+        condition.state = state;
+        condition.stream_us = self.engine.stream_us();
+        self.measure_state_at = Instant::now() + STATE_INTERVAL.max(started.elapsed() * STATE_SHARE);
+    }
+
+    fn write_snapshot(&mut self) {
+        let bytes = self.engine.snapshot(self.next_sequence - 1);
+        if let Err(error) = self.recovery.write(&bytes) {
+            // The log has everything; a restart takes longer, that is all.
+            tracing::warn!(error = %format!("{error:#}"), "no snapshot could be written");
+        }
+        self.since_snapshot = 0;
+    }
+}
+
+fn answer_all(waiting: &mut Vec<Waiting>, rows: &[Answer]) {
+    for request in waiting.drain(..) {
+        let answers = request.pending.into_iter().map(|pending| match pending {
+            Pending::Done(answer) => answer,
+            Pending::Row(row) => rows[row].clone(),
+            Pending::Again(row) => match &rows[row] {
+                Answer::Decided { json, .. } => Answer::Decided { json: json.clone(), repeated: true },
+                rejected @ Answer::Rejected(_) => rejected.clone(),
+            },
+        });
+        // Whoever asked may have gone; the decision stands all the same.
+        drop(request.reply.send(Ok(answers.collect())));
+    }
+}
+
+impl Work {
+    fn new(batch: EventBatch) -> Work {
+        Work {
+            batch,
+            decisions: Decisions::default(),
+            origins: Vec::new(),
+            events: String::new(),
+            event_ends: Vec::new(),
+            rules: String::new(),
+            rule_ends: Vec::new(),
+            ids: HashMap::new(),
+            rejections: Vec::new(),
+            repeated: 0,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.batch.clear();
+        self.origins.clear();
+        self.events.clear();
+        self.event_ends.clear();
+        self.rules.clear();
+        self.rule_ends.clear();
+        self.ids.clear();
+        self.rejections.clear();
+        self.repeated = 0;
+    }
+
+    /// Writes each row's event and fired rules as text.
+    fn render(&mut self, engine: &Engine) {
+        let rules = &engine.detector().rules;
+        for row in 0..self.batch.len() {
+            write_event(&self.batch, row, false, &mut self.events);
+            self.event_ends.push(self.events.len());
+            for (index, rule) in self.decisions.rules_of(row).iter().enumerate() {
+                if index > 0 {
+                    self.rules.push(',');
+                }
+                self.rules.push_str(&rules[*rule as usize].name);
+            }
+            self.rule_ends.push(self.rules.len());
+            if self.decisions.statuses[row] == Status::TimeJump {
+                let rejection = engine.time_jump(&self.batch, row).into();
+                let event = &self.events[start(&self.event_ends, row)..];
+                self.rejections.push(new_rejection("http", &rejection, event.as_bytes()));
+            }
+        }
+    }
+
+    fn group(&self, first_sequence: i64, decided_at_us: i64, version: i64) -> Group<'_> {
+        let decided = (0..self.batch.len()).filter(|row| self.decisions.statuses[*row] != Status::TimeJump);
+        Group {
+            decisions: decided.map(|row| self.row(row, first_sequence, decided_at_us, version)).collect(),
+            labels: Vec::new(),
+            rejections: self.rejections.clone(),
+            repeated: self.repeated,
+        }
+    }
+
+    fn row(&self, row: usize, first_sequence: i64, decided_at_us: i64, version: i64) -> NewDecision<'_> {
+        let (synthetic, received) = self.origins[row];
+        NewDecision {
+            sequence: first_sequence + row as i64,
+            id: self.batch.id(row),
+            key: self.batch.key(row),
+            event_time_us: self.batch.time_us(row),
+            decided_at_us,
+            latency_us: received.elapsed().as_micros() as i64,
+            amount_minor: self.batch.amount_minor(row),
+            score: self.decisions.scores[row],
+            outcome: self.decisions.outcomes[row],
+            rules: &self.rules[start(&self.rule_ends, row)..self.rule_ends[row]],
+            timeliness: timeliness(self.decisions.statuses[row]),
+            version,
+            synthetic,
+            event: &self.events[start(&self.event_ends, row)..self.event_ends[row]],
+            features: self.decisions.features_of(row),
+        }
+    }
+
+    /// The answer to each row, in order.
+    fn answers(&self, engine: &Engine, group: &Group) -> Vec<Answer> {
+        let minor_per_unit = engine.detector().schema.minor_per_unit();
+        let mut stored = group.decisions.iter();
+        (0..self.batch.len())
+            .map(|row| match self.decisions.statuses[row] {
+                Status::TimeJump => Answer::Rejected(engine.time_jump(&self.batch, row).into()),
+                _ => {
+                    let decision = stored.next().expect("every row that was not refused is in the group");
+                    Answer::Decided { json: summary_json(decision, minor_per_unit), repeated: false }
+                }
+            })
+            .collect()
+    }
+}
+
+fn start(ends: &[usize], row: usize) -> usize {
+    if row == 0 { 0 } else { ends[row - 1] }
+}
+
+fn timeliness(status: Status) -> Timeliness {
+    match status {
+        Status::Late => Timeliness::Late,
+        Status::TooLate => Timeliness::TooLate,
+        Status::OnTime | Status::TimeJump => Timeliness::OnTime,
+    }
+}
+
+/// A rejection as it is stored, with the body cut to a bounded length.
+pub fn new_rejection(source: &str, rejection: &Rejection, body: &[u8]) -> NewRejection {
+    NewRejection {
+        received_at_us: now_us(),
+        source: source.to_string(),
+        reason: rejection.to_string(),
+        raw: String::from_utf8_lossy(&body[..body.len().min(RAW_BYTES_MAX)]).into_owned(),
+    }
+}
+
+/// The same text as `serde_json` makes of a `DecisionSummary`, without making one: this is in every answer's way.
+fn summary_json(decision: &NewDecision, minor_per_unit: f64) -> String {
+    let mut out = String::with_capacity(320);
+    out.push_str("{\"id\":");
+    write_json_text(decision.id, &mut out);
+    out.push_str(",\"sequence\":");
+    write_number(decision.sequence as f64, &mut out);
+    out.push_str(",\"key\":");
+    match decision.key {
+        Some(key) => write_json_text(key, &mut out),
+        None => out.push_str("null"),
+    }
+    for (name, us) in [("event_time", decision.event_time_us), ("decided_at", decision.decided_at_us)] {
+        out.push_str(",\"");
+        out.push_str(name);
+        out.push_str("\":\"");
+        engine::time::write_instant(us, &mut out);
+        out.push('"');
+    }
+    out.push_str(",\"amount\":");
+    write_double(decision.amount_minor as f64 / minor_per_unit, &mut out);
+    out.push_str(",\"score\":");
+    write_double(decision.score, &mut out);
+    out.push_str(",\"outcome\":\"");
+    out.push_str(decision.outcome.name());
+    out.push_str("\",\"rules\":[");
+    for (index, rule) in decision.rules.split(',').filter(|rule| !rule.is_empty()).enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_json_text(rule, &mut out);
+    }
+    out.push_str(if decision.timeliness == Timeliness::OnTime { "],\"late\":false" } else { "],\"late\":true" });
+    out.push_str(",\"latency_us\":");
+    write_number(decision.latency_us as f64, &mut out);
+    out.push_str(if decision.synthetic { ",\"synthetic\":true}" } else { ",\"synthetic\":false}" });
+    out
+}
+
+/// As `serde_json` writes a double: whole numbers with a point.
+fn write_double(number: f64, out: &mut String) {
+    let whole_from = out.len();
+    write_number(number, out);
+    if number.is_finite() && !out[whole_from..].contains(['.', 'e']) {
+        out.push_str(".0");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::wire::DecisionSummary;
+    use engine::Outcome;
+
+    #[test]
+    fn the_quick_answer_is_what_serde_would_write() {
+        for (score, amount_minor, key) in [(0.25, 5_716, Some("c\"1")), (1.0, 100, None), (1e-7, 0, Some("x"))] {
+            let decision = NewDecision {
+                sequence: 7,
+                id: "t1",
+                key,
+                event_time_us: 1_522_540_831_000_000,
+                decided_at_us: 1_522_540_831_000_250,
+                latency_us: 42,
+                amount_minor,
+                score,
+                outcome: Outcome::Review,
+                rules: "a,b",
+                timeliness: Timeliness::Late,
+                version: 1,
+                synthetic: true,
+                event: "{}",
+                features: &[],
+            };
+            let summary = DecisionSummary {
+                id: "t1".into(),
+                sequence: 7,
+                key: key.map(str::to_string),
+                event_time: WireInstant(decision.event_time_us),
+                decided_at: WireInstant(decision.decided_at_us),
+                amount: amount_minor as f64 / 100.0,
+                score: Some(score),
+                outcome: Outcome::Review.into(),
+                rules: vec!["a".into(), "b".into()],
+                late: true,
+                latency_us: 42,
+                synthetic: true,
+            };
+            assert_eq!(summary_json(&decision, 100.0), serde_json::to_string(&summary).unwrap());
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! From the log and a snapshot to the state, and where both are kept.
+//!
+//! The log is the truth: transactions and labels in the database, in order. A snapshot saves time. The base, written
+//! once, is the state before the log begins: empty, or filled by history. Base and log together give the state at any
+//! position, which is how a stored decision is recomputed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use engine::{Decisions, Detector, Engine, EventBatch, Model};
+use lab::dataset::EventReader;
+use store::{LogEntry, Store, Versions};
+
+/// Entries of the log that are read at a time.
+const PAGE: usize = 10_000;
+
+/// The data folder of one service.
+#[derive(Debug, Clone)]
+pub struct Recovery {
+    data_dir: PathBuf,
+}
+
+/// What decisions of this detector and model are made with.
+pub fn versions(detector: &Detector, model: Option<&Model>) -> Versions {
+    Versions {
+        detector: detector.name.clone(),
+        feature_fingerprint: detector.feature_fingerprint.clone(),
+        rules_fingerprint: detector.rules_fingerprint.clone(),
+        model: model.map(|model| model.id.to_string()),
+        feature_names: detector.feature_names(),
+    }
+}
+
+impl Recovery {
+    /// Recovery from this data folder.
+    pub fn new(data_dir: &Path) -> Recovery {
+        Recovery { data_dir: data_dir.to_path_buf() }
+    }
+
+    /// The database file.
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join("redflag.db")
+    }
+
+    fn latest(&self) -> PathBuf {
+        self.data_dir.join("state.snapshot")
+    }
+
+    fn base(&self) -> PathBuf {
+        self.data_dir.join("base.snapshot")
+    }
+
+    /// Whether a base was written.
+    pub fn has_base(&self) -> bool {
+        self.base().exists()
+    }
+
+    /// Writes the newest snapshot, whole or not at all.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn write(&self, bytes: &[u8]) -> Result<()> {
+        write_whole(&self.latest(), bytes)
+    }
+
+    /// Writes the base: the state before the log begins.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn write_base(&self, bytes: &[u8]) -> Result<()> {
+        write_whole(&self.base(), bytes)
+    }
+
+    /// The state at the end of the log, and the next position. `progress` is told how many entries were replayed.
+    ///
+    /// # Errors
+    /// If the store refuses, or the base belongs to another detector.
+    pub fn restore(
+        &self,
+        detector: &Arc<Detector>,
+        model: Option<Model>,
+        store: &mut dyn Store,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(Engine, i64)> {
+        let last = store.last_position()?;
+        let from_latest = self.read(&self.latest(), detector, &model).ok().flatten();
+        // A snapshot ahead of the log has seen what the log has lost, by a loss of power: it cannot be used.
+        let (mut engine, position) = match from_latest.filter(|(_, position)| *position <= last) {
+            Some(found) => found,
+            None => self.base_engine(detector, model)?,
+        };
+        replay_log(&mut engine, store, position, last, progress)?;
+        Ok((engine, last + 1))
+    }
+
+    /// The state just before the entry at `position`, from the base and the log.
+    ///
+    /// # Errors
+    /// As [`Recovery::restore`].
+    pub fn restore_before(
+        &self,
+        position: i64,
+        detector: &Arc<Detector>,
+        model: Option<Model>,
+        store: &mut dyn Store,
+    ) -> Result<Engine> {
+        let (mut engine, from) = self.base_engine(detector, model)?;
+        replay_log(&mut engine, store, from, position - 1, &mut |_| {})?;
+        Ok(engine)
+    }
+
+    fn base_engine(&self, detector: &Arc<Detector>, model: Option<Model>) -> Result<(Engine, i64)> {
+        match self.read(&self.base(), detector, &model)? {
+            Some(found) => Ok(found),
+            None => Ok((Engine::new(Arc::clone(detector), model, 1), -1)),
+        }
+    }
+
+    fn read(&self, path: &Path, detector: &Arc<Detector>, model: &Option<Model>) -> Result<Option<(Engine, i64)>> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        let restored = Engine::restore(Arc::clone(detector), model.clone(), 1, &bytes);
+        Ok(Some(restored.with_context(|| format!("cannot use {}", path.display()))?))
+    }
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, bytes)
+        .and_then(|()| std::fs::rename(&partial, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Enters the log after `position`, up to and including `last`.
+fn replay_log(
+    engine: &mut Engine,
+    store: &mut dyn Store,
+    mut position: i64,
+    last: i64,
+    progress: &mut dyn FnMut(u64),
+) -> Result<()> {
+    let schema = Arc::new(engine.detector().schema.clone());
+    let mut replayer = Replayer {
+        reader: EventReader::without_labels(&schema),
+        batch: EventBatch::new(schema),
+        first_sequence: 0,
+        decisions: Decisions::default(),
+    };
+    let mut done = 0;
+    while position < last {
+        let page = store.log(position, PAGE)?;
+        let Some(newest) = page.last() else { break };
+        position = newest.sequence();
+        for entry in page.iter().take_while(|entry| entry.sequence() <= last) {
+            replayer.enter(engine, entry)?;
+            done += 1;
+        }
+        replayer.flush(engine);
+        progress(done);
+    }
+    Ok(())
+}
+
+/// Gathers transactions whose positions follow each other into batches.
+struct Replayer {
+    reader: EventReader,
+    batch: EventBatch,
+    first_sequence: i64,
+    decisions: Decisions,
+}
+
+impl Replayer {
+    fn enter(&mut self, engine: &mut Engine, entry: &LogEntry) -> Result<()> {
+        match entry {
+            LogEntry::Transaction { sequence, event } => {
+                if *sequence != self.first_sequence + self.batch.len() as i64 {
+                    self.flush(engine);
+                    self.first_sequence = *sequence;
+                }
+                self.read(event, *sequence)
+            }
+            LogEntry::Label { sequence, transaction_sequence, event, fraud } => {
+                self.flush(engine);
+                self.read(event, *sequence)?;
+                engine.learn(&self.batch, 0, *transaction_sequence, *fraud);
+                self.batch.clear();
+                self.first_sequence = sequence + 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn read(&mut self, event: &str, sequence: i64) -> Result<()> {
+        let read = self.reader.read(event.as_bytes(), &mut self.batch);
+        read.with_context(|| format!("entry {sequence} of the log is not an event of this detector"))
+    }
+
+    fn flush(&mut self, engine: &mut Engine) {
+        engine.observe(&self.batch, self.first_sequence, &mut self.decisions);
+        self.first_sequence += self.batch.len() as i64;
+        self.batch.clear();
+    }
+}

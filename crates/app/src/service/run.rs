@@ -1,0 +1,174 @@
+//! The life of the service: open what is kept, start, run, drain.
+
+use std::fs::File;
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use engine::{Detector, Engine};
+use lab::artifact::ModelFile;
+use store::{Sqlite, Store};
+use tokio::sync::{mpsc, watch};
+
+use super::api::{self, Doors, Frame};
+use super::pipeline::{Condition, Pipeline, Request, Shared, now_us};
+use super::recovery::Recovery;
+use super::settings::Settings;
+use super::stats::Stats;
+use super::wire;
+
+/// After the word to stop, requests under way get this long.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// A service that is ready to run.
+pub struct Service {
+    listener: TcpListener,
+    runtime: tokio::runtime::Runtime,
+    api: Arc<Doors>,
+    pipeline: JoinHandle<()>,
+    _lock: File,
+}
+
+/// The data folder, held by this process alone.
+pub struct DataDir {
+    /// What is kept in it.
+    pub recovery: Recovery,
+    lock: File,
+}
+
+impl DataDir {
+    /// Creates the folder if need be, and takes it.
+    ///
+    /// # Errors
+    /// If it cannot be written, or another process has it.
+    pub fn take(path: &Path) -> Result<DataDir> {
+        std::fs::create_dir_all(path).with_context(|| format!("cannot create the data folder {}", path.display()))?;
+        let lock = File::create(path.join("lock"))
+            .with_context(|| format!("cannot write to the data folder {}", path.display()))?;
+        if lock.try_lock().is_err() {
+            bail!("the data folder {} is in use by another redflag", path.display());
+        }
+        Ok(DataDir { recovery: Recovery::new(path), lock })
+    }
+}
+
+/// Listens, so that a port that is taken is known before any work is done.
+///
+/// # Errors
+/// If the address cannot be had.
+pub fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))
+}
+
+impl Service {
+    /// Opens the store, brings the engine to the end of the log, and starts the pipeline. `progress` is told how many
+    /// entries of the log were replayed.
+    ///
+    /// # Errors
+    /// If the store cannot be opened, or holds another detector's state.
+    pub fn start(
+        settings: &Settings,
+        data_dir: DataDir,
+        listener: TcpListener,
+        detector: Arc<Detector>,
+        model: Option<ModelFile>,
+        source: wire::Source,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Service> {
+        let recovery = data_dir.recovery;
+        let mut store = Sqlite::open(&recovery.database(), settings.sync)?;
+        let bound = model.as_ref().map(|file| file.bind(&detector)).transpose()?;
+        let (engine, _) = recovery.restore(&detector, bound, &mut store, progress)?;
+        let shared = Arc::new(Shared {
+            detector,
+            stats: Mutex::new(Stats::new(store.totals()?)),
+            condition: Mutex::new(Condition { stream_us: engine.stream_us(), ..Condition::default() }),
+        });
+        let (requests, queue) = mpsc::channel(settings.queue);
+        let database = recovery.database();
+        let pipeline = start_pipeline(engine, store, recovery, &shared, settings.snapshot_every, queue)?;
+        let api = Arc::new(Doors {
+            requests,
+            shared,
+            readers: Mutex::new(Vec::new()),
+            database,
+            frames: watch::Sender::new(Arc::new(Frame::default())),
+            model,
+            source,
+            started_us: now_us(),
+        });
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        Ok(Service { listener, runtime, api, pipeline, _lock: data_dir.lock })
+    }
+
+    /// Serves until Ctrl-C or SIGTERM, beside `driver`, which feeds the demo. Then drains: no new requests, those under
+    /// way are answered, a snapshot is written.
+    ///
+    /// # Errors
+    /// If the sockets fail.
+    pub fn run(self, driver: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        let Service { listener, runtime, api, pipeline, _lock } = self;
+        let served = runtime.block_on(serve(listener, Arc::clone(&api), driver));
+        // The queue may be full of requests; the word to stop waits behind them, so all of them are answered.
+        if api.requests.blocking_send(Request::Stop).is_ok() {
+            pipeline.join().map_err(|_| anyhow::anyhow!("the pipeline ended by a panic"))?;
+        }
+        runtime.shutdown_timeout(Duration::from_millis(200));
+        served
+    }
+}
+
+fn start_pipeline(
+    engine: Engine,
+    store: Sqlite,
+    recovery: Recovery,
+    shared: &Arc<Shared>,
+    snapshot_every: u64,
+    queue: mpsc::Receiver<Request>,
+) -> Result<JoinHandle<()>> {
+    let pipeline = Pipeline::new(engine, store, recovery, Arc::clone(shared), snapshot_every)?;
+    let spawned = std::thread::Builder::new().name("pipeline".into()).spawn(move || pipeline.run(queue));
+    spawned.context("cannot start the pipeline's thread")
+}
+
+async fn serve(listener: TcpListener, api: Arc<Doors>, driver: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let viewers = tokio::spawn(api::publish(Arc::clone(&api)));
+    let driver = tokio::spawn(driver);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let router = api::router(api);
+    let serving = tokio::spawn(
+        axum::serve(axum::serve::ListenerExt::tap_io(listener, |stream| {
+            // Answers are one small packet each: waiting to fill one only adds latency.
+            drop(stream.set_nodelay(true));
+        }), router)
+        .with_graceful_shutdown(async move { drop(stopped.await) })
+        .into_future(),
+    );
+    asked_to_stop().await?;
+    tracing::info!("stopping: answering what is under way");
+    driver.abort();
+    drop(stop.send(()));
+    let drained = tokio::time::timeout(DRAIN, serving).await;
+    viewers.abort();
+    match drained {
+        Ok(ended) => Ok(ended??),
+        // Viewers keep their sockets open: they are not waited for.
+        Err(_) => Ok(()),
+    }
+}
+
+async fn asked_to_stop() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! What was written in `redflag.toml` and the environment, and what it means.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use store::Sync;
+
+use crate::cli::WrongInput;
+
+/// The commented default file: the reference of all settings.
+pub const DEFAULT_FILE: &str = include_str!("../../redflag.toml");
+
+/// What the service is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Where HTTP is served.
+    pub listen: SocketAddr,
+    /// Where database, snapshots and models are kept.
+    pub data_dir: PathBuf,
+    /// Name of a shipped detector, or a file.
+    pub detector: String,
+    /// The model file; without one, rules alone decide.
+    pub model: Option<PathBuf>,
+    /// History that fills the windows when the service starts for the first time.
+    pub warm_up: Option<PathBuf>,
+    /// What a commit waits for.
+    pub sync: Sync,
+    /// Decisions between two snapshots of the state.
+    pub snapshot_every: u64,
+    /// Requests that may wait for the pipeline.
+    pub queue: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir: PathBuf::from("redflag-data"),
+            detector: "card".to_string(),
+            model: None,
+            warm_up: None,
+            sync: Sync::Interval,
+            snapshot_every: 1_000_000,
+            queue: 8_192,
+        }
+    }
+}
+
+/// The keys, each with the environment variable that overrides it.
+const KEYS: [(&str, &str); 8] = [
+    ("listen", "REDFLAG_LISTEN"),
+    ("data_dir", "REDFLAG_DATA_DIR"),
+    ("detector", "REDFLAG_DETECTOR"),
+    ("model", "REDFLAG_MODEL"),
+    ("warm_up", "REDFLAG_WARM_UP"),
+    ("sync", "REDFLAG_SYNC"),
+    ("snapshot_every", "REDFLAG_SNAPSHOT_EVERY"),
+    ("queue", "REDFLAG_QUEUE"),
+];
+
+impl Settings {
+    /// Reads a settings file (defaults without one), then the environment.
+    ///
+    /// # Errors
+    /// If the file cannot be read; else every mistake in file and environment at once.
+    pub fn load(file: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Result<Settings> {
+        let text = match file {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| WrongInput(format!("cannot read {}: {error}", path.display())))?,
+            None => String::new(),
+        };
+        Settings::parse(&text, environment).map_err(|mistakes| {
+            let name = file.map_or("the environment".to_string(), |path| path.display().to_string());
+            WrongInput(format!("{name}: {}", mistakes.join("\n  "))).into()
+        })
+    }
+
+    fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Settings, Vec<String>> {
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| vec![error.to_string()])?;
+        let mut settings = Settings::default();
+        let mut mistakes = Vec::new();
+        for (key, value) in &table {
+            let text = match value {
+                toml::Value::String(text) => text.clone(),
+                toml::Value::Integer(number) => number.to_string(),
+                other => {
+                    mistakes.push(format!("`{key}` must be a string or a whole number, not {}", other.type_str()));
+                    continue;
+                }
+            };
+            mistakes.extend(settings.set(key, &text).err());
+        }
+        for (key, variable) in KEYS {
+            if let Some(text) = environment(variable) {
+                mistakes.extend(settings.set(key, &text).err().map(|mistake| format!("{variable}: {mistake}")));
+            }
+        }
+        if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
+    }
+
+    fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
+        let expected = |what: &str| format!("`{key}` is \"{text}\", expected {what}");
+        match key {
+            "listen" => self.listen = text.parse().map_err(|_| expected("an address and port, as 127.0.0.1:8080"))?,
+            "data_dir" => self.data_dir = PathBuf::from(text),
+            "detector" => self.detector = text.to_string(),
+            "model" => self.model = Some(PathBuf::from(text)),
+            "warm_up" => self.warm_up = Some(PathBuf::from(text)),
+            "sync" => {
+                self.sync = match text {
+                    "interval" => Sync::Interval,
+                    "commit" => Sync::Commit,
+                    _ => return Err(expected("interval or commit")),
+                }
+            }
+            "snapshot_every" => self.snapshot_every = at_least_one(text).ok_or_else(|| expected("a number from 1"))?,
+            "queue" => {
+                let queue = at_least_one(text).filter(|queue| *queue <= 1 << 20);
+                self.queue = queue.ok_or_else(|| expected("a number from 1 to 1048576"))? as usize;
+            }
+            unknown => {
+                let known = KEYS.map(|(key, _)| key).join(", ");
+                return Err(format!("unknown key `{unknown}` (known: {known})"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn at_least_one(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number| *number >= 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_file_says_the_defaults() {
+        assert_eq!(Settings::parse(DEFAULT_FILE, |_| None), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once() {
+        let text = "listen = \"here\"\nlisen = \"x\"\nsync = \"sometimes\"\nqueue = 0\n";
+        let mistakes = Settings::parse(text, |_| None).unwrap_err();
+        assert_eq!(mistakes.len(), 4, "{mistakes:?}");
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file() {
+        let environment = |name: &str| (name == "REDFLAG_DETECTOR").then(|| "paysim".to_string());
+        let settings = Settings::parse("detector = \"card\"", environment).unwrap();
+        assert_eq!(settings.detector, "paysim");
+    }
+}

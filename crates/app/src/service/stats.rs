@@ -1,0 +1,166 @@
+//! Figures of what happened: totals, rate, latency, scores, the last five minutes second by second.
+
+use std::collections::VecDeque;
+
+use hdrhistogram::Histogram;
+use store::Totals;
+
+/// Seconds of the timeline.
+const TIMELINE_S: usize = 300;
+
+/// Equal bins of the score histogram over 0 to 1.
+const SCORE_BINS: usize = 50;
+
+/// Newest decisions that are kept for viewers.
+const RECENT: usize = 100;
+
+/// Latencies above this are counted as this: a minute.
+const LATENCY_MAX_US: u64 = 60_000_000;
+
+/// How long a latency counts: percentiles are of the current and the previous span.
+const LATENCY_SPAN_S: i64 = 60;
+
+/// What happened, written by the pipeline group by group, read by whoever shows it.
+pub struct Stats {
+    /// Totals since the database began.
+    pub totals: Totals,
+    /// Decisions by score, since this start.
+    pub score_histogram: Vec<u64>,
+    /// Seconds, oldest first.
+    pub timeline: VecDeque<Second>,
+    /// Newest decisions, newest last, with their number since this start.
+    pub recent: VecDeque<(u64, String)>,
+    /// Decisions since this start.
+    pub decided: u64,
+    latency: Histogram<u64>,
+    latency_before: Histogram<u64>,
+    latency_since_s: i64,
+}
+
+/// What happened in one second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Second {
+    /// Seconds since 1970.
+    pub at_s: i64,
+    /// Decisions.
+    pub decisions: u64,
+    /// Of them in review.
+    pub in_review: u64,
+    /// Of them declined.
+    pub declined: u64,
+    /// Labels that say fraud.
+    pub labelled_fraud: u64,
+}
+
+/// Percentiles of the time from receipt to the answer, in microseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LatencyUs {
+    /// Answers counted.
+    pub count: u64,
+    /// Percentiles 50, 90, 99, 99.9 and the greatest.
+    pub percentiles: [u64; 5],
+}
+
+impl Stats {
+    /// Figures that begin with the totals of an earlier run.
+    pub fn new(totals: Totals) -> Stats {
+        let histogram =
+            || Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).expect("bounds and three digits are valid");
+        Stats {
+            totals,
+            score_histogram: vec![0; SCORE_BINS],
+            timeline: VecDeque::with_capacity(TIMELINE_S),
+            recent: VecDeque::with_capacity(RECENT),
+            decided: 0,
+            latency: histogram(),
+            latency_before: histogram(),
+            latency_since_s: 0,
+        }
+    }
+
+    /// The entry of the second `now_s`; seconds without events before it are entered as such.
+    pub fn second(&mut self, now_s: i64) -> &mut Second {
+        let last_s = self.timeline.back().map_or(now_s - 1, |second| second.at_s);
+        for at_s in (last_s + 1).max(now_s - TIMELINE_S as i64 + 1)..=now_s {
+            if self.timeline.len() == TIMELINE_S {
+                self.timeline.pop_front();
+            }
+            self.timeline.push_back(Second { at_s, ..Second::default() });
+        }
+        // A clock that was set back counts into the newest second.
+        self.timeline.back_mut().expect("the loop or an earlier call has entered a second")
+    }
+
+    /// Counts a score.
+    pub fn count_score(&mut self, score: f64) {
+        if score.is_finite() {
+            self.score_histogram[((score * SCORE_BINS as f64) as usize).min(SCORE_BINS - 1)] += 1;
+        }
+    }
+
+    /// Keeps a decision, as JSON, for viewers.
+    pub fn keep_recent(&mut self, json: &str) {
+        self.decided += 1;
+        let mut text = match self.recent.len() {
+            RECENT => self.recent.pop_front().map(|(_, text)| text).unwrap_or_default(),
+            _ => String::new(),
+        };
+        text.clear();
+        text.push_str(json);
+        self.recent.push_back((self.decided, text));
+    }
+
+    /// Counts the time from receipt to answer.
+    pub fn count_latency(&mut self, latency_us: u64, now_s: i64) {
+        if now_s - self.latency_since_s >= LATENCY_SPAN_S {
+            std::mem::swap(&mut self.latency, &mut self.latency_before);
+            self.latency.reset();
+            self.latency_since_s = now_s;
+        }
+        self.latency.saturating_record(latency_us.max(1));
+    }
+
+    /// Percentiles of the last one to two minutes.
+    pub fn latency(&self) -> LatencyUs {
+        let mut all = self.latency.clone();
+        if all.add(&self.latency_before).is_err() || all.is_empty() {
+            return LatencyUs::default();
+        }
+        let at = |quantile: f64| all.value_at_quantile(quantile);
+        LatencyUs { count: all.len(), percentiles: [at(0.5), at(0.9), at(0.99), at(0.999), all.max()] }
+    }
+
+    /// Mean decisions a second over the last five whole seconds.
+    pub fn rate_per_second(&self, now_s: i64) -> f64 {
+        let counted = self.timeline.iter().rev().filter(|second| (now_s - 5..now_s).contains(&second.at_s));
+        counted.map(|second| second.decisions).sum::<u64>() as f64 / 5.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quiet_seconds_are_entered_and_old_ones_leave() {
+        let mut stats = Stats::new(Totals::default());
+        stats.second(1_000).decisions = 5;
+        stats.second(1_003).decisions = 1;
+        let counts: Vec<u64> = stats.timeline.iter().map(|second| second.decisions).collect();
+        assert_eq!(counts, [5, 0, 0, 1]);
+        assert_eq!(stats.rate_per_second(1_004), 1.2);
+        stats.second(5_000);
+        assert_eq!(stats.timeline.len(), TIMELINE_S);
+        assert_eq!(stats.timeline.front().unwrap().at_s, 4_701);
+    }
+
+    #[test]
+    fn percentiles_forget_after_two_spans() {
+        let mut stats = Stats::new(Totals::default());
+        stats.count_latency(1_000, 0);
+        stats.count_latency(10, 60);
+        assert_eq!(stats.latency().count, 2);
+        stats.count_latency(10, 120);
+        assert_eq!(stats.latency().percentiles[4], 10);
+    }
+}

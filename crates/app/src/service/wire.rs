@@ -1,0 +1,483 @@
+//! The wire types of the API. The OpenAPI document, and from it the page's types, are made from these.
+
+use std::collections::BTreeMap;
+
+use engine::time::format_instant;
+use serde::{Deserialize, Serialize, Serializer};
+use store::{StoredDecision, Timeliness};
+use utoipa::ToSchema;
+
+/// An instant, as RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00Z")]
+pub struct Instant(pub i64);
+
+impl Serialize for Instant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format_instant(self.0))
+    }
+}
+
+/// What happens to a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It goes through.
+    Approve,
+    /// A person looks at it.
+    Review,
+    /// It is refused.
+    Decline,
+}
+
+impl From<engine::Outcome> for Outcome {
+    fn from(outcome: engine::Outcome) -> Outcome {
+        match outcome {
+            engine::Outcome::Approve => Outcome::Approve,
+            engine::Outcome::Review => Outcome::Review,
+            engine::Outcome::Decline => Outcome::Decline,
+        }
+    }
+}
+
+/// A decision in short: the answer to a transaction, a row of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DecisionSummary {
+    /// The transaction's id.
+    pub id: String,
+    /// Position in the log.
+    pub sequence: i64,
+    /// The key field's value: the card or customer.
+    pub key: Option<String>,
+    /// When it happened.
+    #[schema(value_type = String, format = DateTime)]
+    pub event_time: Instant,
+    /// When it was decided.
+    #[schema(value_type = String, format = DateTime)]
+    pub decided_at: Instant,
+    /// Amount in major units.
+    pub amount: f64,
+    /// Probability of fraud; null without a model.
+    pub score: Option<f64>,
+    /// What was decided.
+    pub outcome: Outcome,
+    /// Rules that fired.
+    pub rules: Vec<String>,
+    /// Older than the newest event of one of its entities.
+    pub late: bool,
+    /// Microseconds from receipt to decision.
+    pub latency_us: i64,
+    /// Made by a simulator.
+    pub synthetic: bool,
+}
+
+/// Everything that is stored of a decision.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Decision {
+    /// The decision in short.
+    #[serde(flatten)]
+    pub summary: DecisionSummary,
+    /// The event in its canonical form.
+    #[schema(value_type = Object)]
+    pub event: serde_json::Value,
+    /// All feature values, in the detector's order.
+    pub features: Vec<FeatureValue>,
+    /// What it was decided with.
+    pub versions: DecisionVersions,
+    /// What is known of it by now.
+    pub label: Option<LabelKnown>,
+}
+
+/// A feature with its value.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct FeatureValue {
+    /// Its name in the detector.
+    pub name: String,
+    /// Its value; null is missing.
+    pub value: Option<f64>,
+}
+
+/// What a decision was made with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DecisionVersions {
+    /// Name of the detector.
+    pub detector: String,
+    /// Fingerprint of its feature list.
+    pub detector_fingerprint: String,
+    /// Id of the model.
+    pub model: Option<String>,
+    /// Fingerprint of rules and policy.
+    pub rules: String,
+}
+
+/// A label, and when it became known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LabelKnown {
+    /// Fraud or not.
+    pub fraud: bool,
+    /// When it became known.
+    #[schema(value_type = String, format = DateTime)]
+    pub known_at: Instant,
+}
+
+/// A page of decisions, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DecisionPage {
+    /// The decisions.
+    pub items: Vec<DecisionSummary>,
+    /// Ask with this for the next page; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// What became known of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LabelRequest {
+    /// The transaction's id.
+    pub transaction_id: String,
+    /// Fraud or not.
+    pub fraud: bool,
+}
+
+/// A label was stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LabelAccepted {
+    /// The transaction's id.
+    pub transaction_id: String,
+    /// Fraud or not.
+    pub fraud: bool,
+    /// Position in the log.
+    pub sequence: i64,
+    /// When it became known.
+    #[schema(value_type = String, format = DateTime)]
+    pub known_at: Instant,
+}
+
+/// What a batch became, line by line.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum BatchLine {
+    /// The line was decided.
+    Decided(DecisionSummary),
+    /// The line was no transaction.
+    Rejected(LineProblem),
+}
+
+/// What is wrong with a line of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LineProblem {
+    /// The line, from 1.
+    pub line: u64,
+    /// Everything that is wrong with it.
+    pub errors: Vec<ProblemField>,
+}
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// Names the kind of problem.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong this time.
+    pub detail: String,
+    /// The fields at fault.
+    pub errors: Vec<ProblemField>,
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ProblemField {
+    /// The field; `body` where the whole is meant.
+    pub field: String,
+    /// What was found.
+    pub value: String,
+    /// What was expected.
+    pub expected: String,
+}
+
+impl From<engine::FieldError> for ProblemField {
+    fn from(error: engine::FieldError) -> ProblemField {
+        let field = if error.field.is_empty() { "body".to_string() } else { error.field };
+        ProblemField { field, value: error.value, expected: error.expected }
+    }
+}
+
+/// Figures of the service.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Stats {
+    /// Name of the detector.
+    pub detector: String,
+    /// Id of the model; null without one.
+    pub model: Option<String>,
+    /// When the service started.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Instant,
+    /// Now.
+    #[schema(value_type = String, format = DateTime)]
+    pub now: Instant,
+    /// The newest event time; null before the first event.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub stream_time: Option<Instant>,
+    /// Where transactions come from.
+    pub source: Source,
+    /// ISO 4217 code of amounts.
+    pub currency: String,
+    /// Totals since the database began.
+    pub totals: Totals,
+    /// Decisions a second, mean of the last five.
+    pub rate_per_second: f64,
+    /// From receipt to answer, over the last one to two minutes.
+    pub latency_us: Latency,
+    /// Decisions by score in equal bins over 0 to 1, since this start.
+    pub score_histogram: Vec<u64>,
+    /// The last seconds, oldest first, at most 300.
+    pub timeline: Vec<TimelinePoint>,
+    /// What the engine holds.
+    pub state: StateSize,
+}
+
+/// Where transactions come from.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Source {
+    /// `http`, or `simulator` in the demo.
+    pub kind: SourceKind,
+    /// Transactions a second that the simulator sends.
+    pub rate_per_second: Option<f64>,
+    /// Simulated seconds in a second.
+    pub time_factor: Option<f64>,
+}
+
+/// Kinds of sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    /// The built-in simulator, through HTTP as everybody else.
+    Simulator,
+    /// Whoever posts.
+    Http,
+}
+
+/// Totals since the database began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Totals {
+    /// Decisions.
+    pub decisions: u64,
+    /// Of them approved.
+    pub approved: u64,
+    /// Of them sent to review.
+    pub in_review: u64,
+    /// Of them declined.
+    pub declined: u64,
+    /// What was no transaction.
+    pub rejected: u64,
+    /// Answers to ids seen before.
+    pub repeated: u64,
+    /// Decisions on late events.
+    pub late: u64,
+    /// Labels.
+    pub labels: u64,
+    /// Labels that say fraud.
+    pub labelled_fraud: u64,
+}
+
+impl From<store::Totals> for Totals {
+    fn from(totals: store::Totals) -> Totals {
+        let [approved, in_review, declined] = totals.outcomes;
+        Totals {
+            decisions: totals.decisions(),
+            approved,
+            in_review,
+            declined,
+            rejected: totals.rejected,
+            repeated: totals.repeated,
+            late: totals.late,
+            labels: totals.labels,
+            labelled_fraud: totals.labelled_fraud,
+        }
+    }
+}
+
+/// Percentiles in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Latency {
+    /// Answers counted.
+    pub count: u64,
+    /// Half were faster.
+    pub p50: u64,
+    /// Nine in ten were faster.
+    pub p90: u64,
+    /// 99 in 100 were faster.
+    pub p99: u64,
+    /// 999 in 1,000 were faster.
+    pub p999: u64,
+    /// The slowest.
+    pub max: u64,
+}
+
+/// One second of the timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TimelinePoint {
+    /// The second.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Instant,
+    /// Decisions.
+    pub decisions: u64,
+    /// Of them sent to review.
+    pub in_review: u64,
+    /// Of them declined.
+    pub declined: u64,
+    /// Labels that say fraud.
+    pub labelled_fraud: u64,
+}
+
+/// What the engine holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StateSize {
+    /// Entities of all kinds.
+    pub entities: u64,
+    /// Events held for them.
+    pub events: u64,
+    /// Memory of it.
+    pub bytes: u64,
+}
+
+/// A message of the live feed, a few times a second.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct LiveMessage {
+    /// `snapshot` first, then `update`.
+    pub kind: LiveKind,
+    /// Figures.
+    pub stats: Stats,
+    /// Decisions since the last message, newest first, at most 50; up to 100 newest in a snapshot.
+    pub decisions: Vec<DecisionSummary>,
+    /// Decisions since the last message that are not listed.
+    pub skipped: u64,
+}
+
+/// Kinds of live messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LiveKind {
+    /// The first message of a connection.
+    Snapshot,
+    /// Every later one.
+    Update,
+}
+
+/// How the service is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Health {
+    /// `ok` if every part is.
+    pub status: HealthStatus,
+    /// The parts.
+    pub parts: Vec<HealthPart>,
+}
+
+/// How one part is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HealthPart {
+    /// Its name.
+    pub name: String,
+    /// How it is.
+    pub status: HealthStatus,
+    /// In words.
+    pub detail: String,
+}
+
+/// Good or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthStatus {
+    /// As it should be.
+    Ok,
+    /// Not as it should be.
+    Degraded,
+}
+
+/// All models that are loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ModelList {
+    /// The models.
+    pub models: Vec<ModelInfo>,
+}
+
+/// A model.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ModelInfo {
+    /// Its id.
+    pub id: String,
+    /// Name of the detector it is for.
+    pub detector: String,
+    /// `gbdt`, `random-forest` or `decision-tree`.
+    pub algorithm: String,
+    /// What grew it.
+    pub engine: String,
+    /// Trees.
+    pub trees: usize,
+    /// First instant of its training data.
+    pub trained_from: String,
+    /// First instant after its training data.
+    pub trained_to: String,
+    /// Fingerprint of the feature list it was trained on.
+    pub fingerprint: String,
+    /// What it does here.
+    pub role: ModelRole,
+    /// Figures measured on later data.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// What a model does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelRole {
+    /// It decides.
+    Champion,
+    /// It is only watched.
+    Challenger,
+}
+
+impl DecisionSummary {
+    /// The summary of a stored decision, amounts in units of `minor_per_unit`.
+    pub fn of(stored: &StoredDecision, minor_per_unit: f64) -> DecisionSummary {
+        DecisionSummary {
+            id: stored.id.clone(),
+            sequence: stored.sequence,
+            key: stored.key.clone(),
+            event_time: Instant(stored.event_time_us),
+            decided_at: Instant(stored.decided_at_us),
+            amount: stored.amount_minor as f64 / minor_per_unit,
+            score: stored.score,
+            outcome: stored.outcome.into(),
+            rules: stored.rules.clone(),
+            late: stored.timeliness != Timeliness::OnTime,
+            latency_us: stored.latency_us,
+            synthetic: stored.synthetic,
+        }
+    }
+}
+
+impl Decision {
+    /// All of a stored decision.
+    pub fn of(stored: &StoredDecision, minor_per_unit: f64) -> Decision {
+        let versions = &stored.versions;
+        let features = versions.feature_names.iter().zip(&stored.features);
+        Decision {
+            summary: DecisionSummary::of(stored, minor_per_unit),
+            event: serde_json::from_str(&stored.event).unwrap_or(serde_json::Value::Null),
+            features: features
+                .map(|(name, value)| FeatureValue { name: name.clone(), value: Some(*value).filter(|v| v.is_finite()) })
+                .collect(),
+            versions: DecisionVersions {
+                detector: versions.detector.clone(),
+                detector_fingerprint: versions.feature_fingerprint.clone(),
+                model: versions.model.clone(),
+                rules: versions.rules_fingerprint.clone(),
+            },
+            label: stored.label.map(|(fraud, at_us)| LabelKnown { fraud, known_at: Instant(at_us) }),
+        }
+    }
+}
