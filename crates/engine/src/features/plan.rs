@@ -96,11 +96,13 @@ pub(crate) struct Distinct {
     pub column: usize,
 }
 
-/// Indices of the sums, extremes and distinct counts that an event enters and leaves at a cursor.
+/// The sums, extremes and distinct counts, by index, that an event enters and leaves at a cursor.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Crossing {
-    pub sums_in: Vec<usize>,
-    pub sums_out: Vec<usize>,
+    pub sums_in: Vec<(usize, Sum)>,
+    pub sums_out: Vec<(usize, Sum)>,
+    /// Whether the lists below are empty.
+    pub only_sums: bool,
     pub extremes_in: Vec<usize>,
     pub extremes_out: Vec<usize>,
     pub distincts_in: Vec<usize>,
@@ -323,8 +325,8 @@ impl KindBuilder {
         let retention_us = offsets.last().copied().unwrap_or(0) + schema.max_lateness_us;
         let mut crossings = vec![Crossing::default(); offsets.len() + 1];
         for (index, sum) in self.sums.iter().enumerate() {
-            crossings[frames[sum.frame].near.unwrap_or(offsets.len())].sums_in.push(index);
-            crossings[frames[sum.frame].far].sums_out.push(index);
+            crossings[frames[sum.frame].near.unwrap_or(offsets.len())].sums_in.push((index, *sum));
+            crossings[frames[sum.frame].far].sums_out.push((index, *sum));
         }
         for (index, extreme) in self.extremes.iter().enumerate() {
             crossings[frames[extreme.frame].near.unwrap_or(offsets.len())].extremes_in.push(index);
@@ -333,6 +335,16 @@ impl KindBuilder {
         for (index, distinct) in self.distincts.iter().enumerate() {
             crossings[frames[distinct.frame].near.unwrap_or(offsets.len())].distincts_in.push(index);
             crossings[frames[distinct.frame].far].distincts_out.push(index);
+        }
+        for crossing in &mut crossings {
+            crossing.only_sums = [
+                &crossing.extremes_in,
+                &crossing.extremes_out,
+                &crossing.distincts_in,
+                &crossing.distincts_out,
+            ]
+            .iter()
+            .all(|list| list.is_empty());
         }
         let label_column = self.sources.iter().position(|source| *source == Source::Label);
         KindPlan {

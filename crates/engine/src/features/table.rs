@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashTable};
 
 use super::MISSING;
 use super::key::Key;
-use super::plan::{KindPlan, Measure, Read};
+use super::plan::{Frame, KindPlan, Measure, Read};
 use super::ring::Ring;
 use super::state::KindState;
 
@@ -119,7 +119,7 @@ impl EntityTable {
         let words = self.plan.entry_words();
         for entity in found.iter().map(|at| *at as usize) {
             let ring = &self.entities[entity].ring;
-            seen ^= ring.word_near(ring.len(), words);
+            seen ^= ring.word_near(0, words) ^ ring.word_near(ring.len(), words);
             for cursor in &self.cursors[span(entity, self.plan.offsets.len())] {
                 // The next event to cross, and the one after it, which says that it does not.
                 seen ^= ring.word_near(*cursor as usize, words);
@@ -187,7 +187,7 @@ impl EntityTable {
     pub fn inspect(&self, key: &str, hash: u64) -> Option<Inspected> {
         let entity = self.find(key, hash)?;
         let held = &self.entities[entity];
-        let tallies = Live { table: self, entity };
+        let tallies = Live::new(self, entity);
         let values =
             self.plan.reads().map(|read| (read.feature, evaluate(read, &tallies, held.newest_us))).collect();
         Some(Inspected { values, newest_us: held.newest_us, events: held.ring.len() })
@@ -304,7 +304,7 @@ impl EntityTable {
     }
 
     fn read(&self, entity: usize, reads: &[Read], now_us: i64, out: &mut [f64]) {
-        let tallies = Live { table: self, entity };
+        let tallies = Live::new(self, entity);
         for read in reads {
             out[read.feature] = evaluate(read, &tallies, now_us);
         }
@@ -315,17 +315,15 @@ impl EntityTable {
     fn advance(&mut self, entity: usize, now_us: i64) {
         let words = self.plan.entry_words();
         let stride = self.plan.offsets.len();
+        let len = self.entities[entity].ring.len();
         for cursor in 0..stride {
             let limit = now_us - self.plan.offsets[cursor];
-            loop {
-                let at = self.cursors[entity * stride + cursor] as usize;
-                let ring = &self.entities[entity].ring;
-                if at == ring.len() || ring.time(at, words) > limit {
-                    break;
-                }
+            let mut at = self.cursors[entity * stride + cursor] as usize;
+            while at < len && self.entities[entity].ring.time(at, words) <= limit {
                 self.cross(entity, at, cursor);
-                self.cursors[entity * stride + cursor] += 1;
+                at += 1;
             }
+            self.cursors[entity * stride + cursor] = at as u32;
         }
     }
 
@@ -337,14 +335,23 @@ impl EntityTable {
         let held = &self.entities[entity];
         let entry = held.ring.entry(at, plan.entry_words());
         let sums = &mut self.sums[span(entity, plan.sums.len())];
-        for &index in &crossing.sums_in {
-            let sum = plan.sums[index];
-            sums[index] += sum.of.of(entry[1 + sum.column]);
+        for (index, sum) in &crossing.sums_in {
+            sums[*index] += sum.of.of(entry[1 + sum.column]);
         }
-        for &index in &crossing.sums_out {
-            let sum = plan.sums[index];
-            sums[index] -= sum.of.of(entry[1 + sum.column]);
+        for (index, sum) in &crossing.sums_out {
+            sums[*index] -= sum.of.of(entry[1 + sum.column]);
         }
+        if !crossing.only_sums {
+            self.cross_values(entity, at, cursor);
+        }
+    }
+
+    /// The event crosses a cursor of windows that keep the values themselves.
+    fn cross_values(&mut self, entity: usize, at: usize, cursor: usize) {
+        let plan = &*self.plan;
+        let crossing = &plan.crossings[cursor];
+        let held = &self.entities[entity];
+        let entry = held.ring.entry(at, plan.entry_words());
         let name = held.dropped + at as u64;
         for &index in &crossing.extremes_in {
             let extreme = plan.extremes[index];
@@ -459,13 +466,7 @@ impl EntityTable {
 
     /// The positions of a frame's events.
     fn frame_range(&self, entity: usize, frame: usize) -> (usize, usize) {
-        let stride = self.plan.offsets.len();
-        let frame = self.plan.frames[frame];
-        let near = match frame.near {
-            Some(cursor) => self.cursors[entity * stride + cursor] as usize,
-            None => self.entities[entity].ring.len(),
-        };
-        (self.cursors[entity * stride + frame.far] as usize, near)
+        Live::new(self, entity).range(frame)
     }
 }
 
@@ -528,16 +529,39 @@ trait Tallies {
 struct Live<'a> {
     table: &'a EntityTable,
     entity: usize,
+    cursors: &'a [u32],
+    sums: &'a [i128],
+    frames: &'a [Frame],
+    ring: &'a Ring,
+}
+
+impl<'a> Live<'a> {
+    fn new(table: &'a EntityTable, entity: usize) -> Self {
+        Live {
+            table,
+            entity,
+            cursors: &table.cursors[span(entity, table.plan.offsets.len())],
+            sums: &table.sums[span(entity, table.plan.sums.len())],
+            frames: &table.plan.frames,
+            ring: &table.entities[entity].ring,
+        }
+    }
+
+    fn range(&self, frame: usize) -> (usize, usize) {
+        let frame = &self.frames[frame];
+        let near = frame.near.map_or(self.ring.len(), |cursor| self.cursors[cursor] as usize);
+        (self.cursors[frame.far] as usize, near)
+    }
 }
 
 impl Tallies for Live<'_> {
     fn count(&self, frame: usize) -> usize {
-        let (from, to) = self.table.frame_range(self.entity, frame);
+        let (from, to) = self.range(frame);
         to - from
     }
 
     fn sum(&self, index: usize) -> i128 {
-        self.table.sums[self.entity * self.table.plan.sums.len() + index]
+        self.sums[index]
     }
 
     fn extreme(&self, index: usize) -> Option<i64> {
@@ -553,13 +577,12 @@ impl Tallies for Live<'_> {
     }
 
     fn last(&self, frame: usize) -> Option<(i64, usize)> {
-        let (from, to) = self.table.frame_range(self.entity, frame);
-        let ring = &self.table.entities[self.entity].ring;
-        (to > from).then(|| (ring.time(to - 1, self.table.plan.entry_words()), to - 1))
+        let (from, to) = self.range(frame);
+        (to > from).then(|| (self.ring.time(to - 1, self.table.plan.entry_words()), to - 1))
     }
 
     fn value(&self, at: usize, column: usize) -> i64 {
-        self.table.entities[self.entity].ring.value(at, column, self.table.plan.entry_words())
+        self.ring.value(at, column, self.table.plan.entry_words())
     }
 }
 
@@ -710,7 +733,10 @@ fn evaluate(read: &Read, tallies: &impl Tallies, now_us: i64) -> f64 {
 /// The nearest double. Most sums fit 64 bits, which the processor converts itself.
 #[inline]
 fn nearest_f64(sum: i128) -> f64 {
-    i64::try_from(sum).map_or(sum as f64, |sum| sum as f64)
+    match i64::try_from(sum) {
+        Ok(sum) => sum as f64,
+        Err(_) => sum as f64,
+    }
 }
 
 /// The sample standard deviation from exact sums: the sum of squared distances from the integer part of the mean is an
