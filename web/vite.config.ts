@@ -2,7 +2,8 @@ import { fileURLToPath } from 'node:url'
 import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vitest/config'
 
-const server = 'http://127.0.0.1:8080'
+/** The redflag that `npm run dev` shows. */
+const server = process.env.REDFLAG_URL ?? 'http://127.0.0.1:8080'
 
 export default defineConfig({
   plugins: [react()],
@@ -13,6 +14,6 @@ export default defineConfig({
     // A strict content security policy then needs no exception for data: URLs.
     assetsInlineLimit: 0,
   },
-  server: { proxy: { '/v1': { target: server, ws: true } } },
+  server: { proxy: { '/v1': { target: server, ws: true }, '/openapi.json': server } },
   test: { environment: 'happy-dom', include: ['src/**/*.test.{ts,tsx}'] },
 })

@@ -5,7 +5,7 @@ export class RequestError extends Error {
   readonly problem: Problem
 
   constructor(problem: Problem) {
-    super(problem.detail ?? problem.title)
+    super(problem.detail || problem.title)
     this.name = 'RequestError'
     this.problem = problem
   }
@@ -32,6 +32,11 @@ export function postLabel(label: LabelRequest) {
   })
 }
 
+/** What the server says of itself, to be read by whoever reads the page of it. */
+export function getDocument(signal: AbortSignal) {
+  return request<unknown>('/openapi.json', { signal })
+}
+
 async function request<T>(path: string, init: RequestInit): Promise<T> {
   const response = await reach(path, init)
   if (!response.ok) throw new RequestError(await readProblem(response))
@@ -43,20 +48,20 @@ async function reach(path: string, init: RequestInit) {
     return await fetch(path, init)
   } catch (cause) {
     if (init.signal?.aborted) throw cause
-    throw new RequestError({
-      type: 'about:blank',
-      title: 'The server did not answer',
-      status: 0,
-      detail: `No answer from ${location.host}. Is redflag running?`,
-    })
+    const detail = `No answer from ${location.host}. Is redflag running?`
+    throw new RequestError(ownProblem('The server did not answer', 0, detail))
   }
 }
 
 /** A proxy in between may answer with a page of its own, so what is not a problem document becomes one. */
 async function readProblem(response: Response): Promise<Problem> {
+  const own = ownProblem(`The server answered ${response.status}`, response.status, '')
   const body: unknown = await response.json().catch(() => null)
-  if (typeof body === 'object' && body !== null && 'title' in body) {
-    return { ...(body as Problem), status: response.status }
-  }
-  return { type: 'about:blank', title: `The server answered ${response.status}`, status: response.status }
+  if (typeof body !== 'object' || body === null || !('title' in body)) return own
+  return { ...own, ...(body as Problem), status: response.status }
+}
+
+/** A problem that this page found, told as the server tells its own. Status 0: there was no answer. */
+export function ownProblem(title: string, status: number, detail: string): Problem {
+  return { type: 'about:blank', title, status, detail, errors: [] }
 }

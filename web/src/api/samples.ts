@@ -4,6 +4,7 @@ import type { Decision, DecisionSummary, LiveMessage, Outcome, Stats } from './t
 export function decision(id: string, outcome: Outcome = 'approve', more: Partial<DecisionSummary> = {}): DecisionSummary {
   return {
     id,
+    sequence: 7,
     key: '596',
     event_time: '2018-08-08T14:03:22Z',
     decided_at: '2026-01-01T00:00:00Z',
@@ -21,7 +22,6 @@ export function decision(id: string, outcome: Outcome = 'approve', more: Partial
 export function fullDecision(id: string, outcome: Outcome = 'approve'): Decision {
   return {
     ...decision(id, outcome),
-    sequence: 7,
     event: { transaction_id: id, terminal_id: '3156' },
     features: [
       { name: 'customer_count_1d', value: 3 },

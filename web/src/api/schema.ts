@@ -4,14 +4,15 @@
  */
 
 export interface paths {
-    "/v1/stats": {
+    "/healthz": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get: operations["stats"];
+        /** The process is alive. */
+        get: operations["alive"];
         put?: never;
         post?: never;
         delete?: never;
@@ -20,14 +21,32 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/health": {
+    "/predict": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get: operations["health"];
+        get?: never;
+        put?: never;
+        /** Decide one transaction: another name for `POST /v1/transactions`. */
+        post: operations["predict"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Transactions are accepted. */
+        get: operations["ready"];
         put?: never;
         post?: never;
         delete?: never;
@@ -43,7 +62,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: operations["list_decisions"];
+        /** Decisions, newest first. */
+        get: operations["decisions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -59,7 +79,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: operations["get_decision"];
+        /** All that is stored of one decision. */
+        get: operations["decision"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every part with its condition. */
+        get: operations["health"];
         put?: never;
         post?: never;
         delete?: never;
@@ -77,23 +115,8 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        post: operations["post_label"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/models": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["list_models"];
-        put?: never;
-        post?: never;
+        /** Say what became known of a transaction: fraud or not. */
+        post: operations["label"];
         delete?: never;
         options?: never;
         head?: never;
@@ -107,10 +130,84 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description A WebSocket of LiveMessage. */
-        get: operations["live"];
+        /** The live feed: text messages, each a `LiveMessage`. */
+        get: operations["connect"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The models that are loaded. */
+        get: operations["models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Totals, rates, latency, scores, the last five minutes. */
+        get: operations["stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/transactions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decide one transaction.
+         * @description The same id gets the same stored decision, with the header `idempotent-replayed: true`.
+         */
+        post: operations["decide"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/transactions/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decide many transactions, one JSON object a line.
+         * @description The answer has a line for each: a decision, or what is wrong with it.
+         */
+        post: operations["decide_batch"];
         delete?: never;
         options?: never;
         head?: never;
@@ -121,244 +218,427 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @enum {string} */
-        Outcome: "approve" | "review" | "decline";
-        Source: {
-            /** @enum {string} */
-            kind: "simulator" | "http";
-            /** Format: double */
-            rate_per_second: number | null;
+        /** @description What a batch became, line by line. */
+        BatchLine: components["schemas"]["DecisionSummary"] | components["schemas"]["LineProblem"];
+        /** @description Everything that is stored of a decision. */
+        Decision: components["schemas"]["DecisionSummary"] & {
+            /** @description The event in its canonical form. */
+            event: Record<string, unknown>;
+            /** @description All feature values, in the detector's order. */
+            features: components["schemas"]["FeatureValue"][];
+            label?: components["schemas"]["LabelKnown"] | null;
+            /** @description What it was decided with. */
+            versions: components["schemas"]["DecisionVersions"];
+        };
+        /** @description A page of decisions, newest first. */
+        DecisionPage: {
+            /** @description The decisions. */
+            items: components["schemas"]["DecisionSummary"][];
+            /** @description Ask with this for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description A decision in short: the answer to a transaction, a row of a list. */
+        DecisionSummary: {
             /**
              * Format: double
-             * @description Simulated seconds per second.
+             * @description Amount in major units.
              */
-            time_factor: number | null;
-        };
-        Totals: {
-            /** Format: int64 */
-            decisions: number;
-            /** Format: int64 */
-            approved: number;
-            /** Format: int64 */
-            in_review: number;
-            /** Format: int64 */
-            declined: number;
-            /** Format: int64 */
-            rejected: number;
-            /** Format: int64 */
-            repeated: number;
-            /** Format: int64 */
-            late: number;
-            /** Format: int64 */
-            labels: number;
-            /** Format: int64 */
-            labelled_fraud: number;
-        };
-        /** @description Microseconds to decide one transaction. */
-        Latency: {
-            /** Format: int64 */
-            count: number;
-            /** Format: int64 */
-            p50: number;
-            /** Format: int64 */
-            p90: number;
-            /** Format: int64 */
-            p99: number;
-            /** Format: int64 */
-            p999: number;
-            /** Format: int64 */
-            max: number;
-        };
-        /** @description One second. */
-        TimelinePoint: {
-            /** Format: date-time */
-            at: string;
-            /** Format: int64 */
-            decisions: number;
-            /** Format: int64 */
-            in_review: number;
-            /** Format: int64 */
-            declined: number;
-            /** Format: int64 */
-            labelled_fraud: number;
-        };
-        StateSize: {
-            /** Format: int64 */
-            entities: number;
-            /** Format: int64 */
-            events: number;
-            /** Format: int64 */
-            bytes: number;
-        };
-        Stats: {
-            detector: string;
-            model: string | null;
-            /** Format: date-time */
-            started_at: string;
-            /** Format: date-time */
-            now: string;
+            amount: number;
             /**
              * Format: date-time
-             * @description The newest event time.
+             * @description When it was decided.
              */
-            stream_time: string | null;
-            source: components["schemas"]["Source"];
-            /** @description ISO 4217 code. */
-            currency: string;
-            totals: components["schemas"]["Totals"];
-            /**
-             * Format: double
-             * @description Mean of the last 5 s.
-             */
-            rate_per_second: number;
-            latency_us: components["schemas"]["Latency"];
-            /** @description Equal bins over 0..1. */
-            score_histogram: number[];
-            /** @description The last 300 s, oldest first. */
-            timeline: components["schemas"]["TimelinePoint"][];
-            state: components["schemas"]["StateSize"];
-        };
-        DecisionSummary: {
-            /** @description The transaction id: the idempotency key. */
-            id: string;
-            key: string | null;
-            /** Format: date-time */
-            event_time: string;
-            /** Format: date-time */
             decided_at: string;
             /**
-             * Format: double
-             * @description In major units of the stream's currency.
+             * Format: date-time
+             * @description When it happened.
              */
-            amount: number;
-            /**
-             * Format: double
-             * @description Null when no model is loaded.
-             */
-            score: number | null;
-            outcome: components["schemas"]["Outcome"];
-            rules: string[];
-            late: boolean;
-            /** Format: int64 */
-            latency_us: number;
-            synthetic: boolean;
-        };
-        DecisionPage: {
-            items: components["schemas"]["DecisionSummary"][];
-            next_cursor: string | null;
-        };
-        FeatureValue: {
-            name: string;
-            /** Format: double */
-            value: number | null;
-        };
-        Versions: {
-            detector: string;
-            detector_fingerprint: string;
-            model: string | null;
-            rules: string;
-        };
-        Label: {
-            fraud: boolean;
-            /** Format: date-time */
-            known_at: string;
-        };
-        Decision: {
-            /** @description The transaction id: the idempotency key. */
-            id: string;
-            key: string | null;
-            /** Format: date-time */
             event_time: string;
-            /** Format: date-time */
-            decided_at: string;
-            /**
-             * Format: double
-             * @description In major units of the stream's currency.
-             */
-            amount: number;
-            /**
-             * Format: double
-             * @description Null when no model is loaded.
-             */
-            score: number | null;
-            outcome: components["schemas"]["Outcome"];
-            rules: string[];
+            /** @description The transaction's id. */
+            id: string;
+            /** @description The key field's value: the card or customer. */
+            key?: string | null;
+            /** @description Older than the newest event of one of its entities. */
             late: boolean;
-            /** Format: int64 */
-            latency_us: number;
-            synthetic: boolean;
-            /** Format: int64 */
-            sequence: number;
-            event: {
-                [key: string]: unknown;
-            };
-            features: components["schemas"]["FeatureValue"][];
-            versions: components["schemas"]["Versions"];
-            label: null | components["schemas"]["Label"];
-        };
-        LabelRequest: {
-            transaction_id: string;
-            fraud: boolean;
-        };
-        LabelAccepted: {
-            transaction_id: string;
-            fraud: boolean;
-        };
-        LiveMessage: {
-            /** @enum {string} */
-            kind: "snapshot" | "update";
-            stats: components["schemas"]["Stats"];
-            /** @description Newest first. */
-            decisions: components["schemas"]["DecisionSummary"][];
             /**
              * Format: int64
-             * @description Decisions not listed since the last message.
+             * @description Microseconds from receipt to decision.
+             */
+            latency_us: number;
+            /** @description What was decided. */
+            outcome: components["schemas"]["Outcome"];
+            /** @description Rules that fired. */
+            rules: string[];
+            /**
+             * Format: double
+             * @description Probability of fraud; null without a model.
+             */
+            score?: number | null;
+            /**
+             * Format: int64
+             * @description Position in the log.
+             */
+            sequence: number;
+            /** @description Made by a simulator. */
+            synthetic: boolean;
+        };
+        /** @description What a decision was made with. */
+        DecisionVersions: {
+            /** @description Name of the detector. */
+            detector: string;
+            /** @description Fingerprint of its feature list. */
+            detector_fingerprint: string;
+            /** @description Id of the model. */
+            model?: string | null;
+            /** @description Fingerprint of rules and policy. */
+            rules: string;
+        };
+        /** @description A feature with its value. */
+        FeatureValue: {
+            /** @description Its name in the detector. */
+            name: string;
+            /**
+             * Format: double
+             * @description Its value; null is missing.
+             */
+            value?: number | null;
+        };
+        /** @description How the service is. */
+        Health: {
+            /** @description The parts. */
+            parts: components["schemas"]["HealthPart"][];
+            /** @description `ok` if every part is. */
+            status: components["schemas"]["HealthStatus"];
+        };
+        /** @description How one part is. */
+        HealthPart: {
+            /** @description In words. */
+            detail: string;
+            /** @description Its name. */
+            name: string;
+            /** @description How it is. */
+            status: components["schemas"]["HealthStatus"];
+        };
+        /**
+         * @description Good or not.
+         * @enum {string}
+         */
+        HealthStatus: "ok" | "degraded";
+        /** @description A label was stored. */
+        LabelAccepted: {
+            /** @description Fraud or not. */
+            fraud: boolean;
+            /**
+             * Format: date-time
+             * @description When it became known.
+             */
+            known_at: string;
+            /**
+             * Format: int64
+             * @description Position in the log.
+             */
+            sequence: number;
+            /** @description The transaction's id. */
+            transaction_id: string;
+        };
+        /** @description A label, and when it became known. */
+        LabelKnown: {
+            /** @description Fraud or not. */
+            fraud: boolean;
+            /**
+             * Format: date-time
+             * @description When it became known.
+             */
+            known_at: string;
+        };
+        /** @description What became known of a transaction. */
+        LabelRequest: {
+            /** @description Fraud or not. */
+            fraud: boolean;
+            /** @description The transaction's id. */
+            transaction_id: string;
+        };
+        /** @description Percentiles in microseconds. */
+        Latency: {
+            /**
+             * Format: int64
+             * @description Answers counted.
+             */
+            count: number;
+            /**
+             * Format: int64
+             * @description The slowest.
+             */
+            max: number;
+            /**
+             * Format: int64
+             * @description Half were faster.
+             */
+            p50: number;
+            /**
+             * Format: int64
+             * @description Nine in ten were faster.
+             */
+            p90: number;
+            /**
+             * Format: int64
+             * @description 99 in 100 were faster.
+             */
+            p99: number;
+            /**
+             * Format: int64
+             * @description 999 in 1,000 were faster.
+             */
+            p999: number;
+        };
+        /** @description What is wrong with a line of a batch. */
+        LineProblem: {
+            /** @description Everything that is wrong with it. */
+            errors: components["schemas"]["ProblemField"][];
+            /**
+             * Format: int64
+             * @description The line, from 1.
+             */
+            line: number;
+        };
+        /**
+         * @description Kinds of live messages.
+         * @enum {string}
+         */
+        LiveKind: "snapshot" | "update";
+        /** @description A message of the live feed, a few times a second. */
+        LiveMessage: {
+            /** @description Decisions since the last message, newest first, at most 50; up to 100 newest in a snapshot. */
+            decisions: components["schemas"]["DecisionSummary"][];
+            /** @description `snapshot` first, then `update`. */
+            kind: components["schemas"]["LiveKind"];
+            /**
+             * Format: int64
+             * @description Decisions since the last message that are not listed.
              */
             skipped: number;
+            /** @description Figures. */
+            stats: components["schemas"]["Stats"];
         };
-        HealthPart: {
-            name: string;
-            status: string;
-            detail: string;
-        };
-        Health: {
-            /** @enum {string} */
-            status: "ok" | "degraded";
-            parts: components["schemas"]["HealthPart"][];
-        };
+        /** @description A model. */
         ModelInfo: {
-            id: string;
-            detector: string;
+            /** @description `gbdt`, `random-forest` or `decision-tree`. */
             algorithm: string;
+            /** @description Name of the detector it is for. */
+            detector: string;
+            /** @description What grew it. */
             engine: string;
-            /** Format: int64 */
-            trees: number;
-            /** Format: date-time */
-            trained_from: string;
-            /** Format: date-time */
-            trained_to: string;
+            /** @description Fingerprint of the feature list it was trained on. */
             fingerprint: string;
-            /** @enum {string} */
-            role: "champion" | "challenger";
+            /** @description Its id. */
+            id: string;
+            /** @description Figures measured on later data. */
             metrics: {
                 [key: string]: number;
             };
+            /** @description What it does here. */
+            role: components["schemas"]["ModelRole"];
+            /** @description First instant of its training data. */
+            trained_from: string;
+            /** @description First instant after its training data. */
+            trained_to: string;
+            /** @description Trees. */
+            trees: number;
         };
+        /** @description All models that are loaded. */
         ModelList: {
+            /** @description The models. */
             models: components["schemas"]["ModelInfo"][];
         };
-        FieldError: {
-            field: string;
-            value: unknown;
-            expected: string;
-        };
-        /** @description RFC 9457. */
+        /**
+         * @description What a model does.
+         * @enum {string}
+         */
+        ModelRole: "champion" | "challenger";
+        /**
+         * @description What happens to a transaction.
+         * @enum {string}
+         */
+        Outcome: "approve" | "review" | "decline";
+        /** @description A problem document (RFC 9457). */
         Problem: {
-            type: string;
-            title: string;
+            /** @description What is wrong this time. */
+            detail: string;
+            /** @description The fields at fault. */
+            errors: components["schemas"]["ProblemField"][];
+            /**
+             * Format: int32
+             * @description The HTTP status.
+             */
             status: number;
-            detail?: string;
-            errors?: components["schemas"]["FieldError"][];
+            /** @description The kind in words. */
+            title: string;
+            /** @description Names the kind of problem. */
+            type: string;
+        };
+        /** @description What is wrong with one field. */
+        ProblemField: {
+            /** @description What was expected. */
+            expected: string;
+            /** @description The field; `body` where the whole is meant. */
+            field: string;
+            /** @description What was found. */
+            value: string;
+        };
+        /** @description Where transactions come from. */
+        Source: {
+            /** @description `http`, or `simulator` in the demo. */
+            kind: components["schemas"]["SourceKind"];
+            /**
+             * Format: double
+             * @description Transactions a second that the simulator sends.
+             */
+            rate_per_second?: number | null;
+            /**
+             * Format: double
+             * @description Simulated seconds in a second.
+             */
+            time_factor?: number | null;
+        };
+        /**
+         * @description Kinds of sources.
+         * @enum {string}
+         */
+        SourceKind: "simulator" | "http";
+        /** @description What the engine holds. */
+        StateSize: {
+            /**
+             * Format: int64
+             * @description Memory of it.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Entities of all kinds.
+             */
+            entities: number;
+            /**
+             * Format: int64
+             * @description Events held for them.
+             */
+            events: number;
+        };
+        /** @description Figures of the service. */
+        Stats: {
+            /** @description ISO 4217 code of amounts. */
+            currency: string;
+            /** @description Name of the detector. */
+            detector: string;
+            /** @description From receipt to answer, over the last one to two minutes. */
+            latency_us: components["schemas"]["Latency"];
+            /** @description Id of the model; null without one. */
+            model?: string | null;
+            /**
+             * Format: date-time
+             * @description Now.
+             */
+            now: string;
+            /**
+             * Format: double
+             * @description Decisions a second, mean of the last five.
+             */
+            rate_per_second: number;
+            /** @description Decisions by score in equal bins over 0 to 1, since this start. */
+            score_histogram: number[];
+            /** @description Where transactions come from. */
+            source: components["schemas"]["Source"];
+            /**
+             * Format: date-time
+             * @description When the service started.
+             */
+            started_at: string;
+            /** @description What the engine holds. */
+            state: components["schemas"]["StateSize"];
+            /**
+             * Format: date-time
+             * @description The newest event time; null before the first event.
+             */
+            stream_time?: string | null;
+            /** @description The last seconds, oldest first, at most 300. */
+            timeline: components["schemas"]["TimelinePoint"][];
+            /** @description Totals since the database began. */
+            totals: components["schemas"]["Totals"];
+        };
+        /** @description One second of the timeline. */
+        TimelinePoint: {
+            /**
+             * Format: date-time
+             * @description The second.
+             */
+            at: string;
+            /**
+             * Format: int64
+             * @description Decisions.
+             */
+            decisions: number;
+            /**
+             * Format: int64
+             * @description Of them declined.
+             */
+            declined: number;
+            /**
+             * Format: int64
+             * @description Of them sent to review.
+             */
+            in_review: number;
+            /**
+             * Format: int64
+             * @description Labels that say fraud.
+             */
+            labelled_fraud: number;
+        };
+        /** @description Totals since the database began. */
+        Totals: {
+            /**
+             * Format: int64
+             * @description Of them approved.
+             */
+            approved: number;
+            /**
+             * Format: int64
+             * @description Decisions.
+             */
+            decisions: number;
+            /**
+             * Format: int64
+             * @description Of them declined.
+             */
+            declined: number;
+            /**
+             * Format: int64
+             * @description Of them sent to review.
+             */
+            in_review: number;
+            /**
+             * Format: int64
+             * @description Labels that say fraud.
+             */
+            labelled_fraud: number;
+            /**
+             * Format: int64
+             * @description Labels.
+             */
+            labels: number;
+            /**
+             * Format: int64
+             * @description Decisions on late events.
+             */
+            late: number;
+            /**
+             * Format: int64
+             * @description What was no transaction.
+             */
+            rejected: number;
+            /**
+             * Format: int64
+             * @description Answers to ids seen before.
+             */
+            repeated: number;
         };
     };
     responses: never;
@@ -369,7 +649,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    stats: {
+    alive: {
         parameters: {
             query?: never;
             header?: never;
@@ -378,22 +658,143 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Stats"];
+                    "text/plain": string;
                 };
             };
-            /** @description What is wrong, and where */
-            default: {
+        };
+    };
+    predict: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description One event with the fields of the detector */
+        requestBody: {
+            content: {
+                "application/json": Record<string, unknown>;
+            };
+        };
+        responses: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["DecisionSummary"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ready: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+        };
+    };
+    decisions: {
+        parameters: {
+            query?: {
+                /** @description 1 to 1000, default 100 */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description approve, review or decline */
+                outcome?: string;
+                /** @description value of the key field */
+                key?: string;
+                /** @description least score */
+                min_score?: number;
+                /** @description first event time, RFC 3339 */
+                from?: string;
+                /** @description first event time no longer wanted, RFC 3339 */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecisionPage"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decision: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the transaction's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Decision"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -407,7 +808,6 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -416,86 +816,9 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description What is wrong, and where */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
         };
     };
-    list_decisions: {
-        parameters: {
-            query?: {
-                limit?: number;
-                cursor?: string;
-                outcome?: components["schemas"]["Outcome"];
-                key?: string;
-                min_score?: number;
-                from?: string;
-                to?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DecisionPage"];
-                };
-            };
-            /** @description What is wrong, and where */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_decision: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Decision"];
-                };
-            };
-            /** @description What is wrong, and where */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    post_label: {
+    label: {
         parameters: {
             query?: never;
             header?: never;
@@ -508,7 +831,6 @@ export interface operations {
             };
         };
         responses: {
-            /** @description OK */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -517,18 +839,34 @@ export interface operations {
                     "application/json": components["schemas"]["LabelAccepted"];
                 };
             };
-            /** @description What is wrong, and where */
-            default: {
+            /** @description no such transaction */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    list_models: {
+    connect: {
         parameters: {
             query?: never;
             header?: never;
@@ -537,7 +875,26 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description a WebSocket of LiveMessage */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LiveMessage"];
+                };
+            };
+        };
+    };
+    models: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -546,18 +903,9 @@ export interface operations {
                     "application/json": components["schemas"]["ModelList"];
                 };
             };
-            /** @description What is wrong, and where */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
         };
     };
-    live: {
+    stats: {
         parameters: {
             query?: never;
             header?: never;
@@ -566,12 +914,113 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Switching protocols */
-            101: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["Stats"];
+                };
+            };
+        };
+    };
+    decide: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description One event with the fields of the detector */
+        requestBody: {
+            content: {
+                "application/json": Record<string, unknown>;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecisionSummary"];
+                };
+            };
+            /** @description not a JSON object */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description fields are missing or wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store refuses; nothing was decided */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decide_batch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-ndjson": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["BatchLine"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store refuses; lines that were decided are stored, send all again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
             };
         };
     };

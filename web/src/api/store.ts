@@ -13,7 +13,7 @@ export type Connection =
   | { phase: 'stale' }
   | { phase: 'waiting'; retryAt: number }
 
-/** How many decisions the server listed of those it made, over the last seconds; null when it listed all. */
+/** How many decisions the server listed of those it made, over the last seconds; null when it listed nearly all. */
 export interface Sampling {
   listed: number
   made: number
@@ -43,6 +43,8 @@ interface Listing {
 export const ROWS_MAX = 100
 /** Long enough that the words do not flicker, short enough that they are about what is on the screen. */
 export const SAMPLING_WINDOW_MS = 5_000
+/** At the limit of what a message lists a few are skipped now and then: not worth words that come and go. */
+const SKIPPED_UNSAID = 0.05
 
 export const initialState: LiveState = {
   connection: { phase: 'connecting', again: false },
@@ -114,7 +116,8 @@ function sampled(listings: readonly Listing[]): Sampling | null {
     listed += listing.listed
     skipped += listing.skipped
   }
-  return skipped === 0 ? null : { listed, made: listed + skipped }
+  const made = listed + skipped
+  return skipped <= made * SKIPPED_UNSAID ? null : { listed, made }
 }
 
 export class LiveStore {

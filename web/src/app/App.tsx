@@ -1,4 +1,4 @@
-import { useEffect } from 'react'
+import { lazy, Suspense, useEffect } from 'react'
 import { useLive } from '@/api/store'
 import { Link } from '@/components/ui/Link'
 import { usePlace } from '@/components/ui/location'
@@ -9,6 +9,9 @@ import { StaleNotice, Unreachable, useUnreachable } from './ConnectionNotice'
 import { Header } from './Header'
 import { readRoute, titleOf, type Route } from './routes'
 import { StatusBar } from './StatusBar'
+
+/** Of its own: who watches payments seldom reads documentation. */
+const DocsView = lazy(() => import('@/features/docs/DocsView').then((loaded) => ({ default: loaded.DocsView })))
 
 export function App() {
   const { path } = usePlace()
@@ -23,7 +26,7 @@ export function App() {
       <a className="skip" href="#main">
         Skip to content
       </a>
-      <Header />
+      <Header view={route.view} />
       <main id="main">
         <StaleNotice />
         <View route={route} />
@@ -40,6 +43,12 @@ function View({ route }: { route: Route }) {
       return unreachable ? <Unreachable /> : <LiveView />
     case 'transaction':
       return <TransactionView id={route.id} />
+    case 'docs':
+      return (
+        <Suspense fallback={<p className="unseen">Loading</p>}>
+          <DocsView />
+        </Suspense>
+      )
     case 'unknown':
       return (
         <Notice tone="plain" title="There is no such page" actions={<Link href="/">To the live page</Link>}>

@@ -1,12 +1,13 @@
 import { useLive } from '@/api/store'
 import type { Stats } from '@/api/types'
 import { Link } from '@/components/ui/Link'
-import { count, rate } from '@/components/ui/numbers'
+import { count, NONE, rate } from '@/components/ui/numbers'
 import { Segments } from '@/components/ui/Segments'
 import { Skeleton } from '@/components/ui/Skeleton'
 import { dateTime } from '@/components/ui/times'
 import { ConnectionPill } from './ConnectionPill'
 import { DarkIcon, FlagIcon, LightIcon, SystemIcon } from './icons'
+import type { Route } from './routes'
 import { setTheme, useTheme } from './theme'
 
 const themes = [
@@ -15,19 +16,28 @@ const themes = [
   { value: 'dark', text: 'Dark', mark: <DarkIcon />, hideText: true },
 ] as const
 
-export function Header() {
+export function Header({ view }: { view: Route['view'] }) {
   const stats = useLive((state) => state.stats)
+  const simulated = stats?.source.kind === 'simulator'
   return (
     <header className="top">
       <Link href="/" className="wordmark" aria-label="redflag, live page">
         <FlagIcon />
         redflag
       </Link>
+      <nav className="top-nav" aria-label="Pages">
+        <Link href="/" aria-current={view === 'live' ? 'page' : undefined}>
+          Live
+        </Link>
+        <Link href="/docs" aria-current={view === 'docs' ? 'page' : undefined}>
+          API
+        </Link>
+      </nav>
       <dl className="running">
         <Running name="detector" value={stats?.detector} />
         <Running name="model" value={stats && (stats.model ?? 'none, rules only')} />
         <Running name="source" value={stats && describeSource(stats.source)} />
-        <Running name="stream time" value={stats && (stats.stream_time ? `${dateTime(stats.stream_time)} UTC` : '–')} />
+        <Running name={simulated ? 'simulated time' : 'stream time'} value={stats && describeTime(stats)} />
       </dl>
       <div className="top-side">
         <ConnectionPill />
@@ -46,9 +56,14 @@ function Running({ name, value }: { name: string; value: string | null | undefin
   )
 }
 
-function describeSource({ kind, rate_per_second, time_factor }: Stats['source']) {
+function describeSource({ kind, rate_per_second }: Stats['source']) {
   if (kind === 'http') return 'HTTP'
-  const asked = rate_per_second == null ? '' : ` ${rate(rate_per_second).replace('.0', '')}/s`
-  const factor = time_factor == null ? '' : `, ×${count(time_factor)} real time`
-  return `simulated${asked}${factor}`
+  return rate_per_second == null ? 'simulator' : `simulator, ${rate(rate_per_second).replace('.0', '')}/s`
+}
+
+/** How much faster than a clock the time runs belongs beside it, or its date is a riddle. */
+function describeTime({ stream_time, source: { time_factor } }: Stats) {
+  if (!stream_time) return NONE
+  const factor = time_factor == null ? '' : `, ×${time_factor < 10 ? time_factor.toFixed(1) : count(time_factor)}`
+  return `${dateTime(stream_time)} UTC${factor}`
 }

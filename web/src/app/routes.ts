@@ -1,7 +1,8 @@
-export type Route = { view: 'live' } | { view: 'transaction'; id: string } | { view: 'unknown' }
+export type Route = { view: 'live' } | { view: 'transaction'; id: string } | { view: 'docs' } | { view: 'unknown' }
 
 export function readRoute(path: string): Route {
   if (path === '/' || path === '/index.html') return { view: 'live' }
+  if (path === '/docs' || path === '/docs/') return { view: 'docs' }
   const id = /^\/transactions\/([^/]+)\/?$/.exec(path)?.[1]
   return id === undefined ? { view: 'unknown' } : { view: 'transaction', id: decoded(id) }
 }
@@ -12,6 +13,8 @@ export function titleOf(route: Route) {
       return 'redflag: live'
     case 'transaction':
       return `redflag: transaction ${route.id}`
+    case 'docs':
+      return 'redflag: API'
     case 'unknown':
       return 'redflag'
   }

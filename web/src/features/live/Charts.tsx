@@ -100,9 +100,9 @@ function ScorePanel({ stats }: Props) {
 function LatencyPanel({ stats }: Props) {
   const latency = stats?.latency_us ?? NO_LATENCY
   return (
-    <Panel title="Latency" note={stats ? `of ${count(latency.count)}, log scale` : 'log scale'}>
+    <Panel title="Latency" note="receipt to answer, log scale">
       <PercentileStrip
-        label="Latency of a decision by percentile"
+        label="Latency from receipt to answer by percentile, last minutes"
         percentiles={[
           { name: 'p50', value: latency.p50 },
           { name: 'p90', value: latency.p90 },
@@ -120,4 +120,4 @@ function useSeconds(stats: Stats | null) {
 }
 
 const NO_BINS = Array.from({ length: 50 }, () => 0)
-const NO_LATENCY = { count: 0, p50: 0, p90: 0, p99: 0, p999: 0, max: 0 }
+const NO_LATENCY = { p50: 0, p90: 0, p99: 0, p999: 0, max: 0 }

@@ -66,7 +66,7 @@ const columns = [
   { name: 'score', title: 'Score', width: '12ch' },
   { name: 'outcome', title: 'Outcome', width: '9ch' },
   { name: 'rules', title: 'Rules', width: '10ch' },
-  { name: 'latency', title: 'Latency', width: '6ch' },
+  { name: 'latency', title: 'Decided in', width: '6ch' },
 ] as const
 
 function Head({ currency }: { currency: string }) {

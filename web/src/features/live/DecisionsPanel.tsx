@@ -1,6 +1,6 @@
 import { useState } from 'react'
 import { useLive, type Sampling } from '@/api/store'
-import { OUTCOMES } from '@/api/types'
+import { OUTCOMES, type Stats } from '@/api/types'
 import { replacePlace, usePlace } from '@/components/ui/location'
 import { Notice } from '@/components/ui/Notice'
 import { count } from '@/components/ui/numbers'
@@ -39,7 +39,7 @@ export function DecisionsPanel() {
   return (
     <Panel
       title="Decisions"
-      note={<ListingNote list={list} paused={paused} sampling={sampling} />}
+      note={<ListingNote list={list} paused={paused} sampling={filter === 'all' ? sampling : null} />}
       side={controls}
       className="decisions-panel"
     >
@@ -48,7 +48,7 @@ export function DecisionsPanel() {
         {stats && list.rows.length > 0 && (
           <DecisionTable rows={list.rows} currency={stats.currency} onReach={setReaching} />
         )}
-        {stats && list.rows.length === 0 && <NoRows filter={filter} none={stats.totals.decisions === 0} />}
+        {stats && list.rows.length === 0 && <NoRows filter={filter} stats={stats} />}
       </div>
     </Panel>
   )
@@ -66,15 +66,15 @@ function ListingNote({ list, paused, sampling }: { list: Rows; paused: boolean; 
   if (sampling) {
     return (
       <span className="sampled">
-        showing <b>{count(sampling.listed)}</b> of <b>{count(sampling.made)}</b> made in the last 5 s
+        newest first, a sample: <b>{count(sampling.listed)}</b> of <b>{count(sampling.made)}</b> in the last 5 s
       </span>
     )
   }
   return <>newest first</>
 }
 
-function NoRows({ filter, none }: { filter: Filter; none: boolean }) {
-  if (none) return <FirstTransaction />
+function NoRows({ filter, stats }: { filter: Filter; stats: Stats }) {
+  if (stats.totals.decisions === 0) return <FirstTransaction detector={stats.detector} />
   const word = filters.find(({ value }) => value === filter)?.text.toLowerCase() ?? ''
   return <Notice tone="plain" title={filter === 'all' ? 'No decision to list yet' : `None ${word} so far`} />
 }

@@ -1,31 +1,34 @@
 import { useState } from 'react'
+import { exampleEvent } from '@/api/examples'
+import { Command } from '@/components/ui/Command'
+import { curl, wrappedJson } from '@/components/ui/curl'
+import { Link } from '@/components/ui/Link'
 import { Notice } from '@/components/ui/Notice'
 
-/** Nothing has been decided yet: shows how to post the first transaction. */
-export function FirstTransaction() {
-  const [command] = useState(() => curl(location.origin, new Date()))
+/** Nothing has been decided yet: shows how to post the first transaction to the detector that runs. */
+export function FirstTransaction({ detector }: { detector: string }) {
+  const [now] = useState(() => new Date().toISOString())
+  const event = exampleEvent(detector, 'first', now)
+  const api = <Link href="/docs">All that can be asked of it</Link>
+  if (!event) {
+    return (
+      <Notice tone="plain" title="No transactions yet" actions={api}>
+        <p>
+          Post one as JSON, with the fields of <code>{detector}</code>, to <code>{location.origin}/v1/transactions</code>,
+          and its decision appears here at once.
+        </p>
+      </Notice>
+    )
+  }
+  const command = curl({
+    url: `${location.origin}/v1/transactions`,
+    headers: ['content-type: application/json'],
+    body: wrappedJson(event),
+  })
   return (
-    <Notice tone="plain" title="No transactions yet">
+    <Notice tone="plain" title="No transactions yet" actions={api}>
       <p>Post one, and its decision appears here at once:</p>
-      <pre tabIndex={0} aria-label="The command">
-        {command}
-      </pre>
+      <Command text={command} label="The command" />
     </Notice>
   )
-}
-
-function curl(origin: string, now: Date) {
-  const event = {
-    transaction_id: 'first',
-    tx_datetime: `${now.toISOString().slice(0, 19)}Z`,
-    customer_id: '596',
-    terminal_id: '3156',
-    tx_amount: 57.16,
-  }
-  const fields = Object.entries(event).map(([name, value]) => `"${name}": ${JSON.stringify(value)}`)
-  return [
-    `curl ${origin}/v1/transactions \\`,
-    `  -H 'content-type: application/json' \\`,
-    `  -d '{${fields.join(',\n       ')}}'`,
-  ].join('\n')
 }

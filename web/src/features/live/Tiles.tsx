@@ -43,7 +43,7 @@ const tiles: readonly Tile[] = [
   {
     name: 'Latency',
     value: ({ latency_us }) => (latency_us.count > 0 ? <Latency p50={latency_us.p50} p99={latency_us.p99} /> : NONE),
-    detail: () => 'p50 / p99 of a decision',
+    detail: () => 'p50 / p99, receipt to answer',
   },
 ]
 

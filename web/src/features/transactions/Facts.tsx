@@ -8,7 +8,7 @@ export function Facts({ decision }: { decision: Decision }) {
   return (
     <>
       <Panel title="Event" note={decision.synthetic ? 'synthetic, as received' : 'as received'}>
-        <FactList facts={Object.entries(decision.event as Record<string, unknown>).map(([k, v]) => [k, asText(v)])} />
+        <FactList facts={Object.entries(decision.event).map(([k, v]) => [k, asText(v)])} />
       </Panel>
       <Panel title="Decided by">
         <FactList

@@ -20,21 +20,37 @@ export function FeatureTable({ features }: { features: readonly Feature[] }) {
   )
   return (
     <Panel title="Features" note={`${features.length}, as the model saw them`} side={search} className="features-panel">
-      <table className="features">
-        <thead>
-          <tr>
-            <th scope="col">Name</th>
-            <th scope="col">Value</th>
-          </tr>
-        </thead>
-        <tbody>
-          {shown.map((feature) => (
-            <FeatureRow key={feature.name} feature={feature} />
-          ))}
-        </tbody>
-      </table>
+      <div className="features-halves">
+        {halvesOf(shown).map((half, i) => (
+          <HalfTable key={i} features={half} />
+        ))}
+      </div>
       {shown.length === 0 && <p className="features-none">{features.length > 0 ? 'No such feature' : 'No features'}</p>}
     </Panel>
+  )
+}
+
+/** Detectors have dozens of features: side by side, in their order, they are in sight together. */
+function halvesOf(features: readonly Feature[]) {
+  const half = Math.ceil(features.length / 2)
+  return [features.slice(0, half), features.slice(half)].filter((part) => part.length > 0)
+}
+
+function HalfTable({ features }: { features: readonly Feature[] }) {
+  return (
+    <table className="features">
+      <thead>
+        <tr>
+          <th scope="col">Name</th>
+          <th scope="col">Value</th>
+        </tr>
+      </thead>
+      <tbody>
+        {features.map((feature) => (
+          <FeatureRow key={feature.name} feature={feature} />
+        ))}
+      </tbody>
+    </table>
   )
 }
 

@@ -72,11 +72,10 @@ function Choice({ fraud, chosen, posting, onChoose }: ChoiceProps) {
 
 function Refusal({ error }: { error: RequestError | null }) {
   if (!error) return <>The label was not accepted: the answer could not be read.</>
-  const fields = error.problem.errors ?? []
   return (
     <>
       Not labelled. {error.problem.title}: {error.message}
-      {fields.map(({ field, expected }) => (
+      {error.problem.errors.map(({ field, expected }) => (
         <span key={field} className="field-error">
           <code>{field}</code> expected {expected}
         </span>

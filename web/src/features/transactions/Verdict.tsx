@@ -25,7 +25,7 @@ export function Verdict({ decision, currency }: { decision: Decision; currency: 
       <Part name="Decided at, UTC">
         <time dateTime={decision.decided_at}>{dateTimeMillis(decision.decided_at)}</time>
       </Part>
-      <Part name="Latency">{microseconds(decision.latency_us)}</Part>
+      <Part name="Decided in">{microseconds(decision.latency_us)}</Part>
       <Part name="Rules">{decision.rules.length > 0 ? decision.rules.join(', ') : 'none fired'}</Part>
     </section>
   )

@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useState } from 'react'
-import { getDecision, RequestError } from '@/api/client'
+import { getDecision, ownProblem, RequestError } from '@/api/client'
 import type { Decision } from '@/api/types'
 
 export type Loading =
@@ -29,5 +29,5 @@ export function useDecision(id: string): [Loading, () => void] {
 
 function asRequestError(error: unknown) {
   if (error instanceof RequestError) return error
-  return new RequestError({ type: 'about:blank', title: 'The answer could not be read', status: 0, detail: String(error) })
+  return new RequestError(ownProblem('The answer could not be read', 0, String(error)))
 }
