@@ -138,7 +138,7 @@ fn test_period(args: &Args, training: &Range<i64>) -> Result<Range<i64>> {
 
 fn save_scores(scored: &Scored, path: &Path) -> Result<()> {
     let columns = [
-        ("id", ColumnType::Text),
+        ("id", ColumnType::Id),
         ("score", ColumnType::Number),
         ("label", ColumnType::Integer),
         ("amount", ColumnType::Number),

@@ -55,7 +55,7 @@ pub fn run(args: Args) -> Result<()> {
 fn table_columns(detector: &Detector) -> Result<Vec<(String, ColumnType)>> {
     let schema = &detector.schema;
     let mut columns = vec![
-        (schema.id_field().to_string(), ColumnType::Text),
+        (schema.id_field().to_string(), ColumnType::Id),
         (schema.time_field().to_string(), ColumnType::Instant),
     ];
     columns.extend(schema.key.map(|slot| (schema.text_name(slot).to_string(), ColumnType::Text)));

@@ -61,7 +61,7 @@ pub fn run(args: Args) -> Result<()> {
 /// The columns of a table of decisions.
 pub fn table_columns(detector: &Detector) -> Vec<(String, ColumnType)> {
     let columns = [
-        ("id", ColumnType::Text),
+        ("id", ColumnType::Id),
         ("event_time", ColumnType::Instant),
         ("key", ColumnType::Text),
         ("amount", ColumnType::Number),

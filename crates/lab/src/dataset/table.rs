@@ -17,6 +17,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 
 use super::json::write_money;
 use super::{Format, write_json_text, write_number};
@@ -31,6 +32,8 @@ const ROW_GROUP_ROWS: usize = 1 << 18;
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnType {
+    /// Text of which hardly any comes twice; Parquet looks for no repetitions in it.
+    Id,
     /// Text.
     Text,
     /// Whole numbers.
@@ -305,7 +308,7 @@ impl TableWriter {
 impl Builder {
     fn new(kind: ColumnType) -> Builder {
         match kind {
-            ColumnType::Text => Builder::Text(StringBuilder::new()),
+            ColumnType::Id | ColumnType::Text => Builder::Text(StringBuilder::new()),
             ColumnType::Integer => Builder::Integer(Int64Builder::new()),
             ColumnType::Number => Builder::Number(Float64Builder::new()),
             ColumnType::Instant => Builder::Instant(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
@@ -350,18 +353,20 @@ fn parquet_sink(file: File, columns: &[(String, ColumnType)]) -> Result<Sink> {
     let fields: Vec<Field> =
         columns.iter().map(|(name, kind)| Field::new(name, arrow_type(*kind), true)).collect();
     let schema = Arc::new(Schema::new(fields));
-    let properties = WriterProperties::builder()
+    let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .build();
-    let writer = Box::new(ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?);
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+    for (name, _) in columns.iter().filter(|(_, kind)| *kind == ColumnType::Id) {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::new(vec![name.clone()]), false);
+    }
+    let writer = Box::new(ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties.build()))?);
     let builders = columns.iter().map(|(_, kind)| Builder::new(*kind)).collect();
     Ok(Sink::Parquet { writer, schema, columns: builders, rows: 0 })
 }
 
 fn arrow_type(kind: ColumnType) -> DataType {
     match kind {
-        ColumnType::Text => DataType::Utf8,
+        ColumnType::Id | ColumnType::Text => DataType::Utf8,
         ColumnType::Integer => DataType::Int64,
         ColumnType::Number => DataType::Float64,
         ColumnType::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
