@@ -14,7 +14,7 @@ use crate::detector::{Definition, Detector, Source};
 use crate::event::{EventBatch, FieldError, Label};
 use crate::expression::Context;
 use crate::features::{
-    EntityTable, EntityView, Inspected, KindState, Observation, Plan, Timeliness, WARM_ROWS,
+    EntityTable, EntityView, Inspected, KindState, Observation, Plan, RUN_ROWS, Timeliness,
 };
 use crate::model::Model;
 use crate::time;
@@ -100,25 +100,34 @@ pub struct Engine {
 /// One owner of entities: a table for each kind.
 pub(crate) struct Shard {
     pub tables: Vec<EntityTable>,
+    /// What it has computed of the batch, by kind.
+    observed: Vec<Observed>,
+    /// Kept values and features of one row.
     values: Vec<i64>,
-    /// Rows done, and their features of each kind.
-    rows: Vec<Observed>,
     features: Vec<f64>,
-    row: Vec<f64>,
-    /// Rows of the batch that concern this shard.
-    own: Vec<usize>,
 }
 
-/// A row that a shard has entered into its table of one kind.
+/// The rows of a batch that concern one shard's entities of one kind, in stream order.
+#[derive(Default)]
 struct Observed {
-    row: usize,
-    kind: usize,
-    timeliness: Timeliness,
+    rows: Vec<u32>,
+    timeliness: Vec<Timeliness>,
+    /// Row-major, in the order of the plan's columns.
+    features: Vec<f64>,
+}
+
+/// A batch, with what all shards need to know of it.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    batch: &'a EventBatch,
+    first_sequence: i64,
+    hashes: &'a [u64],
+    stream_us: &'a [i64],
 }
 
 #[derive(Default)]
 struct Scratch {
-    /// Row-major, rows times kinds.
+    /// Kind after kind, row after row.
     hashes: Vec<u64>,
     /// Newest event time of the stream as of each row.
     stream_us: Vec<i64>,
@@ -241,64 +250,89 @@ impl Engine {
     /// "Now" is the event: the stream's time is that of its newest event, and a row too far ahead of it is refused.
     fn place_in_time(&mut self, batch: &EventBatch, decisions: &mut Decisions) {
         let jump_us = self.detector.schema.max_time_jump_us;
-        self.scratch.stream_us.clear();
-        for row in 0..batch.len() {
+        let mut newest_us = self.stream_us;
+        self.scratch.stream_us.resize(batch.len(), 0);
+        decisions.statuses.extend((0..batch.len()).zip(&mut self.scratch.stream_us).map(|(row, as_of)| {
             let time_us = batch.time_us(row);
-            let status = match self.stream_us {
-                Some(stream_us) if time_us > stream_us + jump_us => Status::TimeJump,
-                stream_us => {
-                    self.stream_us = Some(stream_us.map_or(time_us, |stream_us| stream_us.max(time_us)));
-                    Status::OnTime
-                }
-            };
-            decisions.statuses.push(status);
-            self.scratch.stream_us.push(self.stream_us.unwrap_or(time_us));
-        }
+            let refused = newest_us.is_some_and(|newest_us| time_us > newest_us + jump_us);
+            if !refused {
+                newest_us = newest_us.max(Some(time_us));
+            }
+            *as_of = newest_us.unwrap_or(time_us);
+            if refused { Status::TimeJump } else { Status::OnTime }
+        }));
+        self.stream_us = newest_us;
     }
 
     fn hash_entities(&mut self, batch: &EventBatch) {
-        self.scratch.hashes.clear();
-        for row in 0..batch.len() {
-            self.scratch
-                .hashes
-                .extend(self.plan.kinds.iter().map(|kind| hash_text(batch.text(row, kind.by))));
+        let hashes = &mut self.scratch.hashes;
+        hashes.resize(self.plan.kinds.len() * batch.len(), 0);
+        for (kind, hashes) in self.plan.kinds.iter().zip(hashes.chunks_exact_mut(batch.len().max(1))) {
+            let hash = |(first_row, hashes): (usize, &mut [u64])| {
+                for (row, hash) in (first_row * CHUNK_ROWS..).zip(hashes) {
+                    *hash = hash_text(batch.text(row, kind.by));
+                }
+            };
+            if self.shards.len() > 1 && batch.len() >= PARALLEL_ROWS_MIN {
+                hashes.par_chunks_mut(CHUNK_ROWS).enumerate().for_each(hash);
+            } else {
+                hashes.chunks_mut(CHUNK_ROWS).enumerate().for_each(hash);
+            }
         }
     }
 
+    /// With one shard nothing needs to be dealt and gathered.
     fn observe_here(&mut self, batch: &EventBatch, first_sequence: i64, decisions: &mut Decisions) {
         let columns = self.detector.features.len();
-        let (shard, scratch) = (&mut self.shards[0], &self.scratch);
-        for row in 0..batch.len() {
-            if row % WARM_ROWS == 0 {
-                shard.warm(&scratch.hashes, row);
+        let Scratch { hashes, stream_us, .. } = &self.scratch;
+        let task = Task { batch, first_sequence, hashes, stream_us };
+        let shard = &mut self.shards[0];
+        let mut rows = [0; RUN_ROWS];
+        for first in (0..batch.len()).step_by(RUN_ROWS) {
+            let last = (first + RUN_ROWS).min(batch.len());
+            let mut count = 0;
+            for row in (first..last).filter(|row| decisions.statuses[*row] != Status::TimeJump) {
+                rows[count] = row as u32;
+                count += 1;
             }
-            if decisions.statuses[row] == Status::TimeJump {
-                continue;
+            for (kind, plan) in self.plan.kinds.iter().enumerate() {
+                shard.observe_run(kind, &task, &rows[..count], |row, timeliness, features| {
+                    let out = &mut decisions.features[row * columns..][..columns];
+                    plan.columns.iter().zip(features).for_each(|(column, value)| out[*column] = *value);
+                    worsen(&mut decisions.statuses[row], timeliness);
+                });
             }
-            let mut timeliness = Timeliness::OnTime;
-            let out = &mut decisions.features[row * columns..(row + 1) * columns];
-            for kind in 0..shard.tables.len() {
-                timeliness = timeliness.max(shard.observe(kind, batch, row, first_sequence, scratch, out));
-            }
-            decisions.statuses[row] = timeliness.into();
         }
     }
 
     fn observe_sharded(&mut self, batch: &EventBatch, first_sequence: i64, decisions: &mut Decisions) {
         let columns = self.detector.features.len();
         let shards = self.shards.len() as u64;
-        let scratch = &self.scratch;
+        let Scratch { hashes, stream_us, .. } = &self.scratch;
+        let task = Task { batch, first_sequence, hashes, stream_us };
         let statuses = &decisions.statuses;
+        let parallel = batch.len() >= PARALLEL_ROWS_MIN;
         let work = |(number, shard): (usize, &mut Shard)| {
-            shard.observe_own(number, shards, batch, first_sequence, scratch, statuses, columns);
+            shard.observe_own(|hash| owner(hash, shards) == number, &task, statuses);
         };
-        if batch.len() >= PARALLEL_ROWS_MIN {
+        if parallel {
             self.shards.par_iter_mut().enumerate().for_each(work);
         } else {
             self.shards.iter_mut().enumerate().for_each(work);
         }
-        for shard in &self.shards {
-            gather(shard, &self.plan, columns, decisions);
+        let (shards, plan) = (&self.shards, &self.plan);
+        let gather = |(chunk, (features, statuses)): (usize, (&mut [f64], &mut [Status]))| {
+            shards
+                .iter()
+                .for_each(|shard| shard.gather(plan, chunk * CHUNK_ROWS, columns, features, statuses));
+        };
+        let (features, statuses) = (&mut decisions.features, &mut decisions.statuses);
+        if parallel {
+            let features = features.par_chunks_mut(CHUNK_ROWS * columns);
+            features.zip(statuses.par_chunks_mut(CHUNK_ROWS)).enumerate().for_each(gather);
+        } else {
+            let features = features.chunks_mut(CHUNK_ROWS * columns);
+            features.zip(statuses.chunks_mut(CHUNK_ROWS)).enumerate().for_each(gather);
         }
     }
 
@@ -351,102 +385,107 @@ impl Shard {
     pub(crate) fn new(plan: &Plan) -> Shard {
         Shard {
             tables: plan.kinds.iter().map(|kind| EntityTable::new(Arc::clone(kind))).collect(),
+            observed: plan.kinds.iter().map(|_| Observed::default()).collect(),
             values: Vec::new(),
-            rows: Vec::new(),
             features: Vec::new(),
-            row: Vec::new(),
-            own: Vec::new(),
         }
     }
 
-    /// Fetches the memory of the next rows' entities.
-    fn warm(&self, hashes: &[u64], row: usize) {
-        let kinds = self.tables.len();
-        for (kind, table) in self.tables.iter().enumerate() {
-            table.warm(hashes[row * kinds..].iter().skip(kind).step_by(kinds).copied().take(WARM_ROWS));
-        }
-    }
-
-    /// Enters one row into the table of one kind. A row that does not name the entity has no features of it.
-    fn observe(
+    /// Enters rows into the table of one kind and tells what became of each. A row that does not name the entity has no
+    /// features of it. At most [`RUN_ROWS`].
+    #[inline]
+    fn observe_run(
         &mut self,
         kind: usize,
-        batch: &EventBatch,
-        row: usize,
-        first_sequence: i64,
-        scratch: &Scratch,
-        out: &mut [f64],
-    ) -> Timeliness {
+        task: &Task,
+        rows: &[u32],
+        mut done: impl FnMut(usize, Timeliness, &[f64]),
+    ) {
         let table = &mut self.tables[kind];
-        let key = batch.text(row, table.plan.by);
-        if key.is_empty() {
-            return Timeliness::OnTime;
+        let by = table.plan.by;
+        let hashes = &task.hashes[kind * task.batch.len()..][..task.batch.len()];
+        let rows = rows.iter().map(|row| *row as usize);
+        table.warm(rows.clone().map(|row| (hashes[row], task.batch.text(row, by))));
+        self.features.resize(table.plan.columns.len(), f64::NAN);
+        for row in rows {
+            let key = task.batch.text(row, by);
+            if key.is_empty() {
+                continue;
+            }
+            let sequence = task.first_sequence + row as i64;
+            table.plan.read_values(task.batch, row, sequence, &mut self.values);
+            let event = Observation {
+                key,
+                hash: hashes[row],
+                time_us: task.batch.time_us(row),
+                stream_us: task.stream_us[row],
+                values: &self.values,
+            };
+            let timeliness = table.observe(&event, &mut self.features);
+            done(row, timeliness, &self.features);
         }
-        table.plan.read_values(batch, row, first_sequence + row as i64, &mut self.values);
-        let event = Observation {
-            key,
-            hash: scratch.hashes[row * self.tables.len() + kind],
-            time_us: batch.time_us(row),
-            stream_us: scratch.stream_us[row],
-            values: &self.values,
-        };
-        self.tables[kind].observe(&event, out)
     }
 
     /// Works through the rows of the batch that concern this shard's entities, kind after kind, in stream order.
-    #[expect(clippy::too_many_arguments, reason = "the whole of a batch, shared by all shards")]
-    fn observe_own(
-        &mut self,
-        number: usize,
-        shards: u64,
-        batch: &EventBatch,
-        first_sequence: i64,
-        scratch: &Scratch,
-        statuses: &[Status],
+    fn observe_own(&mut self, owns: impl Fn(u64) -> bool, task: &Task, statuses: &[Status]) {
+        for kind in 0..self.tables.len() {
+            let mut observed = std::mem::take(&mut self.observed[kind]);
+            observed.clear();
+            let (by, hashes) = (self.tables[kind].plan.by, &task.hashes[kind * statuses.len()..]);
+            let concerns = |row: &usize| {
+                owns(hashes[*row])
+                    && statuses[*row] != Status::TimeJump
+                    && !task.batch.text(*row, by).is_empty()
+            };
+            observed.rows.extend((0..statuses.len()).filter(concerns).map(|row| row as u32));
+            for run in observed.rows.chunks(RUN_ROWS) {
+                self.observe_run(kind, task, run, |_, timeliness, features| {
+                    observed.timeliness.push(timeliness);
+                    observed.features.extend_from_slice(features);
+                });
+            }
+            self.observed[kind] = observed;
+        }
+    }
+
+    /// Copies what it has computed of some rows to where it belongs in stream order.
+    fn gather(
+        &self,
+        plan: &Plan,
+        first_row: usize,
         columns: usize,
+        features: &mut [f64],
+        statuses: &mut [Status],
     ) {
-        self.rows.clear();
-        self.features.clear();
-        let kinds = self.tables.len();
-        let mut out = std::mem::take(&mut self.row);
-        let mut own = std::mem::take(&mut self.own);
-        out.resize(columns, f64::NAN);
-        for kind in 0..kinds {
-            let plan = Arc::clone(&self.tables[kind].plan);
-            let hash = |row: usize| scratch.hashes[row * kinds + kind];
-            let is_own =
-                |row: &usize| owner(hash(*row), shards) == number && statuses[*row] != Status::TimeJump;
-            own.clear();
-            own.extend((0..statuses.len()).filter(is_own));
-            for rows in own.chunks(WARM_ROWS) {
-                self.tables[kind].warm(rows.iter().map(|row| hash(*row)));
-                for &row in rows {
-                    plan.reads().for_each(|read| out[read.feature] = f64::NAN);
-                    let timeliness = self.observe(kind, batch, row, first_sequence, scratch, &mut out);
-                    self.rows.push(Observed { row, kind, timeliness });
-                    self.features.extend(plan.reads().map(|read| out[read.feature]));
-                }
+        for (kind, Observed { rows, timeliness, features: computed }) in plan.kinds.iter().zip(&self.observed)
+        {
+            let width = kind.columns.len();
+            let from = rows.partition_point(|row| (*row as usize) < first_row);
+            let computed = computed[from * width..].chunks_exact(width);
+            for ((row, timeliness), computed) in rows[from..].iter().zip(&timeliness[from..]).zip(computed) {
+                let row = *row as usize - first_row;
+                let Some(status) = statuses.get_mut(row) else { break };
+                worsen(status, *timeliness);
+                let out = &mut features[row * columns..][..columns];
+                kind.columns.iter().zip(computed).for_each(|(column, value)| out[*column] = *value);
             }
         }
-        self.row = out;
-        self.own = own;
     }
 }
 
-/// Copies what a shard has computed to where it belongs in stream order.
-fn gather(shard: &Shard, plan: &Plan, columns: usize, decisions: &mut Decisions) {
-    let mut values = shard.features.iter();
-    for &Observed { row, kind, timeliness } in &shard.rows {
-        for (read, value) in plan.kinds[kind].reads().zip(&mut values) {
-            decisions.features[row * columns + read.feature] = *value;
-        }
-        let status = &mut decisions.statuses[row];
-        *status = severer(*status, timeliness.into());
+impl Observed {
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.timeliness.clear();
+        self.features.clear();
     }
 }
 
-fn severer(a: Status, b: Status) -> Status {
-    if a as u8 >= b as u8 { a } else { b }
+fn worsen(status: &mut Status, timeliness: Timeliness) {
+    let other = Status::from(timeliness);
+    if other as u8 > *status as u8 {
+        *status = other;
+    }
 }
 
 impl Chunk {

@@ -5,18 +5,21 @@
 //! grows. An event that crosses a cursor enters one window and leaves another: the running sums are integers (money in
 //! minor units, numbers in millionths), so what leaves takes away exactly what it brought, for ever.
 //!
-//! A late event is answered by scanning the ring as of its own time, and then inserted into its true place.
+//! For a late event the cursors go back to its time, it is entered there, and they come forward again.
 
-mod plan;
+mod extreme;
 mod key;
+mod measure;
+mod plan;
 mod ring;
 mod state;
 mod table;
+mod tallies;
 
 pub use state::{EntityView, KindState};
 
 pub(crate) use plan::Plan;
-pub(crate) use table::{EntityTable, Inspected, Observation, Timeliness, WARM_ROWS};
+pub(crate) use table::{EntityTable, Inspected, Observation, RUN_ROWS, Timeliness};
 
 /// A value that an event does not carry.
 pub(crate) const MISSING: i64 = i64::MIN;

@@ -25,18 +25,18 @@ pub(crate) struct KindPlan {
     pub label_column: Option<usize>,
     /// Time, values, and where labels are learnt the position in the log that names the event.
     entry_words: usize,
-    /// Distances behind the newest event at which a cursor stands, ascending, in microseconds.
+    /// Distances behind the newest event at which a cursor stands, ascending, in microseconds; the first is 0.
     pub offsets: Vec<i64>,
-    pub frames: Vec<Frame>,
     pub sums: Vec<Sum>,
     pub extremes: Vec<Extreme>,
     pub distincts: Vec<Distinct>,
-    /// For each cursor, what an event brings as it crosses; the last entry is for the event's arrival itself.
+    /// For each cursor, what an event brings as it crosses.
     pub crossings: Vec<Crossing>,
-    /// Features read before the event itself is entered.
-    pub reads_before: Vec<Read>,
-    /// Features read after the event itself is entered.
-    pub reads_after: Vec<Read>,
+    /// Features read before the event itself is entered, then those read after.
+    reads: Vec<Read>,
+    reads_before: usize,
+    /// The column of the feature matrix for each read.
+    pub columns: Vec<usize>,
     /// How long an event can matter: the longest window with its delay, and the allowed lateness.
     pub retention_us: i64,
     /// An entity this far behind the stream is freed.
@@ -45,19 +45,32 @@ pub(crate) struct KindPlan {
     pub max_lateness_us: i64,
 }
 
-/// A window as a range between two cursors; `near` is `None` where it reaches up to the newest event.
+/// The cursor at "now": an event crosses it as it arrives.
+pub(crate) const ARRIVAL: usize = 0;
+
+/// A sum takes two words of a block: sums of squares need 128 bits.
+pub(crate) const SUM_WORDS: usize = 2;
+
+/// A window as a range between two cursors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Frame {
-    pub near: Option<usize>,
+    pub near: usize,
     pub far: usize,
-    pub near_us: i64,
+    near_us: i64,
     pub far_us: i64,
+}
+
+impl Frame {
+    /// Whether an event so much older than "now" is in it.
+    pub fn holds_age(&self, age_us: i64) -> bool {
+        (self.near_us..self.far_us).contains(&age_us)
+    }
 }
 
 /// A running sum over a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sum {
-    pub frame: usize,
+    pub frame: Frame,
     pub column: usize,
     pub of: Summand,
 }
@@ -71,6 +84,7 @@ pub(crate) enum Summand {
 }
 
 impl Summand {
+    #[inline]
     pub fn of(self, value: i64) -> i128 {
         match self {
             _ if value == MISSING => 0,
@@ -84,7 +98,7 @@ impl Summand {
 /// The least or greatest value of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extreme {
-    pub frame: usize,
+    pub frame: Frame,
     pub column: usize,
     pub greatest: bool,
 }
@@ -92,30 +106,41 @@ pub(crate) struct Extreme {
 /// The different values of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Distinct {
-    pub frame: usize,
+    pub frame: Frame,
     pub column: usize,
 }
 
-/// The sums, extremes and distinct counts, by index, that an event enters and leaves at a cursor.
+/// What happens to sums, extremes and distinct counts when an event passes a cursor.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Crossing {
-    pub sums_in: Vec<(usize, Sum)>,
-    pub sums_out: Vec<(usize, Sum)>,
-    /// Whether the lists below are empty.
-    pub only_sums: bool,
+    pub sums: Vec<SumStep>,
+    pub distincts: Vec<DistinctStep>,
+    /// Extremes, by index, of the windows that begin and that end at the cursor.
     pub extremes_in: Vec<usize>,
     pub extremes_out: Vec<usize>,
-    pub distincts_in: Vec<usize>,
-    pub distincts_out: Vec<usize>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct SumStep {
+    /// The first word of the sum.
+    pub at: usize,
+    pub column: usize,
+    pub of: Summand,
+    pub enters: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct DistinctStep {
+    pub at: usize,
+    pub column: usize,
+    pub enters: bool,
 }
 
 /// Where a feature's value comes from.
 #[derive(Debug, Clone)]
 pub(crate) struct Read {
-    /// Column of the feature matrix.
-    pub feature: usize,
     pub measure: Measure,
-    pub frame: usize,
+    pub frame: Frame,
     /// Stored units in one unit of the feature.
     pub scale: f64,
     pub empty: f64,
@@ -149,24 +174,43 @@ pub(crate) enum Measure {
     /// Count (or sum) over `frame` by its length, against the same over `baseline`.
     Ratio {
         sums: Option<(usize, usize)>,
-        baseline: usize,
+        baseline: Frame,
         lengths: f64,
     },
 }
 
 impl Plan {
     pub fn new(detector: &Detector) -> Plan {
-        let mut kinds: Vec<KindBuilder> = Vec::new();
-        for (feature, definition) in detector.features.iter().map(|feature| &feature.definition).enumerate() {
-            let Definition::Window(window) = definition else { continue };
-            let at = kinds.iter().position(|kind| kind.by == window.by).unwrap_or_else(|| {
-                kinds.push(KindBuilder::new(window.by));
-                kinds.len() - 1
-            });
-            kinds[at].add(feature, window, &detector.schema);
+        let windows = || {
+            detector.features.iter().enumerate().filter_map(|(column, feature)| match &feature.definition {
+                Definition::Window(window) => Some((column, window)),
+                _ => None,
+            })
+        };
+        let mut kinds: Vec<usize> = Vec::new();
+        for (_, window) in windows() {
+            intern(&mut kinds, window.by);
         }
-        Plan { kinds: kinds.into_iter().map(|kind| Arc::new(kind.finish(&detector.schema))).collect() }
+        let kind = |by: usize| {
+            let own = || windows().filter(move |(_, window)| window.by == by);
+            let mut builder = KindBuilder::new(by, offsets(own().map(|(_, window)| window)));
+            own().for_each(|(column, window)| builder.add(column, window, &detector.schema));
+            Arc::new(builder.finish(&detector.schema))
+        };
+        Plan { kinds: kinds.into_iter().map(kind).collect() }
     }
+}
+
+/// Where the windows begin and end, and now.
+fn offsets<'a>(windows: impl Iterator<Item = &'a Window>) -> Vec<i64> {
+    let ends = |window: &Window| {
+        let baseline_us = window.baseline_us.unwrap_or(window.window_us);
+        [window.delay_us, window.delay_us + window.window_us, window.delay_us + baseline_us]
+    };
+    let mut offsets: Vec<i64> = windows.flat_map(ends).chain([0]).collect();
+    offsets.sort_unstable();
+    offsets.dedup();
+    offsets
 }
 
 impl KindPlan {
@@ -176,12 +220,20 @@ impl KindPlan {
         self.entry_words
     }
 
-    /// All features of this kind of entity.
-    pub fn reads(&self) -> impl Iterator<Item = &Read> {
-        self.reads_before.iter().chain(&self.reads_after)
+    /// The features read before the event itself is entered, and those read after.
+    #[inline]
+    pub fn reads(&self) -> (&[Read], &[Read]) {
+        self.reads.split_at(self.reads_before)
+    }
+
+    /// Words of an entity's block: its cursors, then its sums.
+    #[inline]
+    pub fn block_words(&self) -> usize {
+        self.offsets.len() + self.sums.len() * SUM_WORDS
     }
 
     /// What is kept of a row besides its time: values in the order of `sources`, then the position if it is needed.
+    #[inline]
     pub fn read_values(&self, batch: &EventBatch, row: usize, sequence: i64, values: &mut Vec<i64>) {
         values.clear();
         values.extend(self.sources.iter().map(|source| stored_value(*source, batch, row)));
@@ -220,14 +272,14 @@ fn scale(source: Option<Source>, schema: &Schema) -> f64 {
 
 struct KindBuilder {
     by: usize,
+    offsets: Vec<i64>,
     sources: Vec<Source>,
-    /// (near, far) distances of each frame.
-    frames: Vec<(i64, i64)>,
     sums: Vec<Sum>,
     extremes: Vec<Extreme>,
     distincts: Vec<Distinct>,
-    reads_before: Vec<Read>,
-    reads_after: Vec<Read>,
+    /// With the columns of the feature matrix.
+    reads_before: Vec<(usize, Read)>,
+    reads_after: Vec<(usize, Read)>,
 }
 
 fn intern<T: PartialEq>(items: &mut Vec<T>, item: T) -> usize {
@@ -238,11 +290,11 @@ fn intern<T: PartialEq>(items: &mut Vec<T>, item: T) -> usize {
 }
 
 impl KindBuilder {
-    fn new(by: usize) -> Self {
+    fn new(by: usize, offsets: Vec<i64>) -> Self {
         KindBuilder {
             by,
+            offsets,
             sources: Vec::new(),
-            frames: Vec::new(),
             sums: Vec::new(),
             extremes: Vec::new(),
             distincts: Vec::new(),
@@ -251,24 +303,25 @@ impl KindBuilder {
         }
     }
 
-    fn add(&mut self, feature: usize, window: &Window, schema: &Schema) {
-        let frame = intern(&mut self.frames, (window.delay_us, window.delay_us + window.window_us));
-        let column = window.of.map(|source| intern(&mut self.sources, source));
-        let read = Read {
-            feature,
-            measure: self.measure(window, frame, column, schema),
-            frame,
-            scale: scale(window.of, schema),
-            empty: window.empty,
-        };
+    fn frame(&self, delay_us: i64, window_us: i64) -> Frame {
+        let (near_us, far_us) = (delay_us, delay_us + window_us);
+        let cursor = |offset: i64| self.offsets.binary_search(&offset).expect("every end has a cursor");
+        Frame { near: cursor(near_us), far: cursor(far_us), near_us, far_us }
+    }
+
+    fn add(&mut self, column: usize, window: &Window, schema: &Schema) {
+        let frame = self.frame(window.delay_us, window.window_us);
+        let source = window.of.map(|source| intern(&mut self.sources, source));
+        let measure = self.measure(window, frame, source, schema);
+        let read = Read { measure, frame, scale: scale(window.of, schema), empty: window.empty };
         if window.exclude_current || window.aggregate.looks_at_previous() {
-            self.reads_before.push(read);
+            self.reads_before.push((column, read));
         } else {
-            self.reads_after.push(read);
+            self.reads_after.push((column, read));
         }
     }
 
-    fn measure(&mut self, window: &Window, frame: usize, column: Option<usize>, schema: &Schema) -> Measure {
+    fn measure(&mut self, window: &Window, frame: Frame, column: Option<usize>, schema: &Schema) -> Measure {
         let presence = column
             .filter(|_| nullable(window.of, schema))
             .map(|column| self.sum(frame, column, Summand::Presence));
@@ -296,71 +349,58 @@ impl KindBuilder {
         }
     }
 
-    fn ratio(&mut self, window: &Window, frame: usize, column: Option<usize>) -> Measure {
+    fn ratio(&mut self, window: &Window, frame: Frame, column: Option<usize>) -> Measure {
         let baseline_us = window.baseline_us.unwrap_or(window.window_us);
-        let baseline = intern(&mut self.frames, (window.delay_us, window.delay_us + baseline_us));
+        let baseline = self.frame(window.delay_us, baseline_us);
         let sums = column.map(|column| {
             (self.sum(frame, column, Summand::Value), self.sum(baseline, column, Summand::Value))
         });
         Measure::Ratio { sums, baseline, lengths: baseline_us as f64 / window.window_us as f64 }
     }
 
-    fn sum(&mut self, frame: usize, column: usize, of: Summand) -> usize {
+    fn sum(&mut self, frame: Frame, column: usize, of: Summand) -> usize {
         intern(&mut self.sums, Sum { frame, column, of })
     }
 
+    fn crossings(&self) -> Vec<Crossing> {
+        let mut crossings = vec![Crossing::default(); self.offsets.len()];
+        for (index, Sum { frame, column, of }) in self.sums.iter().enumerate() {
+            let step = |enters| SumStep { at: index * SUM_WORDS, column: *column, of: *of, enters };
+            crossings[frame.near].sums.push(step(true));
+            crossings[frame.far].sums.push(step(false));
+        }
+        for (at, Distinct { frame, column }) in self.distincts.iter().enumerate() {
+            let step = |enters| DistinctStep { at, column: *column, enters };
+            crossings[frame.near].distincts.push(step(true));
+            crossings[frame.far].distincts.push(step(false));
+        }
+        for (index, Extreme { frame, .. }) in self.extremes.iter().enumerate() {
+            crossings[frame.near].extremes_in.push(index);
+            crossings[frame.far].extremes_out.push(index);
+        }
+        crossings
+    }
+
     fn finish(self, schema: &Schema) -> KindPlan {
-        let mut offsets: Vec<i64> =
-            self.frames.iter().flat_map(|(near, far)| [*near, *far]).filter(|o| *o > 0).collect();
-        offsets.sort_unstable();
-        offsets.dedup();
-        let cursor = |distance: i64| offsets.binary_search(&distance).ok();
-        let frame = |&(near_us, far_us): &(i64, i64)| Frame {
-            near: cursor(near_us),
-            far: cursor(far_us).expect("every far end has a cursor"),
-            near_us,
-            far_us,
-        };
-        let frames: Vec<Frame> = self.frames.iter().map(frame).collect();
-        let retention_us = offsets.last().copied().unwrap_or(0) + schema.max_lateness_us;
-        let mut crossings = vec![Crossing::default(); offsets.len() + 1];
-        for (index, sum) in self.sums.iter().enumerate() {
-            crossings[frames[sum.frame].near.unwrap_or(offsets.len())].sums_in.push((index, *sum));
-            crossings[frames[sum.frame].far].sums_out.push((index, *sum));
-        }
-        for (index, extreme) in self.extremes.iter().enumerate() {
-            crossings[frames[extreme.frame].near.unwrap_or(offsets.len())].extremes_in.push(index);
-            crossings[frames[extreme.frame].far].extremes_out.push(index);
-        }
-        for (index, distinct) in self.distincts.iter().enumerate() {
-            crossings[frames[distinct.frame].near.unwrap_or(offsets.len())].distincts_in.push(index);
-            crossings[frames[distinct.frame].far].distincts_out.push(index);
-        }
-        for crossing in &mut crossings {
-            crossing.only_sums = [
-                &crossing.extremes_in,
-                &crossing.extremes_out,
-                &crossing.distincts_in,
-                &crossing.distincts_out,
-            ]
-            .iter()
-            .all(|list| list.is_empty());
-        }
         let label_column = self.sources.iter().position(|source| *source == Source::Label);
+        let retention_us = self.offsets.last().copied().unwrap_or(0) + schema.max_lateness_us;
+        let crossings = self.crossings();
+        let reads_before = self.reads_before.len();
+        let (columns, reads) = self.reads_before.into_iter().chain(self.reads_after).unzip();
         KindPlan {
             name: schema.text_name(self.by).to_string(),
             by: self.by,
             label_column,
             entry_words: 1 + self.sources.len() + usize::from(label_column.is_some()),
             sources: self.sources,
-            offsets,
-            frames,
+            offsets: self.offsets,
             sums: self.sums,
             extremes: self.extremes,
             distincts: self.distincts,
             crossings,
-            reads_before: self.reads_before,
-            reads_after: self.reads_after,
+            reads,
+            reads_before,
+            columns,
             retention_us,
             // One event dated ahead, within what is allowed, must not cost the quiet entities their past.
             expiry_us: retention_us + schema.max_time_jump_us,

@@ -1,13 +1,17 @@
 //! The events of one entity in time order: a ring of fixed-size entries in one allocation.
+//!
+//! An event's name is its number in the entity's past. Its slot is the name modulo the capacity, so that names stay
+//! good while older events are dropped and the ring grows; only an event that is inserted late moves the newer ones.
 
 /// A growable ring of entries of `words` 64-bit words each: time, then the kept values.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Ring {
     words: Box<[i64]>,
+    /// Name of the oldest entry.
+    first: u64,
+    len: u32,
     /// Entries that fit; a power of two, or 0.
     capacity: u32,
-    head: u32,
-    len: u32,
 }
 
 /// Four entries: most entities of a large population have few events.
@@ -18,73 +22,84 @@ impl Ring {
         self.len as usize
     }
 
+    /// Name of the oldest entry.
+    #[inline]
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Name of the next entry.
+    #[inline]
+    pub fn end(&self) -> u64 {
+        self.first + u64::from(self.len)
+    }
+
     pub fn bytes(&self) -> usize {
         self.words.len() * size_of::<i64>()
     }
 
     #[inline]
-    pub fn entry(&self, at: usize, words: usize) -> &[i64] {
-        let start = self.slot(at) * words;
-        &self.words[start..start + words]
+    pub fn entry(&self, name: u64, words: usize) -> &[i64] {
+        &self.words[self.slot(name) * words..][..words]
     }
 
     #[inline]
-    pub fn time(&self, at: usize, words: usize) -> i64 {
-        self.words[self.slot(at) * words]
+    pub fn time(&self, name: u64, words: usize) -> i64 {
+        self.words[self.slot(name) * words]
     }
 
     #[inline]
-    pub fn value(&self, at: usize, column: usize, words: usize) -> i64 {
-        self.words[self.slot(at) * words + 1 + column]
+    pub fn value(&self, name: u64, column: usize, words: usize) -> i64 {
+        self.words[self.slot(name) * words + 1 + column]
     }
 
-    pub fn set_value(&mut self, at: usize, column: usize, words: usize, value: i64) {
-        let start = self.slot(at) * words;
+    pub fn set_value(&mut self, name: u64, column: usize, words: usize, value: i64) {
+        let start = self.slot(name) * words;
         self.words[start + 1 + column] = value;
     }
 
+    #[inline]
     pub fn push(&mut self, time: i64, values: &[i64]) {
         let words = 1 + values.len();
         if self.len == self.capacity {
-            self.resize((self.capacity * 2).max(LEAST_CAPACITY), words);
+            self.resize(self.capacity * 2, words);
         }
-        let start = self.slot(self.len as usize) * words;
-        let entry = &mut self.words[start..start + words];
+        let start = self.slot(self.end()) * words;
+        let entry = &mut self.words[start..][..words];
         entry[0] = time;
         entry[1..].copy_from_slice(values);
         self.len += 1;
     }
 
-    /// Inserts before position `at` by moving what is newer: late events are rarely very late.
-    pub fn insert(&mut self, at: usize, time: i64, values: &[i64]) {
+    /// Inserts an entry under a name by moving what is newer: late events are rarely very late.
+    pub fn insert(&mut self, name: u64, time: i64, values: &[i64]) {
         let words = 1 + values.len();
         self.push(time, values);
-        for position in (at..self.len() - 1).rev() {
-            let (from, to) = (self.slot(position) * words, self.slot(position + 1) * words);
+        for newer in (name..self.end() - 1).rev() {
+            let (from, to) = (self.slot(newer) * words, self.slot(newer + 1) * words);
             for word in 0..words {
                 self.words.swap(from + word, to + word);
             }
         }
     }
 
-    /// Drops the oldest `count` entries, and memory that has become four times too large.
-    pub fn drop_oldest(&mut self, count: usize, words: usize) {
-        debug_assert!(count <= self.len(), "cannot drop more than there is");
-        if count == 0 {
-            return;
+    /// Drops the entries up to a time, and memory that has become four times too large.
+    #[inline]
+    pub fn drop_until(&mut self, time: i64, words: usize) {
+        while self.len > 0 && self.time(self.first, words) <= time {
+            self.first += 1;
+            self.len -= 1;
         }
-        self.head = self.slot(count) as u32;
-        self.len -= count as u32;
-        if self.capacity > LEAST_CAPACITY && self.len < self.capacity / 8 {
+        if self.len < self.capacity / 8 && self.capacity > LEAST_CAPACITY {
             self.resize(self.capacity / 4, words);
         }
     }
 
-    /// The first position whose time is after `time`.
-    pub fn upper_bound(&self, time: i64, words: usize) -> usize {
-        let (mut low, mut high) = (0, self.len());
+    /// The first name whose time is after `time`.
+    pub fn upper_bound(&self, time: i64, words: usize) -> u64 {
+        let (mut low, mut high) = (self.first, self.end());
         while low < high {
-            let middle = (low + high) / 2;
+            let middle = low.midpoint(high);
             if self.time(middle, words) <= time {
                 low = middle + 1;
             } else {
@@ -94,25 +109,26 @@ impl Ring {
         low
     }
 
-    /// A word of the entry at a position, be it used or not; only to have touched its memory.
+    /// A word of the entry in the slot of a name, be it used or not; only to have touched its memory.
     #[inline]
-    pub fn word_near(&self, at: usize, words: usize) -> i64 {
-        self.words.get(self.slot(at) * words).copied().unwrap_or_default()
+    pub fn word_near(&self, name: u64, words: usize) -> i64 {
+        self.words.get(self.slot(name) * words).copied().unwrap_or_default()
     }
 
     #[inline]
-    fn slot(&self, at: usize) -> usize {
-        (self.head as usize + at) & (self.capacity as usize).wrapping_sub(1)
+    fn slot(&self, name: u64) -> usize {
+        (name & u64::from(self.capacity).wrapping_sub(1)) as usize
     }
 
+    #[cold]
     fn resize(&mut self, capacity: u32, words: usize) {
-        let capacity = capacity.max(LEAST_CAPACITY);
-        let mut grown = vec![0; capacity as usize * words].into_boxed_slice();
-        for at in 0..self.len() {
-            grown[at * words..(at + 1) * words].copy_from_slice(self.entry(at, words));
+        let old = std::mem::take(self);
+        self.capacity = capacity.max(LEAST_CAPACITY);
+        self.words = vec![0; self.capacity as usize * words].into_boxed_slice();
+        (self.first, self.len) = (old.first, old.len);
+        for name in self.first..self.end() {
+            let start = self.slot(name) * words;
+            self.words[start..start + words].copy_from_slice(old.entry(name, words));
         }
-        self.words = grown;
-        self.capacity = capacity;
-        self.head = 0;
     }
 }
