@@ -4,12 +4,25 @@ import { chromium, type Page } from 'playwright-core'
 
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
 
+/** A step of a busy machine can be slow without being wrong. */
+const STEP_MAX_MS = 60_000
+
 export function openBrowser() {
   if (!existsSync(executablePath)) {
     throw new Error(`no Chromium at ${executablePath}; install it with: apt-get install -y chromium (or set CHROMIUM)`)
   }
   const quiet = ['--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-  return chromium.launch({ executablePath, args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', ...quiet] })
+  const plain = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic']
+  return chromium.launch({ executablePath, args: [...plain, ...quiet], timeout: STEP_MAX_MS })
+}
+
+export async function openPage(browser: Awaited<ReturnType<typeof openBrowser>>, url: string) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, colorScheme: 'light' })
+  context.setDefaultTimeout(STEP_MAX_MS)
+  const page = await context.newPage()
+  const complaints = new Complaints(page, url)
+  await page.goto(url)
+  return { page, complaints }
 }
 
 /** Everything that a page says or asks for that it should not. */

@@ -1,53 +1,75 @@
 /** The real binary, started and stopped as a user would. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 
-const READY_MAX_MS = 180_000
+const READY_MAX_MS = 120_000
 const EXIT_MAX_MS = 30_000
+
+const BUILT = fileURLToPath(new URL('../../target/release/redflag', import.meta.url))
+
+interface Launch {
+  args: readonly string[]
+  env?: Readonly<Record<string, string>>
+}
 
 export class Server {
   readonly url: string
   private process: ChildProcess | null = null
   private said = ''
 
-  constructor(
+  private constructor(
     private readonly binary: string,
-    private readonly port: number,
-    private readonly dataDir: string,
+    port: number,
+    private readonly launch: Launch,
   ) {
     this.url = `http://127.0.0.1:${port}`
   }
 
+  /** A small world, so that its history and its model are made in a few seconds. */
+  static async demo(dataDir: string) {
+    const port = await freePort()
+    const options = ['--port', String(port), '--data-dir', dataDir, '--rate', '200', '--customers', '500']
+    return new Server(findBinary(), port, { args: ['demo', ...options] })
+  }
+
+  static async serve(dataDir: string) {
+    const port = await freePort()
+    const env = { REDFLAG_DATA_DIR: dataDir, REDFLAG_LISTEN: `127.0.0.1:${port}` }
+    return new Server(findBinary(), port, { args: ['serve'], env })
+  }
+
   async start() {
-    const options = ['--port', String(this.port), '--data-dir', this.dataDir, '--rate', '200']
-    const process = spawn(this.binary, ['demo', ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const { args, env } = this.launch
+    const child = spawn(this.binary, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
     const listen = (heard: Buffer | Error) => {
       this.said = (this.said + heard.toString()).slice(-4_000)
     }
-    process.stdout.on('data', listen)
-    process.stderr.on('data', listen)
-    process.on('error', listen)
-    this.process = process
-    await this.ready(process)
+    child.stdout.on('data', listen)
+    child.stderr.on('data', listen)
+    child.on('error', listen)
+    this.process = child
+    await this.ready(child)
   }
 
   /** Asks it to end, as Ctrl-C does, and insists if it does not. */
   async interrupt() {
-    const process = this.process
+    const child = this.process
     this.process = null
-    if (!process || ended(process)) return
-    const insist = setTimeout(() => process.kill('SIGKILL'), EXIT_MAX_MS)
-    process.kill('SIGINT')
-    await once(process, 'exit')
+    if (!child || ended(child)) return
+    const insist = setTimeout(() => child.kill('SIGKILL'), EXIT_MAX_MS)
+    child.kill('SIGINT')
+    await once(child, 'exit')
     clearTimeout(insist)
   }
 
-  private async ready(process: ChildProcess) {
+  private async ready(child: ChildProcess) {
     const deadline = Date.now() + READY_MAX_MS
     while (Date.now() < deadline) {
-      if (ended(process)) throw new Error(`${this.binary} ended before it was ready:\n${this.said}`)
+      if (ended(child)) throw new Error(`${this.binary} ended before it was ready:\n${this.said}`)
       const answer = await fetch(`${this.url}/readyz`).catch(() => null)
       if (answer?.ok) return
       await sleep(100)
@@ -56,7 +78,13 @@ export class Server {
   }
 }
 
-export async function freePort() {
+function findBinary() {
+  const binary = process.env.REDFLAG_BIN ?? BUILT
+  if (!existsSync(binary)) throw new Error(`no redflag at ${binary}; build it with: make build (or set REDFLAG_BIN)`)
+  return binary
+}
+
+async function freePort() {
   const probe = createServer().listen(0, '127.0.0.1')
   await once(probe, 'listening')
   const address = probe.address()
@@ -65,7 +93,7 @@ export async function freePort() {
   return address.port
 }
 
-function ended(process: ChildProcess) {
+function ended(child: ChildProcess) {
   // Without a pid it could not even be started.
-  return process.pid === undefined || process.exitCode !== null || process.signalCode !== null
+  return child.pid === undefined || child.exitCode !== null || child.signalCode !== null
 }

@@ -28,7 +28,7 @@ export function PercentileStrip({ label, percentiles }: Props) {
       </dl>
       <div className="strip-axis" aria-hidden="true">
         <span>
-          {scale.decades.map((decade) => (
+          {scale.decades.filter(said).map((decade) => (
             <i key={decade} style={{ left: scale.place(decade) }}>
               {mark(decade)}
             </i>
@@ -37,6 +37,11 @@ export function PercentileStrip({ label, percentiles }: Props) {
       </div>
     </div>
   )
+}
+
+/** Where there is no room for the names of all decades, every second one. */
+function said(_: number, index: number, decades: readonly number[]) {
+  return decades.length <= 4 || index % 2 === 0
 }
 
 /** A decade is round in every unit: 10 µs, 1 ms, 100 ms. */

@@ -41,7 +41,8 @@ class Drawing {
     this.size.observe(host)
     this.sight = new IntersectionObserver((entries) => this.see(entries.at(-1)?.isIntersecting ?? true))
     this.sight.observe(host)
-    this.forgetTheme = onThemeChange(() => this.plot.redraw(false, true))
+    // Paths keep the colour they were built with.
+    this.forgetTheme = onThemeChange(() => this.plot.redraw(true, true))
     // Axes drawn before the font came are drawn again with it.
     void document.fonts.ready.then(() => this.plot.redraw(false, true))
   }

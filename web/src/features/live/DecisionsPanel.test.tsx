@@ -47,7 +47,7 @@ describe('DecisionsPanel', () => {
 
   it('says when it shows only some', () => {
     arrive([decision('1')], 41)
-    expect(screen.getByText(/^showing/).textContent).toBe('showing 1 of 42 made in the last 5 s')
+    expect(screen.getByText(/a sample/).textContent).toBe('newest first, a sample: 1 of 42 in the last 5 s')
   })
 
   it('holds still while paused, counts what waits, and shows it on resume', () => {

@@ -1,32 +1,28 @@
 /**
  * The page in a real browser on the real binary: REDFLAG_BIN says which one. Everything it was built from is under test,
- * so nothing here is made up. REDFLAG_SCREENSHOTS=DIR also writes the pictures of the documentation.
+ * so nothing here is made up.
  */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { accessibilityFaults, Complaints, openBrowser } from './browser'
-import { freePort, Server } from './server'
+import { accessibilityFaults, openBrowser, openPage, type Complaints } from './browser'
+import { Server } from './server'
+import { Shell } from './shell'
 
-let dataDir: string
+let folder: string
 let server: Server
 let browser: Browser | undefined
 let page: Page
 let complaints: Complaints
 
 beforeAll(async () => {
-  const binary = process.env.REDFLAG_BIN
-  if (!binary) throw new Error('set REDFLAG_BIN to the redflag binary to test')
   browser = await openBrowser()
-  dataDir = await mkdtemp(join(tmpdir(), 'redflag-e2e-'))
-  server = new Server(binary, await freePort(), dataDir)
+  folder = await mkdtemp(join(tmpdir(), 'redflag-e2e-'))
+  server = await Server.demo(join(folder, 'demo'))
   await server.start()
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: 'light' })
-  page = await context.newPage()
-  complaints = new Complaints(page, server.url)
-  await page.goto(server.url)
+  ;({ page, complaints } = await openPage(browser, server.url))
 })
 
 afterAll(async () => {
@@ -34,7 +30,7 @@ afterAll(async () => {
   if (!browser) return
   await browser.close()
   await server.interrupt()
-  await rm(dataDir, { recursive: true, force: true })
+  await rm(folder, { recursive: true, force: true })
 })
 
 describe('the live page', () => {
@@ -68,13 +64,12 @@ describe('the live page', () => {
   it('fits a phone', async () => {
     await page.setViewportSize({ width: 360, height: 740 })
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360)
-    await page.setViewportSize({ width: 1440, height: 900 })
+    await page.setViewportSize({ width: 1440, height: 1000 })
   })
 
   it.each(['light', 'dark'] as const)('is accessible in %s', async (colorScheme) => {
     await page.emulateMedia({ colorScheme })
     expect(await accessibilityFaults(page)).toEqual([])
-    await picture(`live-${colorScheme}`)
   })
 })
 
@@ -132,12 +127,76 @@ describe('the page of a transaction', () => {
   it.each(['light', 'dark'] as const)('is accessible in %s', async (colorScheme) => {
     await page.emulateMedia({ colorScheme })
     expect(await accessibilityFaults(page)).toEqual([])
-    await picture(`transaction-${colorScheme}`)
   })
 
   it('leads back to the live page', async () => {
-    await page.getByRole('link', { name: 'Live', exact: true }).click()
+    await page.locator('.back').click()
     await page.locator(ROWS).first().waitFor()
+  })
+})
+
+describe('the documentation of the API', () => {
+  it('is reached from the header and by its address, and lists every operation', async () => {
+    await page.getByRole('link', { name: 'API', exact: true }).click()
+    await page.getByRole('heading', { level: 1, name: 'redflag API' }).waitFor()
+    expect(new URL(page.url()).pathname).toBe('/docs')
+    await page.goto(`${server.url}/docs#label`)
+    await page.getByRole('heading', { level: 3, name: 'POST /v1/labels' }).waitFor()
+    await until(() => page.locator('#label').evaluate((label) => label.getBoundingClientRect().top < innerHeight))
+    const { paths } = (await (await fetch(`${server.url}/openapi.json`)).json()) as { paths: Record<string, object> }
+    const operations = Object.values(paths).reduce((sum, path) => sum + Object.keys(path).length, 0)
+    expect(await page.locator('.operation').count()).toBe(operations)
+  })
+
+  it('unfolds a schema', async () => {
+    const answer = page.locator('#decision details.response').first()
+    await answer.locator('summary').first().click()
+    await answer.getByText('latency_us').waitFor()
+  })
+
+  it('fits a phone', async () => {
+    await page.setViewportSize({ width: 360, height: 740 })
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360)
+    await page.setViewportSize({ width: 1440, height: 1000 })
+  })
+
+  it.each(['light', 'dark'] as const)('is accessible in %s', async (colorScheme) => {
+    await page.emulateMedia({ colorScheme })
+    expect(await accessibilityFaults(page)).toEqual([])
+  })
+
+  it('shows commands that run as they stand', async () => {
+    await connection('live')
+    const commands = await page.locator('.operation pre').allInnerTexts()
+    const [sockets, requests] = [commands.filter(isSocket), commands.filter((command) => !isSocket(command))]
+    const shell = await Shell.in(folder, 30)
+    const ran: string[] = []
+    for (const command of requests) {
+      const { failed, said } = await shell.run(command)
+      if (failed) ran.push(`${command}\n${said}`)
+    }
+    expect(ran).toEqual([])
+    // It ends when its time is over, and has shown the first message by then.
+    const listener = await Shell.in(folder, 2)
+    expect(sockets).toHaveLength(1)
+    expect((await listener.run(sockets[0] ?? '')).said).toContain('"kind":"snapshot"')
+  })
+})
+
+describe('a service without transactions', () => {
+  it('shows a command that posts the first one', async () => {
+    if (!browser) throw new Error('the browser is open')
+    const empty = await Server.serve(join(folder, 'empty'))
+    await empty.start()
+    const first = await openPage(browser, empty.url)
+    await first.page.getByText('No transactions yet').waitFor()
+    const command = await first.page.getByLabel('The command').innerText()
+    const shell = await Shell.in(folder, 30)
+    expect(await shell.run(command)).toMatchObject({ failed: false })
+    await first.page.getByRole('link', { name: 'first', exact: true }).waitFor()
+    await first.page.close()
+    await empty.interrupt()
+    expect(first.complaints.heard).toEqual([])
   })
 })
 
@@ -147,8 +206,12 @@ it('said nothing on the console, and asked nobody but its own server', () => {
 
 const ROWS = '.decisions:not([aria-busy]) tbody tr'
 
+function isSocket(command: string) {
+  return command.includes('upgrade: websocket')
+}
+
 function connection(phase: string) {
-  return page.locator(`.page[data-connection=${phase}]`).waitFor({ timeout: 60_000 })
+  return page.locator(`.page[data-connection=${phase}]`).waitFor()
 }
 
 async function total() {
@@ -161,12 +224,5 @@ function newest() {
 }
 
 function until(holds: () => Promise<boolean>) {
-  return expect.poll(holds, { timeout: 20_000, interval: 100 }).toBe(true)
-}
-
-async function picture(name: string) {
-  const dir = process.env.REDFLAG_SCREENSHOTS
-  if (!dir) return
-  await mkdir(dir, { recursive: true })
-  await page.screenshot({ path: join(dir, `${name}.png`) })
+  return expect.poll(holds, { timeout: 60_000, interval: 100 }).toBe(true)
 }
