@@ -404,10 +404,12 @@ impl Shard {
         let table = &mut self.tables[kind];
         let by = table.plan.by;
         let hashes = &task.hashes[kind * task.batch.len()..][..task.batch.len()];
+        let Some(&first) = rows.first() else { return };
         let rows = rows.iter().map(|row| *row as usize);
-        table.warm(rows.clone().map(|row| (hashes[row], task.batch.text(row, by))));
+        let keys = rows.clone().map(|row| (task.batch.text(row, by), hashes[row]));
+        table.look_up(keys, task.stream_us[first as usize]);
         self.features.resize(table.plan.columns.len(), f64::NAN);
-        for row in rows {
+        for (place, row) in rows.enumerate() {
             let key = task.batch.text(row, by);
             if key.is_empty() {
                 continue;
@@ -421,7 +423,7 @@ impl Shard {
                 stream_us: task.stream_us[row],
                 values: &self.values,
             };
-            let timeliness = table.observe(&event, &mut self.features);
+            let timeliness = table.observe(place, &event, &mut self.features);
             done(row, timeliness, &self.features);
         }
     }

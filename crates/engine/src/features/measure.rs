@@ -5,7 +5,6 @@ use super::plan::{Measure, Read};
 use super::tallies::Tallies;
 
 /// A feature as of `now_us`.
-#[inline]
 pub(super) fn evaluate(read: &Read, tallies: &Tallies, now_us: i64) -> f64 {
     let present = |presence: Option<usize>| match presence {
         Some(index) => nearest_f64(tallies.sum(index)),
@@ -46,11 +45,18 @@ pub(super) fn evaluate(read: &Read, tallies: &Tallies, now_us: i64) -> f64 {
 
 /// The nearest double. Most sums fit 64 bits, which the processor converts itself.
 #[inline]
-fn nearest_f64(sum: i128) -> f64 {
+pub(super) fn nearest_f64(sum: i128) -> f64 {
     match i64::try_from(sum) {
         Ok(sum) => sum as f64,
-        Err(_) => sum as f64,
+        Err(_) => nearest_f64_of_wide(sum),
     }
+}
+
+/// Apart, or the compiler finds the two ways equal and takes the long one always.
+#[cold]
+#[inline(never)]
+fn nearest_f64_of_wide(sum: i128) -> f64 {
+    sum as f64
 }
 
 /// The sample standard deviation from exact sums: the sum of squared distances from the integer part of the mean is an

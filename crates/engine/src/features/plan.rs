@@ -25,12 +25,10 @@ pub(crate) struct KindPlan {
     pub label_column: Option<usize>,
     /// Time, values, and where labels are learnt the position in the log that names the event.
     entry_words: usize,
-    /// Distances behind the newest event at which a cursor stands, ascending, in microseconds; the first is 0.
-    pub offsets: Vec<i64>,
     pub sums: Vec<Sum>,
     pub extremes: Vec<Extreme>,
     pub distincts: Vec<Distinct>,
-    /// For each cursor, what an event brings as it crosses.
+    /// The cursors, nearest first.
     pub crossings: Vec<Crossing>,
     /// Features read before the event itself is entered, then those read after.
     reads: Vec<Read>,
@@ -110,10 +108,17 @@ pub(crate) struct Distinct {
     pub column: usize,
 }
 
-/// What happens to sums, extremes and distinct counts when an event passes a cursor.
+/// A cursor, and what happens to sums, extremes and distinct counts when an event crosses it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Crossing {
+    /// How far behind "now" it stands.
+    pub offset_us: i64,
+    /// Sums of values, the most frequent ones.
     pub sums: Vec<SumStep>,
+    /// Whether that is all.
+    pub only_sums: bool,
+    /// Sums of anything else.
+    pub other_sums: Vec<(SumStep, Summand)>,
     pub distincts: Vec<DistinctStep>,
     /// Extremes, by index, of the windows that begin and that end at the cursor.
     pub extremes_in: Vec<usize>,
@@ -122,17 +127,16 @@ pub(crate) struct Crossing {
 
 #[derive(Debug, Clone)]
 pub(crate) struct SumStep {
-    /// The first word of the sum.
-    pub at: usize,
-    pub column: usize,
-    pub of: Summand,
-    pub enters: bool,
+    pub at: u32,
+    pub column: u32,
+    /// 1 where the event enters the window, -1 where it leaves.
+    pub sign: i64,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct DistinctStep {
-    pub at: usize,
-    pub column: usize,
+    pub at: u32,
+    pub column: u32,
     pub enters: bool,
 }
 
@@ -229,7 +233,7 @@ impl KindPlan {
     /// Words of an entity's block: its cursors, then its sums.
     #[inline]
     pub fn block_words(&self) -> usize {
-        self.offsets.len() + self.sums.len() * SUM_WORDS
+        self.crossings.len() + self.sums.len() * SUM_WORDS
     }
 
     /// What is kept of a row besides its time: values in the order of `sources`, then the position if it is needed.
@@ -363,20 +367,28 @@ impl KindBuilder {
     }
 
     fn crossings(&self) -> Vec<Crossing> {
-        let mut crossings = vec![Crossing::default(); self.offsets.len()];
+        let crossing = |offset_us: &i64| Crossing { offset_us: *offset_us, ..Crossing::default() };
+        let mut crossings: Vec<Crossing> = self.offsets.iter().map(crossing).collect();
         for (index, Sum { frame, column, of }) in self.sums.iter().enumerate() {
-            let step = |enters| SumStep { at: index * SUM_WORDS, column: *column, of: *of, enters };
-            crossings[frame.near].sums.push(step(true));
-            crossings[frame.far].sums.push(step(false));
+            for (cursor, sign) in [(frame.near, 1), (frame.far, -1)] {
+                let step = SumStep { at: index as u32, column: *column as u32, sign };
+                match of {
+                    Summand::Value => crossings[cursor].sums.push(step),
+                    _ => crossings[cursor].other_sums.push((step, *of)),
+                }
+            }
         }
         for (at, Distinct { frame, column }) in self.distincts.iter().enumerate() {
-            let step = |enters| DistinctStep { at, column: *column, enters };
+            let step = |enters| DistinctStep { at: at as u32, column: *column as u32, enters };
             crossings[frame.near].distincts.push(step(true));
             crossings[frame.far].distincts.push(step(false));
         }
         for (index, Extreme { frame, .. }) in self.extremes.iter().enumerate() {
             crossings[frame.near].extremes_in.push(index);
             crossings[frame.far].extremes_out.push(index);
+        }
+        for crossing in &mut crossings {
+            crossing.only_sums = crossing.other_sums.is_empty() && crossing.distincts.is_empty();
         }
         crossings
     }
@@ -393,7 +405,6 @@ impl KindBuilder {
             label_column,
             entry_words: 1 + self.sources.len() + usize::from(label_column.is_some()),
             sources: self.sources,
-            offsets: self.offsets,
             sums: self.sums,
             extremes: self.extremes,
             distincts: self.distincts,

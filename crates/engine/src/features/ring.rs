@@ -14,6 +14,27 @@ pub(super) struct Ring {
     capacity: u32,
 }
 
+/// The entries of a ring by name.
+#[derive(Clone, Copy)]
+pub(super) struct Entries<'a> {
+    all: &'a [i64],
+    mask: u64,
+    words: usize,
+}
+
+impl<'a> Entries<'a> {
+    #[inline]
+    pub fn get(self, name: u64) -> &'a [i64] {
+        &self.all[(name & self.mask) as usize * self.words..][..self.words]
+    }
+
+    /// A word of the entry in the slot of a name, be it used or not; only to have touched its memory.
+    #[inline]
+    pub fn word_near(self, name: u64) -> i64 {
+        self.all.get((name & self.mask) as usize * self.words).copied().unwrap_or_default()
+    }
+}
+
 /// Four entries: most entities of a large population have few events.
 const LEAST_CAPACITY: u32 = 4;
 
@@ -36,6 +57,12 @@ impl Ring {
 
     pub fn bytes(&self) -> usize {
         self.words.len() * size_of::<i64>()
+    }
+
+    /// For looking at many entries.
+    #[inline]
+    pub fn entries(&self, words: usize) -> Entries<'_> {
+        Entries { all: &self.words, mask: u64::from(self.capacity).wrapping_sub(1), words }
     }
 
     #[inline]
@@ -86,10 +113,10 @@ impl Ring {
     /// Drops the entries up to a time, and memory that has become four times too large.
     #[inline]
     pub fn drop_until(&mut self, time: i64, words: usize) {
-        while self.len > 0 && self.time(self.first, words) <= time {
-            self.first += 1;
-            self.len -= 1;
-        }
+        let entries = self.entries(words);
+        let old = (self.first..self.end()).take_while(|name| entries.get(*name)[0] <= time).count();
+        self.first += old as u64;
+        self.len -= old as u32;
         if self.len < self.capacity / 8 && self.capacity > LEAST_CAPACITY {
             self.resize(self.capacity / 4, words);
         }
@@ -107,12 +134,6 @@ impl Ring {
             }
         }
         low
-    }
-
-    /// A word of the entry in the slot of a name, be it used or not; only to have touched its memory.
-    #[inline]
-    pub fn word_near(&self, name: u64, words: usize) -> i64 {
-        self.words.get(self.slot(name) * words).copied().unwrap_or_default()
     }
 
     #[inline]

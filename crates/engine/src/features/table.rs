@@ -48,6 +48,9 @@ pub(crate) struct Inspected {
 /// Rows whose entities are looked up together.
 pub(crate) const RUN_ROWS: usize = 32;
 
+/// The slot of an entity that is not held.
+const NOWHERE: u32 = u32::MAX;
+
 /// The newest time of a slot without an entity: it never expires.
 const NEVER: i64 = i64::MAX;
 
@@ -63,6 +66,10 @@ pub(crate) struct EntityTable {
     distincts: Vec<ValueCounts>,
     free: Vec<u32>,
     hand: usize,
+    /// The slots of a run of events.
+    found: [u32; RUN_ROWS],
+    /// Whether no entity came or went since they were found.
+    found_holds: bool,
 }
 
 /// One line of cache.
@@ -95,44 +102,47 @@ impl EntityTable {
             distincts: Vec::new(),
             free: Vec::new(),
             hand: 0,
+            found: [NOWHERE; RUN_ROWS],
+            found_holds: false,
         }
     }
 
-    /// Reads what entering events of these entities is going to read, and changes nothing. A large population does not
-    /// fit any cache: one row after the other would wait for memory a dozen times, many rows at once wait together.
-    /// Two short passes, because a processor looks only a few hundred instructions ahead. At most [`RUN_ROWS`].
-    pub fn warm<'a>(&self, keys: impl ExactSizeIterator<Item = (u64, &'a str)>) {
-        if keys.len() < 2 {
-            return;
+    /// Prepares for a run of events, at most [`RUN_ROWS`]: frees what has expired, finds their entities and asks for
+    /// their memory. A large population does not fit any cache: one row after the other would wait for memory a dozen
+    /// times, many rows at once wait together. Two short passes, because a processor looks only a few hundred
+    /// instructions ahead.
+    #[inline]
+    pub fn look_up<'a>(&mut self, keys: impl ExactSizeIterator<Item = (&'a str, u64)>, stream_us: i64) {
+        let count = keys.len();
+        // Two looks an event, because it adds at most one entity: a hand as fast as the table grows never comes round.
+        self.free_expired(2 * count, stream_us);
+        for (place, (key, hash)) in keys.enumerate() {
+            self.found[place] = self.find(key, hash).map_or(NOWHERE, |slot| slot as u32);
         }
-        let mut found = [0_u32; RUN_ROWS];
-        let mut count = 0;
-        for (hash, key) in keys {
-            if let Some(slot) = self.find(key, hash) {
-                found[count] = slot as u32;
-                count += 1;
-            }
+        for slot in self.found[..count].iter().filter(|slot| **slot != NOWHERE) {
+            self.touch(*slot as usize);
         }
-        found[..count].iter().for_each(|slot| self.touch(*slot as usize));
+        self.found_holds = true;
     }
 
     /// Asks for all memory of an entity that an event may need, at once.
     #[inline]
     fn touch(&self, slot: usize) {
-        let (ring, words) = (&self.entities[slot].ring, self.plan.entry_words());
+        let ring = &self.entities[slot].ring;
+        let entries = ring.entries(self.plan.entry_words());
         let block = &self.blocks[span(slot, self.plan.block_words())];
-        let mut seen = ring.word_near(ring.first(), words) ^ block.last().map_or(0, |word| *word as i64);
-        for cursor in &block[..self.plan.offsets.len()] {
-            // The next event to cross, and the one after it, which says that it does not.
-            seen ^= ring.word_near(*cursor, words) ^ ring.word_near(*cursor + 1, words);
+        let mut seen = entries.word_near(ring.first()) ^ block.last().map_or(0, |word| *word as i64);
+        for cursor in &block[..self.plan.crossings.len()] {
+            seen ^= entries.word_near(*cursor);
         }
         std::hint::black_box(seen);
     }
 
-    /// Enters an event and writes this kind's features of it to `out`, in the order of the plan's columns.
-    pub fn observe(&mut self, event: &Observation, out: &mut [f64]) -> Timeliness {
-        self.free_expired(event.stream_us);
-        let slot = self.find_or_create(event);
+    /// Enters the event at this place of the run, and writes this kind's features of it to `out`, in the order of the
+    /// plan's columns.
+    #[inline]
+    pub fn observe(&mut self, place: usize, event: &Observation, out: &mut [f64]) -> Timeliness {
+        let slot = self.find_or_create(place, event);
         let newest_us = self.entities[slot].newest_us;
         if event.time_us >= newest_us {
             self.entities[slot].newest_us = event.time_us;
@@ -184,12 +194,12 @@ impl EntityTable {
         let slot = self.find(key, hash)?;
         let held = &self.entities[slot];
         let (cursors, sums) =
-            self.blocks[span(slot, self.plan.block_words())].split_at(self.plan.offsets.len());
+            self.blocks[span(slot, self.plan.block_words())].split_at(self.plan.crossings.len());
         let tallies = Tallies {
             plan: &self.plan,
             ring: &held.ring,
             cursors,
-            sums,
+            sums: sums.as_chunks().0,
             queues: &self.queues[span(slot, self.plan.extremes.len())],
             distincts: &self.distincts[span(slot, self.plan.distincts.len())],
             moment: Moment::Newest,
@@ -232,12 +242,12 @@ impl EntityTable {
     fn windows(&mut self, slot: usize) -> Windows<'_> {
         let plan = &*self.plan;
         let block = &mut self.blocks[span(slot, plan.block_words())];
-        let (cursors, sums) = block.split_at_mut(plan.offsets.len());
+        let (cursors, sums) = block.split_at_mut(plan.crossings.len());
         Windows {
             plan,
             ring: &mut self.entities[slot].ring,
             cursors,
-            sums,
+            sums: sums.as_chunks_mut().0,
             queues: &mut self.queues[span(slot, plan.extremes.len())],
             distincts: &mut self.distincts[span(slot, plan.distincts.len())],
         }
@@ -250,20 +260,25 @@ impl EntityTable {
     }
 
     #[inline]
-    fn find_or_create(&mut self, event: &Observation) -> usize {
-        match self.find(event.key, event.hash) {
+    fn find_or_create(&mut self, place: usize, event: &Observation) -> usize {
+        let found = match self.found[place] {
+            slot if self.found_holds => (slot != NOWHERE).then_some(slot as usize),
+            _ => self.find(event.key, event.hash),
+        };
+        match found {
+            Some(slot) if !self.expired(slot, event.stream_us) => slot,
             // Freed or not yet freed by `free_expired`, the entity's past must look the same: nothing of it is left.
-            Some(slot) if self.expired(slot, event.stream_us) => {
+            Some(slot) => {
                 self.release(slot);
                 self.create(event.key, event.hash, event.time_us)
             }
-            Some(slot) => slot,
             None => self.create(event.key, event.hash, event.time_us),
         }
     }
 
     #[cold]
     fn create(&mut self, key: &str, hash: u64, newest_us: i64) -> usize {
+        self.found_holds = false;
         let slot = match self.free.pop() {
             Some(slot) => slot as usize,
             None => self.add_slot(),
@@ -289,11 +304,10 @@ impl EntityTable {
         self.entities[slot].newest_us < stream_us - self.plan.expiry_us
     }
 
-    /// Looks at two entities an event, in turn, and frees those of which nothing can matter any more. Two, because an
-    /// event adds at most one: a hand that moves as fast as the table grows never comes round.
+    /// Looks at some entities, in turn, and frees those of which nothing can matter any more.
     #[inline]
-    fn free_expired(&mut self, stream_us: i64) {
-        for _ in 0..2 {
+    fn free_expired(&mut self, looks: usize, stream_us: i64) {
+        for _ in 0..looks {
             self.hand = if self.hand + 1 < self.entities.len() { self.hand + 1 } else { 0 };
             if self.hand < self.entities.len() && self.expired(self.hand, stream_us) {
                 self.release(self.hand);
@@ -303,6 +317,7 @@ impl EntityTable {
 
     #[cold]
     fn release(&mut self, slot: usize) {
+        self.found_holds = false;
         let hash = hash_text(self.entities[slot].key.as_str());
         if let Ok(found) = self.index.find_entry(hash, |at| *at as usize == slot) {
             found.remove();

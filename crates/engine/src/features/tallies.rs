@@ -5,11 +5,14 @@ use hashbrown::hash_map;
 
 use super::MISSING;
 use super::extreme::{Queue, Values};
-use super::measure::evaluate;
-use super::plan::{ARRIVAL, Crossing, Extreme, Frame, KindPlan, Read, SUM_WORDS};
-use super::ring::Ring;
+use super::measure::{evaluate, nearest_f64};
+use super::plan::{ARRIVAL, Crossing, Extreme, Frame, KindPlan, Measure, Read, SUM_WORDS};
+use super::ring::{Entries, Ring};
 
 pub(super) type ValueCounts = HashMap<i64, u32, foldhash::fast::FixedState>;
+
+/// A running sum, low word first.
+pub(super) type SumWords = [u64; SUM_WORDS];
 
 /// Everything of one entity that an event changes.
 ///
@@ -19,7 +22,7 @@ pub(super) struct Windows<'a> {
     pub plan: &'a KindPlan,
     pub ring: &'a mut Ring,
     pub cursors: &'a mut [u64],
-    pub sums: &'a mut [u64],
+    pub sums: &'a mut [SumWords],
     pub queues: &'a mut [Queue],
     pub distincts: &'a mut [ValueCounts],
 }
@@ -30,7 +33,7 @@ pub(super) struct Tallies<'a> {
     pub plan: &'a KindPlan,
     pub ring: &'a Ring,
     pub cursors: &'a [u64],
-    pub sums: &'a [u64],
+    pub sums: &'a [SumWords],
     pub queues: &'a [Queue],
     pub distincts: &'a [ValueCounts],
     pub moment: Moment<'a>,
@@ -55,7 +58,9 @@ impl Windows<'_> {
         self.ring.drop_until(time_us - self.plan.retention_us, self.plan.entry_words());
         let (before, after) = self.plan.reads();
         let (out_before, out_after) = out.split_at_mut(before.len());
-        self.read(before, time_us, Moment::Newest, out_before);
+        if !before.is_empty() {
+            self.read(before, time_us, Moment::Newest, out_before);
+        }
         self.push(time_us, values);
         self.read(after, time_us, Moment::Newest, out_after);
     }
@@ -87,18 +92,20 @@ impl Windows<'_> {
     pub fn push(&mut self, time_us: i64, values: &[i64]) {
         self.ring.push(time_us, values);
         tally::<true>(&self.plan.crossings[ARRIVAL], values, self.sums, self.distincts);
-        self.cursors[ARRIVAL] += 1;
-        self.slide_queues(ARRIVAL, self.cursors[ARRIVAL] - 1);
+        let name = self.cursors[ARRIVAL];
+        self.cursors[ARRIVAL] = name + 1;
+        if !self.queues.is_empty() {
+            self.slide_queues(ARRIVAL, name);
+        }
     }
 
-    /// Moves everything to where it stands when the newest event is at `now_us`, nearest cursor first, so that an event
-    /// enters a window before it leaves it.
+    /// Moves everything to where it stands when the newest event is at `now_us`.
     #[inline]
     pub fn slide(&mut self, now_us: i64) {
-        for cursor in 0..self.plan.offsets.len() {
-            let from = self.cursors[cursor];
-            self.advance_cursor(cursor, now_us);
-            self.slide_queues(cursor, from);
+        if self.queues.is_empty() {
+            self.advance(now_us);
+        } else {
+            self.slide_with_queues(now_us);
         }
     }
 
@@ -107,9 +114,9 @@ impl Windows<'_> {
         let plan = self.plan;
         let cursors = &*self.cursors;
         let holds = |frame: &Frame| range(frame, cursors).contains(&name);
-        let sums = plan.sums.iter().zip(self.sums.chunks_exact_mut(SUM_WORDS));
+        let sums = plan.sums.iter().zip(&mut *self.sums);
         for (sum, held) in sums.filter(|(sum, _)| sum.column == column && holds(&sum.frame)) {
-            put_sum(held, get_sum(held) + sum.of.of(new) - sum.of.of(old));
+            *held = sum_words(sum_of(*held) + sum.of.of(new) - sum.of.of(old));
         }
         let distincts = plan.distincts.iter().zip(&mut *self.distincts);
         for (_, counts) in distincts.filter(|(it, _)| it.column == column && holds(&it.frame)) {
@@ -125,7 +132,18 @@ impl Windows<'_> {
 
     #[inline]
     fn read(&self, reads: &[Read], now_us: i64, moment: Moment, out: &mut [f64]) {
-        let tallies = Tallies {
+        for (read, out) in reads.iter().zip(out) {
+            // The two simplest here, so that they cost no call.
+            *out = match read.measure {
+                Measure::Count => count(&read.frame, self.cursors),
+                Measure::Sum { sum } => nearest_f64(sum_of(self.sums[sum])) / read.scale,
+                _ => evaluate(read, &self.tallies(moment), now_us),
+            };
+        }
+    }
+
+    fn tallies<'a>(&'a self, moment: Moment<'a>) -> Tallies<'a> {
+        Tallies {
             plan: self.plan,
             ring: self.ring,
             cursors: self.cursors,
@@ -133,50 +151,41 @@ impl Windows<'_> {
             queues: self.queues,
             distincts: self.distincts,
             moment,
-        };
-        for (read, out) in reads.iter().zip(out) {
-            *out = evaluate(read, &tallies, now_us);
         }
     }
 
-    /// Moves the cursors, sums and distinct counts forward.
-    fn advance(&mut self, now_us: i64) {
-        for cursor in 0..self.plan.offsets.len() {
-            self.advance_cursor(cursor, now_us);
-        }
-    }
-
+    /// Moves the cursors, sums and distinct counts forward, nearest cursor first, so that an event enters a window
+    /// before it leaves it.
     #[inline]
-    fn advance_cursor(&mut self, cursor: usize, now_us: i64) {
-        let limit = now_us - self.plan.offsets[cursor];
-        let end = self.ring.end();
-        let mut name = self.cursors[cursor];
-        while name < end {
-            let entry = self.ring.entry(name, self.plan.entry_words());
-            if entry[0] > limit {
-                break;
-            }
-            tally::<true>(&self.plan.crossings[cursor], &entry[1..], self.sums, self.distincts);
-            name += 1;
+    fn advance(&mut self, now_us: i64) {
+        let (entries, end) = (self.ring.entries(self.plan.entry_words()), self.ring.end());
+        for (crossing, cursor) in self.plan.crossings.iter().zip(&mut *self.cursors) {
+            *cursor = advance(crossing, entries, *cursor..end, now_us, self.sums, self.distincts);
         }
-        self.cursors[cursor] = name;
+    }
+
+    fn slide_with_queues(&mut self, now_us: i64) {
+        for (cursor, crossing) in self.plan.crossings.iter().enumerate() {
+            let (entries, end) = (self.ring.entries(self.plan.entry_words()), self.ring.end());
+            let from = self.cursors[cursor];
+            self.cursors[cursor] = advance(crossing, entries, from..end, now_us, self.sums, self.distincts);
+            self.slide_queues(cursor, from);
+        }
     }
 
     /// Moves the cursors, sums and distinct counts back, farthest cursor first, so that an event is back in a window
     /// before it has not entered it.
     fn retreat(&mut self, now_us: i64) {
-        for cursor in (0..self.plan.offsets.len()).rev() {
-            let limit = now_us - self.plan.offsets[cursor];
-            let mut name = self.cursors[cursor];
-            while name > self.ring.first() {
-                let entry = self.ring.entry(name - 1, self.plan.entry_words());
-                if entry[0] <= limit {
+        let (entries, first) = (self.ring.entries(self.plan.entry_words()), self.ring.first());
+        for (crossing, cursor) in self.plan.crossings.iter().zip(&mut *self.cursors).rev() {
+            while *cursor > first {
+                let entry = entries.get(*cursor - 1);
+                if entry[0] <= now_us - crossing.offset_us {
                     break;
                 }
-                tally::<false>(&self.plan.crossings[cursor], &entry[1..], self.sums, self.distincts);
-                name -= 1;
+                tally::<false>(crossing, &entry[1..], self.sums, self.distincts);
+                *cursor -= 1;
             }
-            self.cursors[cursor] = name;
         }
     }
 
@@ -192,11 +201,7 @@ impl Windows<'_> {
     }
 
     /// A cursor has moved on: events from `from` on enter some queues, and others start where it stands now.
-    #[inline]
     fn slide_queues(&mut self, cursor: usize, from: u64) {
-        if self.queues.is_empty() || from == self.cursors[cursor] {
-            return;
-        }
         let (plan, to) = (self.plan, self.cursors[cursor]);
         for &index in &plan.crossings[cursor].extremes_in {
             let values = values_of(plan, self.ring, &plan.extremes[index]);
@@ -208,36 +213,74 @@ impl Windows<'_> {
     }
 }
 
+/// Lets events cross a cursor up to the first that is too new, and gives that one's name.
+#[inline]
+fn advance(
+    crossing: &Crossing,
+    entries: Entries,
+    names: std::ops::Range<u64>,
+    now_us: i64,
+    sums: &mut [SumWords],
+    distincts: &mut [ValueCounts],
+) -> u64 {
+    let end = names.end;
+    for name in names {
+        let entry = entries.get(name);
+        if entry[0] > now_us - crossing.offset_us {
+            return name;
+        }
+        tally::<true>(crossing, &entry[1..], sums, distincts);
+    }
+    end
+}
+
 /// An event with these values crosses a cursor: it enters some windows and leaves others; backwards, the other way.
 #[inline]
 fn tally<const FORWARD: bool>(
     crossing: &Crossing,
     values: &[i64],
-    sums: &mut [u64],
+    sums: &mut [SumWords],
     distincts: &mut [ValueCounts],
 ) {
+    let direction = if FORWARD { 1 } else { -1 };
     for step in &crossing.sums {
-        let value = step.of.of(values[step.column]);
-        let held = &mut sums[step.at..step.at + SUM_WORDS];
-        let change = if step.enters == FORWARD { value } else { -value };
-        put_sum(held, get_sum(held) + change);
+        let value = values[step.column as usize];
+        let present = if value == MISSING { 0 } else { value };
+        let held = &mut sums[step.at as usize];
+        *held = sum_words(sum_of(*held) + i128::from(present * step.sign * direction));
+    }
+    if !crossing.only_sums {
+        tally_others::<FORWARD>(crossing, values, sums, distincts);
+    }
+}
+
+fn tally_others<const FORWARD: bool>(
+    crossing: &Crossing,
+    values: &[i64],
+    sums: &mut [SumWords],
+    distincts: &mut [ValueCounts],
+) {
+    let direction = if FORWARD { 1 } else { -1 };
+    for (step, of) in &crossing.other_sums {
+        let held = &mut sums[step.at as usize];
+        let value = of.of(values[step.column as usize]);
+        *held = sum_words(sum_of(*held) + value * i128::from(step.sign * direction));
     }
     for step in &crossing.distincts {
-        let value = values[step.column];
-        let counts = &mut distincts[step.at];
+        let value = values[step.column as usize];
+        let counts = &mut distincts[step.at as usize];
         if step.enters == FORWARD { count_in(counts, value) } else { count_out(counts, value) }
     }
 }
 
 #[inline]
-fn get_sum(words: &[u64]) -> i128 {
+fn sum_of(words: SumWords) -> i128 {
     (i128::from(words[1] as i64) << 64) | i128::from(words[0])
 }
 
 #[inline]
-fn put_sum(words: &mut [u64], sum: i128) {
-    words[0] = sum as u64;
-    words[1] = (sum >> 64) as u64;
+fn sum_words(sum: i128) -> SumWords {
+    [sum as u64, (sum >> 64) as u64]
 }
 
 fn count_in(counts: &mut ValueCounts, value: i64) {
@@ -261,6 +304,13 @@ fn range(frame: &Frame, cursors: &[u64]) -> std::ops::Range<u64> {
     cursors[frame.far]..cursors[frame.near]
 }
 
+#[inline]
+fn count(frame: &Frame, cursors: &[u64]) -> f64 {
+    let names = range(frame, cursors);
+    // Through i64, for which the processor has an instruction.
+    (names.end - names.start) as i64 as f64
+}
+
 fn values_of<'a>(plan: &KindPlan, ring: &'a Ring, extreme: &Extreme) -> Values<'a> {
     Values { ring, words: plan.entry_words(), column: extreme.column, greatest: extreme.greatest }
 }
@@ -268,14 +318,12 @@ fn values_of<'a>(plan: &KindPlan, ring: &'a Ring, extreme: &Extreme) -> Values<'
 impl<'a> Tallies<'a> {
     #[inline]
     pub fn count(&self, frame: &Frame) -> f64 {
-        let names = range(frame, self.cursors);
-        // Through i64, for which the processor has an instruction.
-        (names.end - names.start) as i64 as f64
+        count(frame, self.cursors)
     }
 
     #[inline]
     pub fn sum(&self, index: usize) -> i128 {
-        get_sum(&self.sums[index * SUM_WORDS..][..SUM_WORDS])
+        sum_of(self.sums[index])
     }
 
     pub fn distinct(&self, index: usize) -> usize {
