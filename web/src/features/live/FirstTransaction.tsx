@@ -9,7 +9,7 @@ import { Notice } from '@/components/ui/Notice'
 export function FirstTransaction({ detector }: { detector: string }) {
   const [now] = useState(() => new Date().toISOString())
   const event = exampleEvent(detector, 'first', now)
-  const api = <Link href="/docs">All that can be asked of it</Link>
+  const api = <Link href="/docs">The whole API</Link>
   if (!event) {
     return (
       <Notice tone="plain" title="No transactions yet" actions={api}>
