@@ -14,9 +14,9 @@ const CARDS: [u64; 3] = [1_000, 10_000, 100_000];
 const BATCH_ROWS: [u64; 2] = [1_024, 1];
 /// Four a day for each card: 28 in the longest window.
 const EVENTS_PER_CARD_DAY: u64 = 4;
-/// Events that are made, and then timed, at once.
-const ROUND_ROWS: usize = 1_024;
-const ROUNDS: usize = 100;
+/// Batches that are filled, and then timed, at once: few, so that they are still at hand as those of a service are.
+const BATCHES: usize = 16;
+const ROWS: usize = 1 << 17;
 const REPETITIONS: usize = 15;
 /// From here on nothing grows: seven days and the allowed hour of lateness have passed.
 const WARM_UP_DAYS: u64 = 8;
@@ -88,14 +88,13 @@ impl Stream {
         let engine = Engine::new(detector, None, 1);
         let mut stream = Stream { engine, events, decisions: Decisions::default() };
         while stream.events.number < WARM_UP_DAYS * EVENTS_PER_CARD_DAY * cards {
-            stream.round(&mut batch);
+            stream.round(&mut batch, 1_024);
         }
         stream
     }
 
-    /// Makes a round of events, equally many in each batch, and says how long it takes to observe them.
-    fn round(&mut self, batches: &mut [EventBatch]) -> Duration {
-        let rows = ROUND_ROWS / batches.len();
+    /// Fills the batches with so many events each, and says how long it takes to observe them.
+    fn round(&mut self, batches: &mut [EventBatch], rows: usize) -> Duration {
         batches.iter_mut().for_each(|batch| self.events.fill(batch, rows));
         let start = Instant::now();
         for batch in &*batches {
@@ -107,10 +106,11 @@ impl Stream {
     /// Nanoseconds an event, of each repetition, ascending.
     fn times_ns(&mut self, batch_rows: usize, repetitions: usize) -> Vec<f64> {
         let schema = Arc::new(self.engine.detector().schema.clone());
-        let mut batches = vec![EventBatch::new(schema); ROUND_ROWS / batch_rows];
-        let mut repetition = || (0..ROUNDS).map(|_| self.round(&mut batches)).sum::<Duration>();
+        let mut batches = vec![EventBatch::new(schema); BATCHES];
+        let rounds = ROWS / BATCHES / batch_rows;
+        let mut repetition = || (0..rounds).map(|_| self.round(&mut batches, batch_rows)).sum::<Duration>();
         let mut times: Vec<f64> =
-            (0..repetitions).map(|_| repetition().as_nanos() as f64 / (ROUNDS * ROUND_ROWS) as f64).collect();
+            (0..repetitions).map(|_| repetition().as_nanos() as f64 / ROWS as f64).collect();
         times.sort_by(f64::total_cmp);
         times
     }

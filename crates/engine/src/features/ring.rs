@@ -14,6 +14,12 @@ pub(super) struct Ring {
     capacity: u32,
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How often entries were looked at: tests hold events to the work that they may cost.
+    pub(super) static LOOKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// The entries of a ring by name.
 #[derive(Clone, Copy)]
 pub(super) struct Entries<'a> {
@@ -25,6 +31,8 @@ pub(super) struct Entries<'a> {
 impl<'a> Entries<'a> {
     #[inline]
     pub fn get(self, name: u64) -> &'a [i64] {
+        #[cfg(test)]
+        LOOKS.set(LOOKS.get() + 1);
         &self.all[(name & self.mask) as usize * self.words..][..self.words]
     }
 
@@ -138,6 +146,8 @@ impl Ring {
 
     #[inline]
     fn slot(&self, name: u64) -> usize {
+        #[cfg(test)]
+        LOOKS.set(LOOKS.get() + 1);
         (name & u64::from(self.capacity).wrapping_sub(1)) as usize
     }
 

@@ -365,3 +365,82 @@ impl<'a> Tallies<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::ring::LOOKS;
+    use crate::{Decisions, Detector, Engine, EventBatch, Status, Value};
+
+    const DETECTOR: &str = r#"
+name = "hot"
+[event]
+id = "id"
+time = "time"
+amount = "amount"
+key = "terminal"
+max_lateness = "1h"
+[[feature]]
+name = "count"
+by = "terminal"
+aggregate = "count"
+windows = ["1h", "30d"]
+[[feature]]
+name = "sum"
+by = "terminal"
+aggregate = "sum"
+of = "amount"
+windows = ["30d"]
+delay = "7d"
+[[feature]]
+name = "amounts"
+by = "terminal"
+aggregate = "distinct"
+of = "amount"
+windows = ["30d"]
+[[feature]]
+name = "most"
+by = "terminal"
+aggregate = "max"
+of = "amount"
+windows = ["30d"]
+"#;
+
+    /// Events of one terminal, nine seconds apart.
+    const EVENTS: i64 = 300_000;
+    const STEP_US: i64 = 9_000_000;
+
+    fn observe(engine: &mut Engine, number: i64, time_us: i64, amount: i64) -> Decisions {
+        let mut batch = EventBatch::new(Arc::new(engine.detector().schema.clone()));
+        batch.begin_row();
+        let values =
+            [Value::Integer(number), Value::Instant(time_us), Value::Integer(amount), Value::Integer(1)];
+        values.into_iter().enumerate().for_each(|(field, value)| batch.set(field, value));
+        batch.end_row().expect("the event is sound");
+        let mut decisions = Decisions::default();
+        engine.observe(&batch, number, &mut decisions);
+        decisions
+    }
+
+    /// A late event on a hot entity costs what has changed since, not the window.
+    #[test]
+    fn a_late_event_of_a_hot_entity_looks_at_few_others() {
+        let mut engine = Engine::new(Arc::new(Detector::parse(DETECTOR).expect("it is sound")), None, 1);
+        let time_us = |number: i64| 1_600_000_000_000_000 + number * STEP_US;
+        for number in 0..EVENTS {
+            // The greatest was last seen 2.5 h ago: a greatest newer than the late event would have to be searched for.
+            observe(&mut engine, number, time_us(number), 1_000 - number % 1_000);
+        }
+        let held = 30 * 86_400_000_000 / STEP_US;
+        for (minutes, status) in [(5, Status::Late), (90, Status::TooLate)] {
+            let newer = minutes * 60_000_000 / STEP_US;
+            LOOKS.set(0);
+            let decisions = observe(&mut engine, EVENTS, time_us(EVENTS - 1 - newer), 50);
+            assert_eq!(decisions.statuses, [status]);
+            assert_eq!(decisions.features[1], held as f64 + 1.0, "an event at the window's end is out of it");
+            let looks = LOOKS.get() as i64;
+            assert!(looks < 20 * newer + 500, "{minutes} min: {looks} looks for {newer} newer events");
+        }
+    }
+}
