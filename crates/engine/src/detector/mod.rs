@@ -3,6 +3,8 @@
 //! [`Detector::parse`] reads the TOML of design section 4 and reports everything that is wrong with it at once. What
 //! comes out needs no further checks: names are resolved to slots, expressions are typed and compiled.
 
+mod event;
+mod feature;
 mod file;
 mod fingerprint;
 mod reader;
