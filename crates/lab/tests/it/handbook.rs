@@ -151,7 +151,7 @@ fn handbook_table() -> Option<Table> {
     let path = folder.join("handbook_raw.parquet");
     let Ok(file) = File::open(&path) else {
         println!(
-            "SKIPPED: the Handbook's data is absent: {}; set REDFLAG_SHARED_DATA to its folder",
+            "NOT RUN: the Handbook's data is absent: {}; set REDFLAG_SHARED_DATA to its folder",
             path.display()
         );
         return None;
