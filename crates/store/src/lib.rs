@@ -31,9 +31,6 @@ pub enum StoreError {
         /// Newest version known.
         known: i64,
     },
-    /// Another process has it open.
-    #[error("another process is using {0}")]
-    InUse(std::path::PathBuf),
 }
 
 /// A result of the store.
@@ -189,8 +186,19 @@ pub struct StoredDecision {
     pub features: Vec<f64>,
     /// What it was decided with.
     pub versions: std::sync::Arc<Versions>,
-    /// The newest label, and when it became known.
-    pub label: Option<(bool, i64)>,
+    /// The newest label.
+    pub label: Option<StoredLabel>,
+}
+
+/// A label as it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredLabel {
+    /// Position in the log.
+    pub sequence: i64,
+    /// Fraud or not.
+    pub fraud: bool,
+    /// When it became known.
+    pub known_at_us: i64,
 }
 
 /// Which decisions are wanted.
@@ -293,6 +301,12 @@ pub trait Store: Send {
     /// # Errors
     /// If the database refuses; then nothing of the group is written.
     fn append(&mut self, group: &Group) -> Result<()>;
+
+    /// Finds out whether it would accept a group now, and leaves no trace.
+    ///
+    /// # Errors
+    /// If it would not.
+    fn probe(&mut self) -> Result<()>;
 
     /// The decision of a transaction.
     ///

@@ -14,8 +14,8 @@ use engine::Outcome;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::{
-    Filter, Group, LogEntry, NewDecision, NewRejection, Result, Store, StoreError, StoredDecision, Timeliness, Totals,
-    Versions,
+    Filter, Group, LogEntry, NewDecision, NewRejection, Result, Store, StoreError, StoredDecision, StoredLabel,
+    Timeliness, Totals, Versions,
 };
 
 /// The schema, one step a version. A released step is never edited.
@@ -26,6 +26,13 @@ const REJECTIONS_MAX: i64 = 100_000;
 
 /// How often the log is moved into the database file, and made safe against the loss of power where commits are not.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the one writer waits for a person with a shell on the database. Its callers can be told to try again, and
+/// that is better than to let them wait.
+const WRITER_PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long a reader waits.
+const READER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// When the log has grown beyond this, the writer itself moves the rest of it, so that it starts anew.
 const LOG_BYTES_MAX: u64 = 256 << 20;
@@ -60,11 +67,11 @@ impl Sqlite {
     /// Opens or creates the database for writing.
     ///
     /// # Errors
-    /// If the file cannot be used, another process writes to it, or a newer program wrote it.
+    /// If the file cannot be used, or a newer program wrote it.
     pub fn open(path: &Path, sync: Sync) -> Result<Sqlite> {
         check_writable(path)?;
         let connection = Connection::open(path)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_timeout(WRITER_PATIENCE)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", if sync == Sync::Commit { "full" } else { "normal" })?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -86,7 +93,7 @@ impl Sqlite {
     pub fn open_reader(path: &Path) -> Result<Sqlite> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_timeout(READER_PATIENCE)?;
         Ok(Sqlite::with(path, connection, None))
     }
 
@@ -162,6 +169,7 @@ impl Sqlite {
 
 const COLUMNS: &str = "sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, score, outcome, rules, \
      timeliness, version, synthetic, event, features, \
+     (SELECT max(labels.sequence) FROM labels WHERE transaction_sequence = decisions.sequence) AS label_sequence, \
      (SELECT fraud FROM labels WHERE transaction_sequence = decisions.sequence ORDER BY labels.sequence DESC LIMIT 1) \
      AS fraud, \
      (SELECT known_at_us FROM labels WHERE transaction_sequence = decisions.sequence ORDER BY labels.sequence DESC \
@@ -212,6 +220,13 @@ impl Store for Sqlite {
         self.totals = totals;
         self.rejections = rejections;
         self.bound_log()
+    }
+
+    fn probe(&mut self) -> Result<()> {
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let written = write_a_total_again(&mut self.connection);
+        self.connection.busy_timeout(WRITER_PATIENCE)?;
+        written
     }
 
     fn find(&mut self, id: &str) -> Result<Option<StoredDecision>> {
@@ -367,6 +382,17 @@ fn write_totals(connection: &Connection, before: &Totals, after: &Totals) -> Res
     Ok(())
 }
 
+/// A real write, so that a full disk shows.
+fn write_a_total_again(connection: &mut Connection) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    transaction.execute(
+        "INSERT OR REPLACE INTO totals (name, value) \
+         VALUES ('approve', coalesce((SELECT value FROM totals WHERE name = 'approve'), 0))",
+        [],
+    )?;
+    Ok(transaction.commit()?)
+}
+
 fn read_totals(connection: &Connection) -> Result<Totals> {
     let mut statement = connection.prepare_cached("SELECT value FROM totals WHERE name = ?")?;
     let mut value = |name: &str| -> Result<u64> {
@@ -386,8 +412,12 @@ fn read_totals(connection: &Connection) -> Result<Totals> {
 fn read_decision(row: &Row) -> rusqlite::Result<StoredDecision> {
     let features: Vec<u8> = row.get("features")?;
     let rules: String = row.get("rules")?;
-    let fraud: Option<bool> = row.get("fraud")?;
-    let known_at_us: Option<i64> = row.get("known_at_us")?;
+    let label = match row.get("label_sequence")? {
+        Some(sequence) => {
+            Some(StoredLabel { sequence, fraud: row.get("fraud")?, known_at_us: row.get("known_at_us")? })
+        }
+        None => None,
+    };
     Ok(StoredDecision {
         sequence: row.get("sequence")?,
         id: row.get("id")?,
@@ -413,7 +443,7 @@ fn read_decision(row: &Row) -> rusqlite::Result<StoredDecision> {
             model: None,
             feature_names: Vec::new(),
         }),
-        label: fraud.zip(known_at_us),
+        label,
     })
 }
 

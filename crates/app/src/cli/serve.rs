@@ -43,6 +43,8 @@ pub fn run(args: Args) -> Result<()> {
     let detector = load_detector(&settings.detector)?;
     let model = settings.model.as_deref().map(ModelFile::load).transpose()?;
     let listener = listen(settings.listen)?;
+    // Port 0 asks for any that is free: say which.
+    let address = listener.local_addr()?;
     let data_dir = DataDir::take(&settings.data_dir)?;
     if let Some(history) = settings.warm_up.as_deref().filter(|_| !data_dir.recovery.has_base()) {
         let schema = Arc::new(detector.schema.clone());
@@ -57,7 +59,7 @@ pub fn run(args: Args) -> Result<()> {
         replayed = entries;
         tracing::info!(entries, "replaying the log");
     })?;
-    println!("redflag serves detector `{name}` on http://{}", settings.listen);
+    println!("redflag serves detector `{name}` on http://{address}");
     service.run(std::future::pending())
 }
 

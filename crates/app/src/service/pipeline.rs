@@ -5,14 +5,14 @@
 //! gathers. An answer therefore means that the decision is stored, and under load the price of a commit is shared.
 //!
 //! If the store refuses, the engine has seen events that are not in the log. Then nothing is answered with a decision:
-//! the state is rebuilt from snapshot and log before the next group.
+//! callers are turned away until the store accepts again and the state is rebuilt from snapshot and log.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
-use engine::{Decisions, Detector, Engine, EventBatch, Rejection, Status};
+use engine::{Decisions, Detector, Engine, EventBatch, FieldError, Rejection, Status};
 use lab::dataset::{EventReader, write_event, write_json_text, write_number};
 use store::{Group, NewDecision, NewLabel, NewRejection, Sqlite, Store, Timeliness};
 use tokio::sync::{mpsc, oneshot};
@@ -24,8 +24,14 @@ use super::wire::{DecisionSummary, Instant as WireInstant, LabelAccepted, StateS
 /// Requests in one group: enough to share a commit, few enough to stay within a millisecond or two.
 const GROUP_MAX: usize = 256;
 
+/// The largest transaction: hundreds of times an ordinary one.
+pub const TRANSACTION_BYTES_MAX: usize = 64 << 10;
+
 /// How much of a rejected body is kept.
 const RAW_BYTES_MAX: usize = 2_048;
+
+/// How much of the reasons for a rejection is kept.
+const REASON_BYTES_MAX: usize = 2_048;
 
 /// How long to wait before trying a store again that refused.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -121,6 +127,8 @@ pub struct Pipeline {
     snapshot_every: u64,
     since_snapshot: u64,
     measure_state_at: Instant,
+    /// The store refused: the engine may have seen what the log does not have.
+    refused: bool,
     work: Work,
 }
 
@@ -183,6 +191,7 @@ impl Pipeline {
             snapshot_every,
             since_snapshot: 0,
             measure_state_at: Instant::now(),
+            refused: false,
             work: Work::new(EventBatch::new(schema)),
         })
     }
@@ -194,6 +203,12 @@ impl Pipeline {
         let mut running = true;
         while running && requests.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
             running = self.work_through(&mut group);
+            while self.refused && !self.rebuild() {
+                std::thread::sleep(RETRY_AFTER);
+                if !turn_away_all(&mut requests) {
+                    return;
+                }
+            }
             self.measure_state();
             if self.since_snapshot >= self.snapshot_every {
                 self.write_snapshot();
@@ -208,6 +223,9 @@ impl Pipeline {
         let mut waiting = Vec::new();
         for request in requests.drain(..) {
             match request {
+                Request::Stop => running = false,
+                // One caller has waited for the store to refuse; the others need not.
+                request if self.refused => turn_away(request),
                 Request::Decide { bodies, synthetic, received, reply } => {
                     let pending: Result<_, _> =
                         bodies.iter().map(|body| self.enter(body, synthetic, received)).collect();
@@ -222,7 +240,6 @@ impl Pipeline {
                     drop(reply.send(self.label(&transaction_id, fraud)));
                 }
                 Request::Reject(rejection) => self.work.rejections.push(rejection),
-                Request::Stop => running = false,
             }
         }
         self.finish_group(&mut waiting);
@@ -232,7 +249,7 @@ impl Pipeline {
     /// Parses a body into the batch, or finds out what it will be answered instead.
     fn enter(&mut self, body: &[u8], synthetic: bool, received: Instant) -> Result<Pending, Unavailable> {
         let work = &mut self.work;
-        if let Err(rejection) = self.reader.read(body, &mut work.batch) {
+        if let Err(rejection) = check_size(body).and_then(|()| self.reader.read(body, &mut work.batch)) {
             work.rejections.push(new_rejection("http", &rejection, body));
             return Ok(Pending::Done(Answer::Rejected(rejection)));
         }
@@ -250,7 +267,10 @@ impl Pipeline {
                 Ok(Pending::Row(row))
             }
             Ok(Some(_)) => self.answer_from_store(row),
-            Err(error) => Err(self.refused(&error)),
+            Err(error) => {
+                self.work.batch.pop_row();
+                Err(self.refuse(&error))
+            }
         }
     }
 
@@ -266,7 +286,7 @@ impl Pipeline {
                 Ok(Pending::Done(Answer::Decided { json, repeated: true }))
             }
             Ok(None) => Err(Unavailable),
-            Err(error) => Err(self.refused(&error)),
+            Err(error) => Err(self.refuse(&error)),
         }
     }
 
@@ -284,33 +304,34 @@ impl Pipeline {
             Ok(()) => {
                 self.since_snapshot += group.decisions.len() as u64;
                 let answers = self.work.answers(&self.engine, &group);
-                self.next_sequence += self.work.batch.len() as i64;
+                // Positions behind the last decision, of refused time jumps, are given again: a snapshot that stood on
+                // one of them would be ahead of the log.
+                let last = group.decisions.last().map(|decision| decision.sequence);
+                self.next_sequence = last.map_or(self.next_sequence, |last| last + 1);
                 self.count(&group, &answers, waiting, decided_at_us / 1_000_000);
                 answer_all(waiting, &answers);
-                lock(&self.shared.condition).store_error = None;
             }
             Err(error) => {
                 drop(group);
-                self.refused(&error);
+                self.refuse(&error);
                 waiting.drain(..).for_each(|waiting| drop(waiting.reply.send(Err(Unavailable))));
-                self.work.clear();
-                self.rebuild();
             }
         }
         self.work.clear();
     }
 
     fn label(&mut self, transaction_id: &str, fraud: bool) -> Result<Option<LabelAccepted>, Unavailable> {
-        match self.store_label(transaction_id, fraud) {
-            Ok(accepted) => Ok(accepted),
-            Err(error) => {
-                Err(self.refused(&error))
-            }
-        }
+        self.store_label(transaction_id, fraud).map_err(|error| self.refuse(&error))
     }
 
     fn store_label(&mut self, transaction_id: &str, fraud: bool) -> store::Result<Option<LabelAccepted>> {
         let Some(stored) = self.store.find(transaction_id)? else { return Ok(None) };
+        if let Some(known) = stored.label.filter(|known| known.fraud == fraud) {
+            // Whoever got no answer sends it again: it counts once.
+            let known_at = WireInstant(known.known_at_us);
+            let accepted = LabelAccepted { transaction_id: stored.id, fraud, sequence: known.sequence, known_at };
+            return Ok(Some(accepted));
+        }
         let sequence = self.next_sequence;
         let known_at_us = now_us();
         let label = NewLabel { sequence, transaction_sequence: stored.sequence, fraud, known_at_us };
@@ -349,26 +370,34 @@ impl Pipeline {
     }
 
     /// Remembers what the store refused, for whoever looks at the health.
-    fn refused(&self, error: &store::StoreError) -> Unavailable {
+    fn refuse(&mut self, error: &store::StoreError) -> Unavailable {
         tracing::error!(%error, "the store refused");
         lock(&self.shared.condition).store_error = Some(error.to_string());
+        self.refused = true;
         Unavailable
     }
 
-    /// Brings the engine back to what the log says, trying until the store answers.
-    fn rebuild(&mut self) {
-        loop {
-            std::thread::sleep(RETRY_AFTER);
-            let model = self.engine.model().cloned();
-            match self.recovery.restore(&self.shared.detector, model, &mut self.store, &mut |_| {}) {
-                Ok((engine, next_sequence)) => {
-                    self.engine = engine;
-                    self.next_sequence = next_sequence;
-                    return;
-                }
-                Err(error) => tracing::error!(error = %format!("{error:#}"), "cannot rebuild the state yet"),
+    /// Brings the engine back to what the log says; false if the store does not accept yet. Nobody has to ask for that:
+    /// a service that says that it is not ready is asked nothing.
+    fn rebuild(&mut self) -> bool {
+        self.work.clear();
+        match self.restored() {
+            Ok((engine, next_sequence)) => {
+                tracing::info!(next_sequence, "the store accepts again");
+                self.engine = engine;
+                self.next_sequence = next_sequence;
+                self.refused = false;
+                lock(&self.shared.condition).store_error = None;
             }
+            Err(error) => tracing::error!(error = %format!("{error:#}"), "cannot rebuild the state yet"),
         }
+        !self.refused
+    }
+
+    fn restored(&mut self) -> anyhow::Result<(Engine, i64)> {
+        self.store.probe()?;
+        let model = self.engine.model().cloned();
+        self.recovery.restore(&self.shared.detector, model, &mut self.store, &mut |_| {})
     }
 
     fn measure_state(&mut self) {
@@ -389,6 +418,9 @@ impl Pipeline {
     }
 
     fn write_snapshot(&mut self) {
+        if self.refused {
+            return;
+        }
         let bytes = self.engine.snapshot(self.next_sequence - 1);
         if let Err(error) = self.recovery.write(&bytes) {
             // The log has everything; a restart takes longer, that is all.
@@ -411,6 +443,35 @@ fn answer_all(waiting: &mut Vec<Waiting>, rows: &[Answer]) {
         // Whoever asked may have gone; the decision stands all the same.
         drop(request.reply.send(Ok(answers.collect())));
     }
+}
+
+/// A line of a batch can be as long as the batch.
+fn check_size(body: &[u8]) -> Result<(), Rejection> {
+    if body.len() <= TRANSACTION_BYTES_MAX {
+        return Ok(());
+    }
+    let found = format_args!("a transaction of more than {TRANSACTION_BYTES_MAX} bytes");
+    Err(FieldError::new("", found, "a smaller one").into())
+}
+
+/// Answers a request that the store cannot serve now.
+fn turn_away(request: Request) {
+    match request {
+        Request::Decide { reply, .. } => drop(reply.send(Err(Unavailable))),
+        Request::Label { reply, .. } => drop(reply.send(Err(Unavailable))),
+        Request::Reject(_) | Request::Stop => {}
+    }
+}
+
+/// Turns away whoever waits; false if that was the word to stop.
+fn turn_away_all(requests: &mut mpsc::Receiver<Request>) -> bool {
+    while let Ok(request) = requests.try_recv() {
+        if matches!(request, Request::Stop) {
+            return false;
+        }
+        turn_away(request);
+    }
+    true
 }
 
 impl Work {
@@ -521,12 +582,14 @@ fn timeliness(status: Status) -> Timeliness {
     }
 }
 
-/// A rejection as it is stored, with the body cut to a bounded length.
+/// A rejection as it is stored, with body and reasons cut to a bounded length.
 pub fn new_rejection(source: &str, rejection: &Rejection, body: &[u8]) -> NewRejection {
+    let mut reason = rejection.to_string();
+    reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
     NewRejection {
         received_at_us: now_us(),
         source: source.to_string(),
-        reason: rejection.to_string(),
+        reason,
         raw: String::from_utf8_lossy(&body[..body.len().min(RAW_BYTES_MAX)]).into_owned(),
     }
 }

@@ -84,14 +84,23 @@ impl Recovery {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(Engine, i64)> {
         let last = store.last_position()?;
-        let from_latest = self.read(&self.latest(), detector, &model).ok().flatten();
-        // A snapshot ahead of the log has seen what the log has lost, by a loss of power: it cannot be used.
-        let (mut engine, position) = match from_latest.filter(|(_, position)| *position <= last) {
-            Some(found) => found,
+        let (mut engine, position) = match self.read(&self.latest(), detector, &model).ok().flatten() {
+            Some(found) if found.1 <= last => found,
+            Some(_) => {
+                // It has seen what the log has lost, by a loss of power. Left there, it would seem right as soon as the
+                // log has grown past its position with other events.
+                self.remove_latest()?;
+                self.base_engine(detector, model)?
+            }
             None => self.base_engine(detector, model)?,
         };
         replay_log(&mut engine, store, position, last, progress)?;
         Ok((engine, last + 1))
+    }
+
+    fn remove_latest(&self) -> Result<()> {
+        let path = self.latest();
+        std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
     }
 
     /// The state just before the entry at `position`, from the base and the log.

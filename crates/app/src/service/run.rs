@@ -153,7 +153,8 @@ async fn serve(listener: TcpListener, api: Arc<Doors>, driver: impl Future<Outpu
     asked_to_stop().await?;
     tracing::info!("stopping: answering what is under way");
     driver.abort();
-    drop(stop.send(()));
+    // Whoever served may have failed already; its end says so.
+    stop.send(()).unwrap_or_default();
     let drained = tokio::time::timeout(DRAIN, serving).await;
     viewers.abort();
     match drained {

@@ -154,6 +154,7 @@ pub struct LabelAccepted {
 }
 
 /// What a batch became, line by line.
+#[expect(dead_code, reason = "describes what is written as text, line by line")]
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum BatchLine {
@@ -359,6 +360,7 @@ pub struct LiveMessage {
 }
 
 /// Kinds of live messages.
+#[expect(dead_code, reason = "describes what is written as text")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LiveKind {
@@ -431,6 +433,7 @@ pub struct ModelInfo {
 }
 
 /// What a model does.
+#[expect(dead_code, reason = "challengers are described before they are loaded")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelRole {
@@ -477,7 +480,7 @@ impl Decision {
                 model: versions.model.clone(),
                 rules: versions.rules_fingerprint.clone(),
             },
-            label: stored.label.map(|(fraud, at_us)| LabelKnown { fraud, known_at: Instant(at_us) }),
+            label: stored.label.map(|label| LabelKnown { fraud: label.fraud, known_at: Instant(label.known_at_us) }),
         }
     }
 }

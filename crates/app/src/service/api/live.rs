@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 
 use super::{Api, Doors};
+use super::problem::problem;
 use super::read::current_stats;
 use crate::service::pipeline::lock;
 use crate::service::wire::LiveMessage;
@@ -23,6 +25,9 @@ const LISTED_MAX: usize = 50;
 
 /// A viewer that takes longer than this for one message is gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Viewers have nothing to say.
+const RECEIVED_BYTES_MAX: usize = 4_096;
 
 /// One picture.
 #[derive(Debug, Default)]
@@ -56,7 +61,14 @@ fn picture(api: &Doors) -> Frame {
 /// The live feed: text messages, each a `LiveMessage`.
 #[utoipa::path(get, path = "/v1/live", tag = "service",
     responses((status = 101, description = "a WebSocket of LiveMessage", body = LiveMessage)))]
-pub async fn connect(State(api): State<Api>, upgrade: WebSocketUpgrade) -> Response {
+pub async fn connect(
+    State(api): State<Api>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade.max_message_size(RECEIVED_BYTES_MAX),
+        Err(rejection) => return problem(rejection.status(), "no WebSocket", &rejection.body_text(), vec![]),
+    };
     upgrade.on_upgrade(move |socket| show(api, socket))
 }
 

@@ -86,6 +86,6 @@ pub fn router(api: Api) -> Router {
     router
         .route("/openapi.json", axum::routing::get(move || async move { (json, text) }))
         .fallback(page::serve)
-        .method_not_allowed_fallback(page::serve)
+        .method_not_allowed_fallback(page::wrong_method)
         .with_state(api)
 }

@@ -1,6 +1,6 @@
 //! The page, embedded in the binary.
 
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::problem::problem;
@@ -13,15 +13,22 @@ mod files {
 const SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'";
 
+/// Answers a method that a door does not have.
+pub async fn wrong_method(method: Method, uri: Uri) -> Response {
+    let detail = format!("{method} is not answered at {}", uri.path());
+    problem(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", &detail, vec![])
+}
+
 /// Serves the page's files, and the page itself for every path that is no door of the API.
 pub async fn serve(method: Method, uri: Uri) -> Response {
     let path = uri.path().trim_start_matches('/');
-    if path.starts_with("v1/") {
+    if path == "v1" || path.starts_with("v1/") {
         return problem(StatusCode::NOT_FOUND, "no such door", &format!("there is no {}", uri.path()), vec![]);
     }
     if method != Method::GET && method != Method::HEAD {
-        let detail = format!("{method} is not answered at {}", uri.path());
-        return problem(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", &detail, vec![]);
+        let mut response = wrong_method(method, uri).await;
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+        return response;
     }
     match find(path) {
         Some((name, contents)) => file(name, contents),

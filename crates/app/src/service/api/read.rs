@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -31,8 +32,15 @@ const PAGE_MAX: usize = 1_000;
         ("from" = Option<String>, Query, description = "first event time, RFC 3339"),
         ("to" = Option<String>, Query, description = "first event time no longer wanted, RFC 3339"),
     ),
-    responses((status = 200, body = DecisionPage), (status = 422, body = Problem)))]
-pub async fn decisions(State(api): State<Api>, Query(query): Query<HashMap<String, String>>) -> Response {
+    responses(
+        (status = 200, body = DecisionPage, description = "a page of them"),
+        (status = 422, body = Problem, description = "a parameter is wrong"),
+    ))]
+pub async fn decisions(
+    State(api): State<Api>,
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+) -> Response {
+    let Ok(Query(query)) = query else { return invalid("query", "unreadable", "name=value pairs joined by &") };
     let filter = match filter(&query) {
         Ok(filter) => filter,
         Err(response) => return response,
@@ -49,6 +57,7 @@ pub async fn decisions(State(api): State<Api>, Query(query): Query<HashMap<Strin
     }
 }
 
+#[expect(clippy::result_large_err, reason = "once a request, and only where it is wrong")]
 fn filter(query: &HashMap<String, String>) -> Result<Filter, Response> {
     let mut filter = Filter { limit: 100, ..Filter::default() };
     for (name, value) in query {
@@ -80,8 +89,12 @@ fn filter(query: &HashMap<String, String>) -> Result<Filter, Response> {
 /// All that is stored of one decision.
 #[utoipa::path(get, path = "/v1/decisions/{id}", tag = "decisions",
     params(("id" = String, Path, description = "the transaction's id")),
-    responses((status = 200, body = Decision), (status = 404, body = Problem)))]
-pub async fn decision(State(api): State<Api>, Path(id): Path<String>) -> Response {
+    responses(
+        (status = 200, body = Decision, description = "all of it"),
+        (status = 404, body = Problem, description = "no such transaction"),
+    ))]
+pub async fn decision(State(api): State<Api>, id: Result<Path<String>, PathRejection>) -> Response {
+    let Ok(Path(id)) = id else { return invalid("id", "not UTF-8", "the id of a transaction, percent-encoded") };
     let minor_per_unit = api.shared.detector.schema.minor_per_unit();
     let wanted = id.clone();
     match read(&api, move |store| store.find(&wanted)).await {
@@ -96,7 +109,8 @@ pub async fn decision(State(api): State<Api>, Path(id): Path<String>) -> Respons
 }
 
 /// The models that are loaded.
-#[utoipa::path(get, path = "/v1/models", tag = "models", responses((status = 200, body = ModelList)))]
+#[utoipa::path(get, path = "/v1/models", tag = "models",
+    responses((status = 200, body = ModelList, description = "all of them")))]
 pub async fn models(State(api): State<Api>) -> Json<ModelList> {
     let models = api.model.iter().map(|file| ModelInfo {
         id: file.id.clone(),
@@ -114,7 +128,8 @@ pub async fn models(State(api): State<Api>) -> Json<ModelList> {
 }
 
 /// Totals, rates, latency, scores, the last five minutes.
-#[utoipa::path(get, path = "/v1/stats", tag = "service", responses((status = 200, body = Stats)))]
+#[utoipa::path(get, path = "/v1/stats", tag = "service",
+    responses((status = 200, body = Stats, description = "the figures of this moment")))]
 pub async fn stats(State(api): State<Api>) -> Json<Stats> {
     Json(current_stats(&api))
 }
@@ -152,7 +167,8 @@ pub fn current_stats(api: &Doors) -> Stats {
 }
 
 /// Every part with its condition.
-#[utoipa::path(get, path = "/v1/health", tag = "service", responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/v1/health", tag = "service",
+    responses((status = 200, body = Health, description = "good or not, part by part")))]
 pub async fn health(State(api): State<Api>) -> Json<Health> {
     Json(current_health(&api))
 }
@@ -180,14 +196,18 @@ fn current_health(api: &Doors) -> Health {
 }
 
 /// The process is alive.
-#[utoipa::path(get, path = "/healthz", tag = "service", responses((status = 200, body = String)))]
+#[utoipa::path(get, path = "/healthz", tag = "service",
+    responses((status = 200, body = String, description = "it is")))]
 pub async fn alive() -> &'static str {
     "ok\n"
 }
 
 /// Transactions are accepted.
 #[utoipa::path(get, path = "/readyz", tag = "service",
-    responses((status = 200, body = String), (status = 503, body = Health)))]
+    responses(
+        (status = 200, body = String, description = "they are"),
+        (status = 503, body = Health, description = "they are not, and why"),
+    ))]
 pub async fn ready(State(api): State<Api>) -> Response {
     let health = current_health(&api);
     match health.status {

@@ -4,21 +4,21 @@ use std::time::Instant;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::{FieldError, Rejection};
 use tokio::sync::oneshot;
 
 use super::Api;
 use super::problem::{invalid, problem, rejected, unavailable};
-use crate::service::pipeline::{Answer, Request, new_rejection};
+use crate::service::pipeline::{Answer, Request, TRANSACTION_BYTES_MAX, new_rejection};
 use crate::service::wire::{BatchLine, DecisionSummary, LabelAccepted, LabelRequest, LineProblem, Problem};
-
-/// The largest transaction: hundreds of times an ordinary one.
-const TRANSACTION_BYTES_MAX: usize = 64 << 10;
 
 /// The largest batch.
 const BATCH_BYTES_MAX: usize = 16 << 20;
+
+/// The most lines of a batch: the answer to a line can be far longer than the line.
+const BATCH_LINES_MAX: usize = 100_000;
 
 /// Lines of a batch that go to the pipeline at a time, so that others get their turn.
 const BATCH_LINES: usize = 256;
@@ -34,7 +34,7 @@ const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "applicati
 #[utoipa::path(post, path = "/v1/transactions", tag = "transactions",
     request_body(content = Object, description = "One event with the fields of the detector"),
     responses(
-        (status = 200, body = DecisionSummary),
+        (status = 200, body = DecisionSummary, description = "the decision"),
         (status = 400, body = Problem, description = "not a JSON object"),
         (status = 413, body = Problem, description = "too large"),
         (status = 422, body = Problem, description = "fields are missing or wrong"),
@@ -47,7 +47,13 @@ pub async fn decide(State(api): State<Api>, headers: HeaderMap, body: Body) -> R
 /// Decide one transaction: another name for `POST /v1/transactions`.
 #[utoipa::path(post, path = "/predict", tag = "transactions",
     request_body(content = Object, description = "One event with the fields of the detector"),
-    responses((status = 200, body = DecisionSummary), (status = 422, body = Problem)))]
+    responses(
+        (status = 200, body = DecisionSummary, description = "the decision"),
+        (status = 400, body = Problem, description = "not a JSON object"),
+        (status = 413, body = Problem, description = "too large"),
+        (status = 422, body = Problem, description = "fields are missing or wrong"),
+        (status = 503, body = Problem, description = "the store refuses; nothing was decided"),
+    ))]
 pub async fn predict(State(api): State<Api>, headers: HeaderMap, body: Body) -> Response {
     decide_one(&api, &headers, body).await
 }
@@ -74,8 +80,9 @@ async fn decide_one(api: &Api, headers: &HeaderMap, body: Body) -> Response {
 #[utoipa::path(post, path = "/v1/transactions/batch", tag = "transactions",
     request_body(content = String, content_type = "application/x-ndjson"),
     responses(
-        (status = 200, body = BatchLine, content_type = "application/x-ndjson"),
-        (status = 413, body = Problem),
+        (status = 200, body = BatchLine, content_type = "application/x-ndjson", description = "a line for each"),
+        (status = 400, body = Problem, description = "no lines"),
+        (status = 413, body = Problem, description = "too large"),
         (status = 503, body = Problem, description = "the store refuses; lines that were decided are stored, send all again"),
     ))]
 pub async fn decide_batch(State(api): State<Api>, headers: HeaderMap, body: Body) -> Response {
@@ -84,14 +91,12 @@ pub async fn decide_batch(State(api): State<Api>, headers: HeaderMap, body: Body
         Ok(body) => body,
         Err(response) => return response,
     };
-    let mut lines: Vec<(u64, Bytes)> = Vec::new();
-    for (number, line) in (1..).zip(body.split(|byte| *byte == b'\n')) {
-        if !line.iter().all(u8::is_ascii_whitespace) {
-            lines.push((number, body.slice_ref(line)));
-        }
-    }
+    let lines = lines_of(&body);
     if lines.is_empty() {
         return rejected(&whole_body("an empty body", "one JSON object a line"));
+    }
+    if lines.len() > BATCH_LINES_MAX {
+        return too_large(&api, format_args!("a body of more than {BATCH_LINES_MAX} lines"));
     }
     let mut out = String::new();
     for part in lines.chunks(BATCH_LINES) {
@@ -103,6 +108,13 @@ pub async fn decide_batch(State(api): State<Api>, headers: HeaderMap, body: Body
         }
     }
     ([(header::CONTENT_TYPE, "application/x-ndjson")], out).into_response()
+}
+
+/// The lines that are not empty, with their numbers from 1; not many more than are taken.
+fn lines_of(body: &Bytes) -> Vec<(u64, Bytes)> {
+    let lines = (1..).zip(body.split(|byte| *byte == b'\n'));
+    let filled = lines.filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace));
+    filled.take(BATCH_LINES_MAX + 1).map(|(number, line)| (number, body.slice_ref(line))).collect()
 }
 
 fn line_of(number: u64, answer: Answer) -> String {
@@ -119,10 +131,11 @@ fn line_of(number: u64, answer: Answer) -> String {
 /// Say what became known of a transaction: fraud or not.
 #[utoipa::path(post, path = "/v1/labels", tag = "labels", request_body = LabelRequest,
     responses(
-        (status = 200, body = LabelAccepted),
+        (status = 200, body = LabelAccepted, description = "stored; the same label again gets the same answer"),
+        (status = 400, body = Problem, description = "not a label"),
         (status = 404, body = Problem, description = "no such transaction"),
-        (status = 422, body = Problem),
-        (status = 503, body = Problem),
+        (status = 413, body = Problem, description = "too large"),
+        (status = 503, body = Problem, description = "the store refuses; nothing was stored"),
     ))]
 pub async fn label(State(api): State<Api>, body: Body) -> Response {
     let body = match read_body(&api, body, TRANSACTION_BYTES_MAX).await {
@@ -164,21 +177,28 @@ fn is_synthetic(headers: &HeaderMap) -> bool {
 }
 
 fn whole_body(value: &str, expected: &str) -> Rejection {
-    FieldError { field: String::new(), value: value.to_string(), expected: expected.to_string() }.into()
+    FieldError::new("", value, expected).into()
 }
 
 async fn read_body(api: &Api, body: Body, bytes_max: usize) -> Result<Bytes, Response> {
     match to_bytes(body, bytes_max).await {
         Ok(body) => Ok(body),
         Err(error) if is_too_large(&error) => {
-            let rejection = whole_body(&format!("a body of more than {bytes_max} bytes"), "a smaller one");
-            // A full queue has better things to keep.
-            drop(api.requests.try_send(Request::Reject(new_rejection("http", &rejection, b""))));
-            let errors = rejection.errors.iter().cloned().map(Into::into).collect();
-            Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too large", &rejection.to_string(), errors))
+            let mut response = too_large(api, format_args!("a body of more than {bytes_max} bytes"));
+            // What is left of the body is not read, so nothing can follow it.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            Err(response)
         }
         Err(error) => Err(invalid("body", &error.to_string(), "a whole request body")),
     }
+}
+
+fn too_large(api: &Api, found: std::fmt::Arguments) -> Response {
+    let rejection = whole_body(&found.to_string(), "a smaller one");
+    // A full queue has better things to keep.
+    drop(api.requests.try_send(Request::Reject(new_rejection("http", &rejection, b""))));
+    let errors = rejection.errors.iter().cloned().map(Into::into).collect();
+    problem(StatusCode::PAYLOAD_TOO_LARGE, "too large", &rejection.to_string(), errors)
 }
 
 fn is_too_large(error: &axum::Error) -> bool {
