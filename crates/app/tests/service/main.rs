@@ -1,0 +1,18 @@
+//! The service as its callers meet it: the real binary on a free loopback port, killed, refused, fed with nonsense.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod dice;
+mod client;
+mod process;
+mod events;
+mod nothing_lost;
+mod snapshots;
+mod malformed;
+mod idempotency;
+mod labels;
+mod event_time;
+mod refusing_store;
+mod shutdown;
+mod live;
+mod openapi;

@@ -1,0 +1,8 @@
+//! One suite for every database, and what only SQLite has.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod rows;
+mod database;
+mod suite;
+mod sqlite;
