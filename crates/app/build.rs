@@ -14,7 +14,8 @@ fn main() {
     let mut code = String::from("pub static FILES: &[(&str, &[u8])] = &[\n");
     for file in files {
         let name = file.strip_prefix(&dist).expect("it was found below").to_string_lossy().into_owned();
-        writeln!(code, "    ({name:?}, include_bytes!({:?})),", file).expect("writing to a string cannot fail");
+        writeln!(code, "    ({name:?}, include_bytes!({:?})),", file)
+            .expect("writing to a string cannot fail");
     }
     code.push_str("];\n");
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it")).join("page.rs");

@@ -296,13 +296,20 @@ pub trait Store: Send {
     /// If the database refuses.
     fn version(&mut self, versions: &Versions) -> Result<i64>;
 
-    /// Writes a group in one transaction. When it returns, the group survives the end of the process.
+    /// Begins a group: what is asked from here to [`Store::append`] belongs to its transaction. Asking one question a
+    /// transaction would cost more than the answer.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn begin(&mut self) -> Result<()>;
+
+    /// Writes a group and ends its transaction, begun or not. When it returns, the group survives the end of the process.
     ///
     /// # Errors
     /// If the database refuses; then nothing of the group is written.
     fn append(&mut self, group: &Group) -> Result<()>;
 
-    /// Finds out whether it would accept a group now, and leaves no trace.
+    /// Finds out whether it would accept a group now, and leaves no trace. A group that was begun is given up.
     ///
     /// # Errors
     /// If it would not.

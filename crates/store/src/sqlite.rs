@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use engine::Outcome;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::{
-    Filter, Group, LogEntry, NewDecision, NewRejection, Result, Store, StoreError, StoredDecision, StoredLabel,
-    Timeliness, Totals, Versions,
+    Filter, Group, LogEntry, NewDecision, NewLabel, NewRejection, Result, Store, StoreError, StoredDecision,
+    StoredLabel, Timeliness, Totals, Versions,
 };
 
 /// The schema, one step a version. A released step is never edited.
@@ -35,7 +35,7 @@ const WRITER_PATIENCE: Duration = Duration::from_millis(250);
 const READER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// When the log has grown beyond this, the writer itself moves the rest of it, so that it starts anew.
-const LOG_BYTES_MAX: u64 = 256 << 20;
+const LOG_PAGES_MAX: i64 = 64_000;
 
 /// What a commit waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -54,12 +54,13 @@ pub struct Sqlite {
     versions: HashMap<i64, Arc<Versions>>,
     totals: Totals,
     rejections: i64,
-    commits: u64,
     checkpoints: Option<Checkpoints>,
 }
 
 struct Checkpoints {
     stop: Arc<AtomicBool>,
+    /// Pages in the log at the last checkpoint.
+    log_pages: Arc<AtomicI64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -73,7 +74,11 @@ impl Sqlite {
         let connection = Connection::open(path)?;
         connection.busy_timeout(WRITER_PATIENCE)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", if sync == Sync::Commit { "full" } else { "normal" })?;
+        connection.pragma_update(
+            None,
+            "synchronous",
+            if sync == Sync::Commit { "full" } else { "normal" },
+        )?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "cache_size", -65_536)?;
         migrate(&connection)?;
@@ -82,7 +87,9 @@ impl Sqlite {
         let mut sqlite = Sqlite::with(path, connection, Some(checkpoints));
         sqlite.totals = read_totals(&sqlite.connection)?;
         sqlite.rejections =
-            sqlite.connection.query_row("SELECT coalesce(max(id), 0) FROM rejections", [], |row| row.get(0))?;
+            sqlite
+                .connection
+                .query_row("SELECT coalesce(max(id), 0) FROM rejections", [], |row| row.get(0))?;
         Ok(sqlite)
     }
 
@@ -109,7 +116,6 @@ impl Sqlite {
             versions: HashMap::new(),
             totals: Totals::default(),
             rejections: 0,
-            commits: 0,
             checkpoints,
         }
     }
@@ -153,17 +159,34 @@ impl Sqlite {
             .collect()
     }
 
-    /// Once in a while the writer itself finishes what the checkpoint thread has left, so that the log starts anew.
-    fn bound_log(&mut self) -> Result<()> {
-        self.commits += 1;
-        if !self.commits.is_multiple_of(1_024) {
-            return Ok(());
+    fn write(&mut self, group: &Group) -> Result<()> {
+        let mut totals = self.totals;
+        totals.add(group);
+        let mut rejections = self.rejections;
+        insert_decisions(&self.connection, &group.decisions)?;
+        for label in &group.labels {
+            insert_label(&self.connection, label)?;
         }
-        let log = log_path(&self.path);
-        if std::fs::metadata(log).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
-            self.connection.query_row("PRAGMA wal_checkpoint(passive)", [], |_| Ok(()))?;
+        for rejection in &group.rejections {
+            rejections += 1;
+            insert_rejection(&self.connection, rejections, rejection)?;
         }
+        write_totals(&self.connection, &self.totals, &totals)?;
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.totals = totals;
+        self.rejections = rejections;
         Ok(())
+    }
+
+    /// Once in a while the writer itself finishes what the checkpoint thread has left, so that the log starts anew: as
+    /// long as somebody writes, a checkpoint beside it is always a few pages behind.
+    fn bound_log(&mut self) {
+        let Some(checkpoints) = &self.checkpoints else { return };
+        if checkpoints.log_pages.load(Ordering::Acquire) > LOG_PAGES_MAX {
+            // The group is stored whatever becomes of this; the thread will try again.
+            drop(self.connection.query_row("PRAGMA wal_checkpoint(passive)", [], |_| Ok(())));
+            checkpoints.log_pages.store(0, Ordering::Release);
+        }
     }
 }
 
@@ -193,40 +216,40 @@ impl Store for Sqlite {
         self.connection.execute(
             "INSERT INTO versions (detector, feature_fingerprint, rules_fingerprint, model, feature_names) \
              VALUES (?, ?, ?, ?, ?)",
-            params![versions.detector, versions.feature_fingerprint, versions.rules_fingerprint, versions.model, names],
+            params![
+                versions.detector,
+                versions.feature_fingerprint,
+                versions.rules_fingerprint,
+                versions.model,
+                names
+            ],
         )?;
         Ok(self.connection.last_insert_rowid())
     }
 
+    fn begin(&mut self) -> Result<()> {
+        if self.connection.is_autocommit() {
+            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        }
+        Ok(())
+    }
+
     fn append(&mut self, group: &Group) -> Result<()> {
-        let mut totals = self.totals;
-        totals.add(group);
-        let mut rejections = self.rejections;
-        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        insert_decisions(&transaction, &group.decisions)?;
-        for label in &group.labels {
-            transaction
-                .prepare_cached(
-                    "INSERT INTO labels (sequence, transaction_sequence, fraud, known_at_us) VALUES (?, ?, ?, ?)",
-                )?
-                .execute(params![label.sequence, label.transaction_sequence, label.fraud, label.known_at_us])?;
+        self.begin()?;
+        if let Err(error) = self.write(group) {
+            // The first error says what is wrong; that of undoing it would only hide it.
+            drop(self.connection.execute_batch("ROLLBACK"));
+            return Err(error);
         }
-        for rejection in &group.rejections {
-            rejections += 1;
-            insert_rejection(&transaction, rejections, rejection)?;
-        }
-        write_totals(&transaction, &self.totals, &totals)?;
-        transaction.commit()?;
-        self.totals = totals;
-        self.rejections = rejections;
-        self.bound_log()
+        self.bound_log();
+        Ok(())
     }
 
     fn probe(&mut self) -> Result<()> {
-        self.connection.busy_timeout(Duration::ZERO)?;
-        let written = write_a_total_again(&mut self.connection);
-        self.connection.busy_timeout(WRITER_PATIENCE)?;
-        written
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        write_a_total_again(&mut self.connection)
     }
 
     fn find(&mut self, id: &str) -> Result<Option<StoredDecision>> {
@@ -295,12 +318,6 @@ impl Store for Sqlite {
     }
 }
 
-fn log_path(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    PathBuf::from(log)
-}
-
 /// A clear word about a folder that cannot be written beats SQLite's "unable to open database file".
 fn check_writable(path: &Path) -> Result<()> {
     let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
@@ -350,9 +367,18 @@ fn insert_decisions(connection: &Connection, decisions: &[NewDecision]) -> Resul
     Ok(())
 }
 
+fn insert_label(connection: &Connection, label: &NewLabel) -> Result<()> {
+    let sql = "INSERT INTO labels (sequence, transaction_sequence, fraud, known_at_us) VALUES (?, ?, ?, ?)";
+    let values = params![label.sequence, label.transaction_sequence, label.fraud, label.known_at_us];
+    connection.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}
+
 fn insert_rejection(connection: &Connection, id: i64, rejection: &NewRejection) -> Result<()> {
     connection
-        .prepare_cached("INSERT INTO rejections (id, received_at_us, source, reason, raw) VALUES (?, ?, ?, ?, ?)")?
+        .prepare_cached(
+            "INSERT INTO rejections (id, received_at_us, source, reason, raw) VALUES (?, ?, ?, ?, ?)",
+        )?
         .execute(params![id, rejection.received_at_us, rejection.source, rejection.reason, rejection.raw])?;
     connection.prepare_cached("DELETE FROM rejections WHERE id <= ?")?.execute([id - REJECTIONS_MAX])?;
     Ok(())
@@ -373,7 +399,8 @@ fn named(totals: &Totals) -> [(&'static str, u64); 8] {
 }
 
 fn write_totals(connection: &Connection, before: &Totals, after: &Totals) -> Result<()> {
-    let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO totals (name, value) VALUES (?, ?)")?;
+    let mut statement =
+        connection.prepare_cached("INSERT OR REPLACE INTO totals (name, value) VALUES (?, ?)")?;
     for ((name, value), (_, old)) in named(after).into_iter().zip(named(before)) {
         if value != old {
             statement.execute(params![name, value as i64])?;
@@ -462,16 +489,21 @@ impl Checkpoints {
     fn start(path: PathBuf) -> Checkpoints {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
+        let log_pages = Arc::new(AtomicI64::new(0));
+        let pages = Arc::clone(&log_pages);
         let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
             let Ok(connection) = Connection::open(&path) else { return };
             while !stopped.load(Ordering::Acquire) {
                 std::thread::park_timeout(CHECKPOINT_INTERVAL);
                 // A checkpoint that fails is tried again a second later; the log holds everything meanwhile.
-                let tried = connection.query_row("PRAGMA wal_checkpoint(passive)", [], |_| Ok(()));
-                debug_assert!(tried.is_ok() || stopped.load(Ordering::Acquire), "{tried:?}");
+                if let Ok(found) =
+                    connection.query_row("PRAGMA wal_checkpoint(passive)", [], |row| row.get(1))
+                {
+                    pages.store(found, Ordering::Release);
+                }
             }
         });
-        Checkpoints { stop, thread: thread.ok() }
+        Checkpoints { stop, log_pages, thread: thread.ok() }
     }
 }
 

@@ -69,7 +69,9 @@ pub fn run(args: Args) -> Result<()> {
     };
     show(&stored, &detector, verdict.as_ref(), json)?;
     match verdict {
-        Some(differences) if !differences.is_empty() => bail!("the decision comes out otherwise when recomputed"),
+        Some(differences) if !differences.is_empty() => {
+            bail!("the decision comes out otherwise when recomputed")
+        }
         _ => Ok(()),
     }
 }
@@ -121,14 +123,20 @@ fn differences(stored: &StoredDecision, detector: &Detector, again: &Decisions) 
     if stored.outcome != again.outcomes[0] {
         found.push(format!("outcome was {}, is {}", stored.outcome.name(), again.outcomes[0].name()));
     }
-    let rules: Vec<&str> = again.rules_of(0).iter().map(|rule| detector.rules[*rule as usize].name.as_str()).collect();
+    let rules: Vec<&str> =
+        again.rules_of(0).iter().map(|rule| detector.rules[*rule as usize].name.as_str()).collect();
     if stored.rules != rules {
         found.push(format!("rules were {:?}, are {rules:?}", stored.rules));
     }
     found
 }
 
-fn show(stored: &StoredDecision, detector: &Detector, verdict: Option<&Vec<String>>, json: bool) -> Result<()> {
+fn show(
+    stored: &StoredDecision,
+    detector: &Detector,
+    verdict: Option<&Vec<String>>,
+    json: bool,
+) -> Result<()> {
     let decision = Decision::of(stored, detector.schema.minor_per_unit());
     if json {
         let mut document = serde_json::to_value(&decision)?;
@@ -142,11 +150,21 @@ fn show(stored: &StoredDecision, detector: &Detector, verdict: Option<&Vec<Strin
     let score = summary.score.map_or("no model".to_string(), |score| format!("{score:?}"));
     println!("transaction  {} (position {})", summary.id, summary.sequence);
     println!("outcome      {}, score {score}", stored.outcome.name());
-    println!("rules        {}", if stored.rules.is_empty() { "none fired".into() } else { stored.rules.join(", ") });
+    println!(
+        "rules        {}",
+        if stored.rules.is_empty() { "none fired".into() } else { stored.rules.join(", ") }
+    );
     println!("event time   {}", engine::time::format_instant(stored.event_time_us));
-    println!("decided at   {} in {} us", engine::time::format_instant(stored.decided_at_us), stored.latency_us);
+    println!(
+        "decided at   {} in {} us",
+        engine::time::format_instant(stored.decided_at_us),
+        stored.latency_us
+    );
     let model = stored.versions.model.as_deref().unwrap_or("none");
-    println!("versions     detector {} {}, model {model}", detector.name, stored.versions.feature_fingerprint);
+    println!(
+        "versions     detector {} {}, model {model}",
+        detector.name, stored.versions.feature_fingerprint
+    );
     println!("event        {}", stored.event);
     let width = decision.features.iter().map(|feature| feature.name.len()).max().unwrap_or(0);
     for feature in &decision.features {

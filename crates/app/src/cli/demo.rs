@@ -44,7 +44,9 @@ const LABEL_DELAY_US: i64 = 7 * DAY_US;
 
 /// Everything at once with nothing installed: simulate, train, serve, stream.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  redflag demo\n  redflag demo --port 9000 --rate 500 --data-dir /tmp/demo")]
+#[command(
+    after_help = "Examples:\n  redflag demo\n  redflag demo --port 9000 --rate 500 --data-dir /tmp/demo"
+)]
 pub struct Args {
     /// Port on the loopback address
     #[arg(long, default_value_t = 8080)]
@@ -65,7 +67,11 @@ pub struct Args {
 
 fn positive(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "expected a number".to_string())?;
-    if rate > 0.0 && rate <= 1e6 { Ok(rate) } else { Err("expected a number above 0 and up to 1000000".to_string()) }
+    if rate > 0.0 && rate <= 1e6 {
+        Ok(rate)
+    } else {
+        Err("expected a number above 0 and up to 1000000".to_string())
+    }
 }
 
 /// The simulated world, written down at the first start.
@@ -116,7 +122,8 @@ pub fn run(args: Args) -> Result<()> {
 fn newest_event(data_dir: &Path) -> Result<Option<i64>> {
     use store::Store;
     let database = crate::service::recovery::Recovery::new(data_dir).database();
-    let newest = store::Sqlite::open_reader(&database)?.decisions(&store::Filter { limit: 1, ..Default::default() })?;
+    let newest = store::Sqlite::open_reader(&database)?
+        .decisions(&store::Filter { limit: 1, ..Default::default() })?;
     Ok(newest.first().map(|decision| decision.event_time_us))
 }
 
@@ -152,7 +159,8 @@ impl World {
             return serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()));
         }
         let today_us = now_us().div_euclid(DAY_US) * DAY_US;
-        let world = World { seed: args.seed, customers: args.customers, stream_from_us: today_us - 45 * DAY_US };
+        let world =
+            World { seed: args.seed, customers: args.customers, stream_from_us: today_us - 45 * DAY_US };
         std::fs::write(&path, serde_json::to_string(&world)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(world)
@@ -160,7 +168,10 @@ impl World {
 
     fn history(&self) -> Result<Box<dyn simulate::Simulator>> {
         let days = Some(HISTORY_DAYS as u32);
-        Ok(simulate::simulator("card", &self.simulation(self.stream_from_us - HISTORY_DAYS * DAY_US, 0, days))?)
+        Ok(simulate::simulator(
+            "card",
+            &self.simulation(self.stream_from_us - HISTORY_DAYS * DAY_US, 0, days),
+        )?)
     }
 
     fn stream(&self) -> Result<Box<dyn simulate::Simulator>> {

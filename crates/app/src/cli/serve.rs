@@ -18,8 +18,10 @@ use crate::service::wire::{Source, SourceKind};
 
 /// The service: HTTP, WebSocket and the page.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  redflag serve --config redflag.toml\n  redflag serve --print-config > redflag.toml\n  \
-                        REDFLAG_DETECTOR=paysim redflag serve")]
+#[command(
+    after_help = "Examples:\n  redflag serve --config redflag.toml\n  redflag serve --print-config > redflag.toml\n  \
+                        REDFLAG_DETECTOR=paysim redflag serve"
+)]
 pub struct Args {
     /// Settings file; without one the defaults hold, and REDFLAG_* variables override either
     #[arg(long)]
@@ -76,10 +78,15 @@ pub fn log_to_stderr() {
 ///
 /// # Errors
 /// If the history cannot be read or the base not written.
-pub fn warm_up(recovery: &Recovery, detector: &Arc<Detector>, history: Box<dyn Reader>) -> Result<replay::Summary> {
+pub fn warm_up(
+    recovery: &Recovery,
+    detector: &Arc<Detector>,
+    history: Box<dyn Reader>,
+) -> Result<replay::Summary> {
     let mut engine = Engine::new(Arc::clone(detector), None, 1);
     let bar = ReplayBar::new("filling the windows");
-    let summary = replay::replay(history, &mut engine, BATCH_ROWS, &mut Nothing, &mut |progress| bar.show(progress))?;
+    let summary =
+        replay::replay(history, &mut engine, BATCH_ROWS, &mut Nothing, &mut |progress| bar.show(progress))?;
     bar.finish();
     recovery.write_base(&engine.snapshot(-1))?;
     Ok(summary)

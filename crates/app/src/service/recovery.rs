@@ -126,7 +126,12 @@ impl Recovery {
         }
     }
 
-    fn read(&self, path: &Path, detector: &Arc<Detector>, model: &Option<Model>) -> Result<Option<(Engine, i64)>> {
+    fn read(
+        &self,
+        path: &Path,
+        detector: &Arc<Detector>,
+        model: &Option<Model>,
+    ) -> Result<Option<(Engine, i64)>> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -9,9 +9,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use engine::{Detector, Engine};
+use engine::Detector;
 use lab::artifact::ModelFile;
-use store::{Sqlite, Store};
+use store::{Sqlite, Store, Sync};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use super::api::{self, Doors, Frame};
@@ -27,11 +28,22 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// A service that is ready to run.
 pub struct Service {
     listener: TcpListener,
-    runtime: tokio::runtime::Runtime,
+    runtime: Runtime,
     api: Arc<Doors>,
-    pipeline: JoinHandle<()>,
+    pipeline: Worker,
     _lock: File,
 }
+
+/// Where the pipeline works.
+enum Worker {
+    /// On a thread of its own: commits that wait for the disk hold nobody else up.
+    Thread(JoinHandle<()>),
+    /// On the one thread that answers HTTP.
+    Inline(tokio::task::JoinHandle<()>),
+}
+
+/// From so many cores on, HTTP and the pipeline work side by side.
+const PARALLEL_CORES: usize = 4;
 
 /// The data folder, held by this process alone.
 pub struct DataDir {
@@ -46,7 +58,8 @@ impl DataDir {
     /// # Errors
     /// If it cannot be written, or another process has it.
     pub fn take(path: &Path) -> Result<DataDir> {
-        std::fs::create_dir_all(path).with_context(|| format!("cannot create the data folder {}", path.display()))?;
+        std::fs::create_dir_all(path)
+            .with_context(|| format!("cannot create the data folder {}", path.display()))?;
         let lock = File::create(path.join("lock"))
             .with_context(|| format!("cannot write to the data folder {}", path.display()))?;
         if lock.try_lock().is_err() {
@@ -90,7 +103,8 @@ impl Service {
         });
         let (requests, queue) = mpsc::channel(settings.queue);
         let database = recovery.database();
-        let pipeline = start_pipeline(engine, store, recovery, &shared, settings.snapshot_every, queue)?;
+        let pipeline = Pipeline::new(engine, store, recovery, Arc::clone(&shared), settings.snapshot_every)?;
+        let (runtime, pipeline) = start_pipeline(pipeline, queue, settings.sync)?;
         let api = Arc::new(Doors {
             requests,
             shared,
@@ -101,7 +115,6 @@ impl Service {
             source,
             started_us: now_us(),
         });
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         Ok(Service { listener, runtime, api, pipeline, _lock: data_dir.lock })
     }
 
@@ -114,8 +127,13 @@ impl Service {
         let Service { listener, runtime, api, pipeline, _lock } = self;
         let served = runtime.block_on(serve(listener, Arc::clone(&api), driver));
         // The queue may be full of requests; the word to stop waits behind them, so all of them are answered.
-        if api.requests.blocking_send(Request::Stop).is_ok() {
-            pipeline.join().map_err(|_| anyhow::anyhow!("the pipeline ended by a panic"))?;
+        let stopped = runtime.block_on(api.requests.send(Request::Stop)).is_ok();
+        let ended = match pipeline {
+            Worker::Thread(thread) => thread.join().is_ok(),
+            Worker::Inline(task) => runtime.block_on(task).is_ok(),
+        };
+        if !(stopped && ended) {
+            bail!("the pipeline ended by a panic");
         }
         runtime.shutdown_timeout(Duration::from_millis(200));
         served
@@ -123,19 +141,26 @@ impl Service {
 }
 
 fn start_pipeline(
-    engine: Engine,
-    store: Sqlite,
-    recovery: Recovery,
-    shared: &Arc<Shared>,
-    snapshot_every: u64,
+    pipeline: Pipeline,
     queue: mpsc::Receiver<Request>,
-) -> Result<JoinHandle<()>> {
-    let pipeline = Pipeline::new(engine, store, recovery, Arc::clone(shared), snapshot_every)?;
-    let spawned = std::thread::Builder::new().name("pipeline".into()).spawn(move || pipeline.run(queue));
-    spawned.context("cannot start the pipeline's thread")
+    sync: Sync,
+) -> Result<(Runtime, Worker)> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if sync == Sync::Interval && cores < PARALLEL_CORES {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let task = runtime.spawn(pipeline.run_inline(queue));
+        return Ok((runtime, Worker::Inline(task)));
+    }
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let thread = std::thread::Builder::new().name("pipeline".into()).spawn(move || pipeline.run(queue));
+    Ok((runtime, Worker::Thread(thread.context("cannot start the pipeline's thread")?)))
 }
 
-async fn serve(listener: TcpListener, api: Arc<Doors>, driver: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+async fn serve(
+    listener: TcpListener,
+    api: Arc<Doors>,
+    driver: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let viewers = tokio::spawn(api::publish(Arc::clone(&api)));
@@ -143,10 +168,13 @@ async fn serve(listener: TcpListener, api: Arc<Doors>, driver: impl Future<Outpu
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = api::router(api);
     let serving = tokio::spawn(
-        axum::serve(axum::serve::ListenerExt::tap_io(listener, |stream| {
-            // Answers are one small packet each: waiting to fill one only adds latency.
-            drop(stream.set_nodelay(true));
-        }), router)
+        axum::serve(
+            axum::serve::ListenerExt::tap_io(listener, |stream| {
+                // Answers are one small packet each: waiting to fill one only adds latency.
+                drop(stream.set_nodelay(true));
+            }),
+            router,
+        )
         .with_graceful_shutdown(async move { drop(stopped.await) })
         .into_future(),
     );

@@ -85,7 +85,10 @@ impl Settings {
                 toml::Value::String(text) => text.clone(),
                 toml::Value::Integer(number) => number.to_string(),
                 other => {
-                    mistakes.push(format!("`{key}` must be a string or a whole number, not {}", other.type_str()));
+                    mistakes.push(format!(
+                        "`{key}` must be a string or a whole number, not {}",
+                        other.type_str()
+                    ));
                     continue;
                 }
             };
@@ -93,7 +96,8 @@ impl Settings {
         }
         for (key, variable) in KEYS {
             if let Some(text) = environment(variable) {
-                mistakes.extend(settings.set(key, &text).err().map(|mistake| format!("{variable}: {mistake}")));
+                mistakes
+                    .extend(settings.set(key, &text).err().map(|mistake| format!("{variable}: {mistake}")));
             }
         }
         if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
@@ -102,7 +106,9 @@ impl Settings {
     fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
         let expected = |what: &str| format!("`{key}` is \"{text}\", expected {what}");
         match key {
-            "listen" => self.listen = text.parse().map_err(|_| expected("an address and port, as 127.0.0.1:8080"))?,
+            "listen" => {
+                self.listen = text.parse().map_err(|_| expected("an address and port, as 127.0.0.1:8080"))?
+            }
             "data_dir" => self.data_dir = PathBuf::from(text),
             "detector" => self.detector = text.to_string(),
             "model" => self.model = Some(PathBuf::from(text)),
@@ -114,7 +120,9 @@ impl Settings {
                     _ => return Err(expected("interval or commit")),
                 }
             }
-            "snapshot_every" => self.snapshot_every = at_least_one(text).ok_or_else(|| expected("a number from 1"))?,
+            "snapshot_every" => {
+                self.snapshot_every = at_least_one(text).ok_or_else(|| expected("a number from 1"))?
+            }
             "queue" => {
                 let queue = at_least_one(text).filter(|queue| *queue <= 1 << 20);
                 self.queue = queue.ok_or_else(|| expected("a number from 1 to 1048576"))? as usize;

@@ -472,7 +472,10 @@ impl Decision {
             summary: DecisionSummary::of(stored, minor_per_unit),
             event: serde_json::from_str(&stored.event).unwrap_or(serde_json::Value::Null),
             features: features
-                .map(|(name, value)| FeatureValue { name: name.clone(), value: Some(*value).filter(|v| v.is_finite()) })
+                .map(|(name, value)| FeatureValue {
+                    name: name.clone(),
+                    value: Some(*value).filter(|v| v.is_finite()),
+                })
                 .collect(),
             versions: DecisionVersions {
                 detector: versions.detector.clone(),
@@ -480,7 +483,9 @@ impl Decision {
                 model: versions.model.clone(),
                 rules: versions.rules_fingerprint.clone(),
             },
-            label: stored.label.map(|label| LabelKnown { fraud: label.fraud, known_at: Instant(label.known_at_us) }),
+            label: stored
+                .label
+                .map(|label| LabelKnown { fraud: label.fraud, known_at: Instant(label.known_at_us) }),
         }
     }
 }

@@ -11,9 +11,9 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 
-use super::{Api, Doors};
 use super::problem::problem;
 use super::read::current_stats;
+use super::{Api, Doors};
 use crate::service::pipeline::lock;
 use crate::service::wire::LiveMessage;
 
@@ -109,8 +109,13 @@ fn message(frame: &Frame, seen: Option<u64>) -> String {
         None => ("snapshot", 0, frame.recent.len()),
         Some(seen) => ("update", seen, LISTED_MAX),
     };
-    let listed: Vec<&str> =
-        frame.recent.iter().take_while(|(number, _)| *number > after).take(most).map(|(_, json)| json.as_str()).collect();
+    let listed: Vec<&str> = frame
+        .recent
+        .iter()
+        .take_while(|(number, _)| *number > after)
+        .take(most)
+        .map(|(_, json)| json.as_str())
+        .collect();
     let skipped = seen.map_or(0, |seen| (frame.decided - seen).saturating_sub(listed.len() as u64));
     format!(
         "{{\"kind\":\"{kind}\",\"stats\":{},\"decisions\":[{}],\"skipped\":{skipped}}}",

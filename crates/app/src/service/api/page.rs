@@ -23,7 +23,12 @@ pub async fn wrong_method(method: Method, uri: Uri) -> Response {
 pub async fn serve(method: Method, uri: Uri) -> Response {
     let path = uri.path().trim_start_matches('/');
     if path == "v1" || path.starts_with("v1/") {
-        return problem(StatusCode::NOT_FOUND, "no such door", &format!("there is no {}", uri.path()), vec![]);
+        return problem(
+            StatusCode::NOT_FOUND,
+            "no such door",
+            &format!("there is no {}", uri.path()),
+            vec![],
+        );
     }
     if method != Method::GET && method != Method::HEAD {
         let mut response = wrong_method(method, uri).await;
@@ -37,7 +42,8 @@ pub async fn serve(method: Method, uri: Uri) -> Response {
         }
         None => match find("index.html") {
             Some((name, contents)) => file(name, contents),
-            None => (StatusCode::NOT_FOUND, "this binary was built without the page: run `make build`\n").into_response(),
+            None => (StatusCode::NOT_FOUND, "this binary was built without the page: run `make build`\n")
+                .into_response(),
         },
     }
 }
@@ -48,7 +54,8 @@ fn find(path: &str) -> Option<(&'static str, &'static [u8])> {
 
 fn file(name: &str, contents: &'static [u8]) -> Response {
     // Names under assets/ carry a hash of their contents.
-    let caching = if name.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let caching =
+        if name.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers = [
         (header::CONTENT_TYPE, content_type(name)),
         (header::CACHE_CONTROL, caching),

@@ -10,12 +10,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use store::{Filter, Sqlite, Store};
 
-use super::{Api, Doors};
 use super::problem::{invalid, problem, unavailable};
+use super::{Api, Doors};
 use crate::service::pipeline::{lock, now_us};
 use crate::service::wire::{
-    Decision, DecisionPage, DecisionSummary, Health, HealthPart, HealthStatus, Instant, Latency, ModelInfo, ModelList,
-    ModelRole, Problem, Stats, TimelinePoint,
+    Decision, DecisionPage, DecisionSummary, Health, HealthPart, HealthStatus, Instant, Latency, ModelInfo,
+    ModelList, ModelRole, Problem, Stats, TimelinePoint,
 };
 
 /// The most decisions on a page.
@@ -40,7 +40,9 @@ pub async fn decisions(
     State(api): State<Api>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
 ) -> Response {
-    let Ok(Query(query)) = query else { return invalid("query", "unreadable", "name=value pairs joined by &") };
+    let Ok(Query(query)) = query else {
+        return invalid("query", "unreadable", "name=value pairs joined by &");
+    };
     let filter = match filter(&query) {
         Ok(filter) => filter,
         Err(response) => return response,
@@ -49,7 +51,8 @@ pub async fn decisions(
     let limit = filter.limit;
     match read(&api, move |store| store.decisions(&filter)).await {
         Some(found) => {
-            let next_cursor = found.last().filter(|_| found.len() == limit).map(|last| last.sequence.to_string());
+            let next_cursor =
+                found.last().filter(|_| found.len() == limit).map(|last| last.sequence.to_string());
             let items = found.iter().map(|stored| DecisionSummary::of(stored, minor_per_unit)).collect();
             Json(DecisionPage { items, next_cursor }).into_response()
         }
@@ -68,7 +71,9 @@ fn filter(query: &HashMap<String, String>) -> Result<Filter, Response> {
                 let limit = value.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit));
                 filter.limit = limit.ok_or_else(|| wrong("a number from 1 to 1000"))?;
             }
-            "cursor" => filter.before = Some(value.parse().map_err(|_| wrong("next_cursor of the page before"))?),
+            "cursor" => {
+                filter.before = Some(value.parse().map_err(|_| wrong("next_cursor of the page before"))?)
+            }
             "outcome" => {
                 let outcome = engine::Outcome::from_name(value);
                 filter.outcome = Some(outcome.ok_or_else(|| wrong("approve, review or decline"))?);
@@ -94,7 +99,9 @@ fn filter(query: &HashMap<String, String>) -> Result<Filter, Response> {
         (status = 404, body = Problem, description = "no such transaction"),
     ))]
 pub async fn decision(State(api): State<Api>, id: Result<Path<String>, PathRejection>) -> Response {
-    let Ok(Path(id)) = id else { return invalid("id", "not UTF-8", "the id of a transaction, percent-encoded") };
+    let Ok(Path(id)) = id else {
+        return invalid("id", "not UTF-8", "the id of a transaction, percent-encoded");
+    };
     let minor_per_unit = api.shared.detector.schema.minor_per_unit();
     let wanted = id.clone();
     match read(&api, move |store| store.find(&wanted)).await {
@@ -184,7 +191,8 @@ fn current_health(api: &Doors) -> Health {
     let waiting = api.requests.max_capacity() - api.requests.capacity();
     let held = format!("{} events of {} entities in {} bytes", size.events, size.entities, size.bytes);
     let stopped = api.requests.is_closed().then(|| "the pipeline has stopped".to_string());
-    let model = api.model.as_ref().map_or("no model: rules alone decide".to_string(), |model| model.id.clone());
+    let model =
+        api.model.as_ref().map_or("no model: rules alone decide".to_string(), |model| model.id.clone());
     let parts = vec![
         part("store", condition.store_error, "accepts".to_string()),
         part("engine", stopped, held),

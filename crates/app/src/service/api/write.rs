@@ -101,7 +101,9 @@ pub async fn decide_batch(State(api): State<Api>, headers: HeaderMap, body: Body
     let mut out = String::new();
     for part in lines.chunks(BATCH_LINES) {
         let bodies = part.iter().map(|(_, line)| line.clone()).collect();
-        let Some(answers) = ask(&api, bodies, is_synthetic(&headers), received).await else { return unavailable() };
+        let Some(answers) = ask(&api, bodies, is_synthetic(&headers), received).await else {
+            return unavailable();
+        };
         for ((number, _), answer) in part.iter().zip(answers) {
             out.push_str(&line_of(*number, answer));
             out.push('\n');
@@ -150,7 +152,8 @@ pub async fn label(State(api): State<Api>, body: Body) -> Response {
         }
     };
     let (reply, answer) = oneshot::channel();
-    let request = Request::Label { transaction_id: wanted.transaction_id.clone(), fraud: wanted.fraud, reply };
+    let request =
+        Request::Label { transaction_id: wanted.transaction_id.clone(), fraud: wanted.fraud, reply };
     if api.requests.send(request).await.is_err() {
         return unavailable();
     }
@@ -158,7 +161,8 @@ pub async fn label(State(api): State<Api>, body: Body) -> Response {
         Ok(Ok(Some(accepted))) => axum::Json(accepted).into_response(),
         Ok(Ok(None)) => {
             let detail = format!("there is no transaction {:?}", wanted.transaction_id);
-            let error = FieldError::new("transaction_id", &wanted.transaction_id, "the id of a stored transaction");
+            let error =
+                FieldError::new("transaction_id", &wanted.transaction_id, "the id of a stored transaction");
             problem(StatusCode::NOT_FOUND, "no such transaction", &detail, vec![error.into()])
         }
         Ok(Err(_)) | Err(_) => unavailable(),
