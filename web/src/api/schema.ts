@@ -658,6 +658,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description it is */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -682,6 +683,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description the decision */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -690,7 +692,35 @@ export interface operations {
                     "application/json": components["schemas"]["DecisionSummary"];
                 };
             };
+            /** @description not a JSON object */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description fields are missing or wrong */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store refuses; nothing was decided */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -709,6 +739,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description they are */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -717,6 +748,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
+            /** @description they are not, and why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -751,6 +783,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description a page of them */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -759,6 +792,7 @@ export interface operations {
                     "application/json": components["schemas"]["DecisionPage"];
                 };
             };
+            /** @description a parameter is wrong */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -781,6 +815,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description all of it */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -789,6 +824,7 @@ export interface operations {
                     "application/json": components["schemas"]["Decision"];
                 };
             };
+            /** @description no such transaction */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -808,6 +844,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description good or not, part by part */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -831,12 +868,22 @@ export interface operations {
             };
         };
         responses: {
+            /** @description stored; the same label again gets the same answer */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["LabelAccepted"];
+                };
+            };
+            /** @description not a label */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
             /** @description no such transaction */
@@ -848,7 +895,8 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            422: {
+            /** @description too large */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -856,6 +904,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description the store refuses; nothing was stored */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -895,6 +944,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description all of them */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -914,6 +964,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description the figures of this moment */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -938,6 +989,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description the decision */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -997,6 +1049,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description a line for each */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1005,6 +1058,16 @@ export interface operations {
                     "application/x-ndjson": components["schemas"]["BatchLine"];
                 };
             };
+            /** @description no lines */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
             413: {
                 headers: {
                     [name: string]: unknown;
