@@ -34,6 +34,9 @@ const WRITER_PATIENCE: Duration = Duration::from_millis(250);
 /// How long a reader waits.
 const READER_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The highest nice value.
+const LEAST_PRIORITY: i32 = 19;
+
 /// When the log has grown beyond this, the writer itself moves the rest of it, so that it starts anew.
 const LOG_PAGES_MAX: i64 = 64_000;
 
@@ -71,7 +74,11 @@ impl Sqlite {
     /// If the file cannot be used, or a newer program wrote it.
     pub fn open(path: &Path, sync: Sync) -> Result<Sqlite> {
         check_writable(path)?;
-        let connection = Connection::open(path)?;
+        // One value is used by one thread at a time: SQLite need not guard against two.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(WRITER_PATIENCE)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(
@@ -493,6 +500,8 @@ impl Checkpoints {
         let pages = Arc::clone(&log_pages);
         let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
             let Ok(connection) = Connection::open(&path) else { return };
+            // On a busy machine a decision comes first. Without the right to step back it works all the same.
+            rustix::process::setpriority_process(Some(rustix::thread::gettid()), LEAST_PRIORITY).ok();
             while !stopped.load(Ordering::Acquire) {
                 std::thread::park_timeout(CHECKPOINT_INTERVAL);
                 // A checkpoint that fails is tried again a second later; the log holds everything meanwhile.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::{FieldError, Rejection};
@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::Api;
 use super::problem::{invalid, problem, rejected, unavailable};
-use crate::service::pipeline::{Answer, Request, TRANSACTION_BYTES_MAX, new_rejection};
+use crate::service::pipeline::{self, Answer, TRANSACTION_BYTES_MAX, new_rejection};
 use crate::service::wire::{BatchLine, DecisionSummary, LabelAccepted, LabelRequest, LineProblem, Problem};
 
 /// The largest batch.
@@ -40,8 +40,8 @@ const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "applicati
         (status = 422, body = Problem, description = "fields are missing or wrong"),
         (status = 503, body = Problem, description = "the store refuses; nothing was decided"),
     ))]
-pub async fn decide(State(api): State<Api>, headers: HeaderMap, body: Body) -> Response {
-    decide_one(&api, &headers, body).await
+pub async fn decide(State(api): State<Api>, request: Request) -> Response {
+    decide_one(&api, request).await
 }
 
 /// Decide one transaction: another name for `POST /v1/transactions`.
@@ -54,17 +54,19 @@ pub async fn decide(State(api): State<Api>, headers: HeaderMap, body: Body) -> R
         (status = 422, body = Problem, description = "fields are missing or wrong"),
         (status = 503, body = Problem, description = "the store refuses; nothing was decided"),
     ))]
-pub async fn predict(State(api): State<Api>, headers: HeaderMap, body: Body) -> Response {
-    decide_one(&api, &headers, body).await
+pub async fn predict(State(api): State<Api>, request: Request) -> Response {
+    decide_one(&api, request).await
 }
 
-async fn decide_one(api: &Api, headers: &HeaderMap, body: Body) -> Response {
+async fn decide_one(api: &Api, request: Request) -> Response {
     let received = Instant::now();
+    let synthetic = is_synthetic(request.headers());
+    let body = request.into_body();
     let body = match read_body(api, body, TRANSACTION_BYTES_MAX).await {
         Ok(body) => body,
         Err(response) => return response,
     };
-    match ask(api, vec![body], is_synthetic(headers), received).await.map(|mut answers| answers.pop()) {
+    match ask(api, vec![body], synthetic, received).await.map(|mut answers| answers.pop()) {
         Some(Some(Answer::Decided { json, repeated: false })) => (JSON, json).into_response(),
         Some(Some(Answer::Decided { json, repeated: true })) => {
             (JSON, [("idempotent-replayed", "true")], json).into_response()
@@ -152,8 +154,11 @@ pub async fn label(State(api): State<Api>, body: Body) -> Response {
         }
     };
     let (reply, answer) = oneshot::channel();
-    let request =
-        Request::Label { transaction_id: wanted.transaction_id.clone(), fraud: wanted.fraud, reply };
+    let request = pipeline::Request::Label {
+        transaction_id: wanted.transaction_id.clone(),
+        fraud: wanted.fraud,
+        reply,
+    };
     if api.requests.send(request).await.is_err() {
         return unavailable();
     }
@@ -172,7 +177,7 @@ pub async fn label(State(api): State<Api>, body: Body) -> Response {
 /// `None` if the pipeline cannot answer.
 async fn ask(api: &Api, bodies: Vec<Bytes>, synthetic: bool, received: Instant) -> Option<Vec<Answer>> {
     let (reply, answer) = oneshot::channel();
-    api.requests.send(Request::Decide { bodies, synthetic, received, reply }).await.ok()?;
+    api.requests.send(pipeline::Request::Decide { bodies, synthetic, received, reply }).await.ok()?;
     answer.await.ok()?.ok()
 }
 
@@ -200,7 +205,7 @@ async fn read_body(api: &Api, body: Body, bytes_max: usize) -> Result<Bytes, Res
 fn too_large(api: &Api, found: std::fmt::Arguments) -> Response {
     let rejection = whole_body(&found.to_string(), "a smaller one");
     // A full queue has better things to keep.
-    drop(api.requests.try_send(Request::Reject(new_rejection("http", &rejection, b""))));
+    drop(api.requests.try_send(pipeline::Request::Reject(new_rejection("http", &rejection, b""))));
     let errors = rejection.errors.iter().cloned().map(Into::into).collect();
     problem(StatusCode::PAYLOAD_TOO_LARGE, "too large", &rejection.to_string(), errors)
 }
