@@ -12,6 +12,7 @@ mod output;
 mod replay;
 mod serve;
 mod simulate;
+mod state;
 mod train;
 
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum Command {
     Decision(decision::Args),
     /// The project's benchmarks
     Bench(bench::Args),
+    /// Look at the state: memory by kind of entity, or the windows of one
+    State(state::Args),
     /// Print the OpenAPI document of the service
     Openapi,
 }
@@ -87,6 +90,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Bench(args) => bench::run(args),
         Command::Detector(args) => detector::run(args),
         Command::Decision(args) => decision::run(args),
+        Command::State(args) => state::run(args),
         Command::Openapi => {
             println!("{}", crate::service::openapi_json());
             Ok(())
