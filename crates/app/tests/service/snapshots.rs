@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::events::{numbered, transaction};
-use super::process::{Setup, folder};
+use super::process::{Setup, folder, redflag, run};
 
 /// How many transactions of customer `c` the features of a decision count in a day.
 fn counted(client: &mut Client, id: &str) -> f64 {
@@ -88,4 +88,36 @@ fn a_damaged_snapshot_costs_time_only() {
         };
         std::fs::write(&path, damaged).unwrap();
     }
+}
+
+/// `redflag state` rebuilds what the engine held, also of a service that was killed.
+#[test]
+fn the_state_can_be_looked_at_by_kind_and_by_entity() {
+    let setup = Setup::new(&folder("state").join("data"));
+    let service = setup.start();
+    let mut client = service.client();
+    (1..=3).for_each(|second| {
+        client.post("/v1/transactions", at(second)).ok();
+    });
+    service.kill();
+
+    let state = |arguments: &[&str]| {
+        let output =
+            run(redflag().arg("state").arg("--data-dir").arg(setup.data_dir()).arg("--json").args(arguments));
+        (
+            output.status.code(),
+            serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap_or_default(),
+        )
+    };
+    let (code, all) = state(&[]);
+    let kinds = all["kinds"].as_array().unwrap();
+    assert_eq!(code, Some(0));
+    for kind in kinds {
+        assert_eq!((&kind["entities"], &kind["events"]), (&1.into(), &3.into()), "{kind}");
+        assert!(kind["bytes"].as_u64().unwrap() > 0, "{kind}");
+    }
+    let (_, one) = state(&["--entity", "customer_id=c"]);
+    assert_eq!((&one["events"], &one["features"]["customer_count_1d"]), (&3.into(), &3.0.into()), "{one}");
+    assert_eq!(state(&["--entity", "customer_id=nobody"]).0, Some(2));
+    assert_eq!(state(&["--entity", "shoe=c"]).0, Some(2));
 }
