@@ -9,10 +9,10 @@ use std::collections::HashSet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::ensemble::{Forest, Join, Leaf, Node, Split, Tree};
+use crate::ensemble::{Forest, Leaf, Link, Missing, Node, Output, Precision, Split, Summation, Test, Tree};
 
 const FORMAT: &str = "redflag-forest";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Why a document is not a forest.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -49,11 +49,11 @@ impl Forest {
         let document = Document::from(self);
         let mut text = String::new();
         text.push_str(&format!(
-            "{{\"format\":{},\"version\":{VERSION},\n\"features\":{},\n\"join\":{},\"base\":{},\n\"trees\":[",
+            "{{\"format\":{},\"version\":{VERSION},\n\"features\":{},\n\"values\":{},\"output\":{},\n\"trees\":[",
             line(&document.format),
             line(&document.features),
-            line(&document.join),
-            line(&document.base)
+            line(&document.values),
+            line(&document.output)
         ));
         for (at, tree) in document.trees.iter().enumerate() {
             text.push_str(if at == 0 { "\n" } else { ",\n" });
@@ -77,7 +77,7 @@ impl Forest {
     pub(crate) fn check(self) -> Result<Forest, ReadError> {
         check_header(&self)?;
         for (at, tree) in self.trees.iter().enumerate() {
-            TreeCheck { tree, at, features: self.features.len(), join: self.join }.check()?;
+            TreeCheck { tree, at, features: self.features.len(), link: self.output.link }.check()?;
         }
         Ok(self)
     }
@@ -101,16 +101,47 @@ struct Document {
     format: String,
     version: u32,
     features: Vec<String>,
-    join: JoinDocument,
-    base: f64,
+    values: PrecisionDocument,
+    output: OutputDocument,
     trees: Vec<TreeDocument>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum JoinDocument {
-    LogOdds,
-    MeanProbability,
+enum PrecisionDocument {
+    Single,
+    Double,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutputDocument {
+    summation: SummationDocument,
+    start: f64,
+    divisor: f64,
+    scale: f64,
+    bias: f64,
+    link: LinkDocument,
+    /// Of a logistic link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    slope: Option<f64>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum SummationDocument {
+    Single,
+    Double,
+    EightLanes,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum LinkDocument {
+    Logistic,
+    Probability,
+    Identity,
+    Exponential,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -127,7 +158,14 @@ struct NodeDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     feature: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    threshold: Option<f64>,
+    below: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at_most: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    within: Option<Vec<[f64; 2]>>,
+    /// Which values are missing; NaN alone if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    missing_values: Option<MissingDocument>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     missing: Option<Side>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,6 +178,13 @@ struct NodeDocument {
     leaf: Option<f64>,
     #[serde(default)]
     cover: f64,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum MissingDocument {
+    NanOrZero,
+    Never,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -168,8 +213,8 @@ impl From<&Forest> for Document {
             format: FORMAT.to_owned(),
             version: VERSION,
             features: forest.features.clone(),
-            join: forest.join.into(),
-            base: forest.base,
+            values: forest.values.into(),
+            output: forest.output.into(),
             trees: forest.trees.iter().map(TreeDocument::from).collect(),
         }
     }
@@ -186,8 +231,8 @@ impl TryFrom<Document> for Forest {
         for (at, tree) in document.trees.into_iter().enumerate() {
             trees.push(read_tree(at, tree)?);
         }
-        let (features, join, base) = (document.features, document.join.into(), document.base);
-        Forest { features, join, base, trees }.check()
+        let (features, values, output) = (document.features, document.values.into(), document.output.into());
+        Forest { features, values, output, trees }.check()
     }
 }
 
@@ -203,35 +248,88 @@ impl From<&Node> for NodeDocument {
             Node::Leaf(leaf) => {
                 NodeDocument { leaf: Some(leaf.value), cover: leaf.cover, ..Default::default() }
             }
-            Node::Split(split) => NodeDocument {
-                feature: Some(split.feature),
-                threshold: Some(split.threshold),
-                missing: Some(if split.missing_left { Side::Left } else { Side::Right }),
-                left: Some(split.left),
-                right: Some(split.right),
-                gain: Some(split.gain),
-                leaf: None,
-                cover: split.cover,
-            },
+            Node::Split(split) => split_document(split),
         }
     }
 }
 
-impl From<Join> for JoinDocument {
-    fn from(join: Join) -> JoinDocument {
-        match join {
-            Join::LogOdds => JoinDocument::LogOdds,
-            Join::MeanProbability => JoinDocument::MeanProbability,
+fn split_document(split: &Split) -> NodeDocument {
+    let (mut below, mut at_most, mut within) = (None, None, None);
+    match &split.test {
+        Test::Below(threshold) => below = Some(*threshold),
+        Test::AtMost(threshold) => at_most = Some(*threshold),
+        Test::Within(ranges) => within = Some(ranges.to_vec()),
+    }
+    NodeDocument {
+        feature: Some(split.feature),
+        below,
+        at_most,
+        within,
+        missing_values: match split.missing {
+            Missing::Nan => None,
+            Missing::NanOrZero => Some(MissingDocument::NanOrZero),
+            Missing::Never => Some(MissingDocument::Never),
+        },
+        missing: Some(if split.missing_left { Side::Left } else { Side::Right }),
+        left: Some(split.left),
+        right: Some(split.right),
+        gain: Some(split.gain),
+        leaf: None,
+        cover: split.cover,
+    }
+}
+
+impl From<Precision> for PrecisionDocument {
+    fn from(precision: Precision) -> PrecisionDocument {
+        match precision {
+            Precision::Single => PrecisionDocument::Single,
+            Precision::Double => PrecisionDocument::Double,
         }
     }
 }
 
-impl From<JoinDocument> for Join {
-    fn from(join: JoinDocument) -> Join {
-        match join {
-            JoinDocument::LogOdds => Join::LogOdds,
-            JoinDocument::MeanProbability => Join::MeanProbability,
+impl From<PrecisionDocument> for Precision {
+    fn from(precision: PrecisionDocument) -> Precision {
+        match precision {
+            PrecisionDocument::Single => Precision::Single,
+            PrecisionDocument::Double => Precision::Double,
         }
+    }
+}
+
+impl From<Output> for OutputDocument {
+    fn from(output: Output) -> OutputDocument {
+        let Output { summation, start, divisor, scale, bias, link } = output;
+        let summation = match summation {
+            Summation::InTurn(Precision::Single) => SummationDocument::Single,
+            Summation::InTurn(Precision::Double) => SummationDocument::Double,
+            Summation::EightLanes => SummationDocument::EightLanes,
+        };
+        let (link, slope) = match link {
+            Link::Logistic { slope } => (LinkDocument::Logistic, Some(slope)),
+            Link::Probability => (LinkDocument::Probability, None),
+            Link::Identity => (LinkDocument::Identity, None),
+            Link::Exponential => (LinkDocument::Exponential, None),
+        };
+        OutputDocument { summation, start, divisor, scale, bias, link, slope }
+    }
+}
+
+impl From<OutputDocument> for Output {
+    fn from(document: OutputDocument) -> Output {
+        let OutputDocument { summation, start, divisor, scale, bias, link, slope } = document;
+        let summation = match summation {
+            SummationDocument::Single => Summation::InTurn(Precision::Single),
+            SummationDocument::Double => Summation::InTurn(Precision::Double),
+            SummationDocument::EightLanes => Summation::EightLanes,
+        };
+        let link = match link {
+            LinkDocument::Logistic => Link::Logistic { slope: slope.unwrap_or(1.0) },
+            LinkDocument::Probability => Link::Probability,
+            LinkDocument::Identity => Link::Identity,
+            LinkDocument::Exponential => Link::Exponential,
+        };
+        Output { summation, start, divisor, scale, bias, link }
     }
 }
 
@@ -242,8 +340,8 @@ fn read_tree(tree: usize, document: TreeDocument) -> Result<Tree, ReadError> {
             ReadError::Node {
                 tree,
                 node,
-                problem: "a split has feature, threshold, missing, left, right, gain and no leaf; \
-                      a leaf has leaf and none of these"
+                problem: "a split has feature, one of below, at_most and within, missing, left, right, gain and no \
+                          leaf; a leaf has leaf and none of these"
                     .to_owned(),
             }
         })?);
@@ -252,13 +350,32 @@ fn read_tree(tree: usize, document: TreeDocument) -> Result<Tree, ReadError> {
 }
 
 fn read_node(document: NodeDocument) -> Option<Node> {
-    let NodeDocument { feature, threshold, missing, left, right, gain, leaf, cover } = document;
-    match (feature, threshold, missing, left, right, gain, leaf) {
-        (Some(feature), Some(threshold), Some(missing), Some(left), Some(right), Some(gain), None) => {
-            let missing_left = matches!(missing, Side::Left);
-            Some(Node::Split(Split { feature, threshold, missing_left, left, right, gain, cover }))
+    let test = read_test(&document);
+    let NodeDocument { feature, missing_values, missing, left, right, gain, leaf, cover, .. } = document;
+    match (feature, test, missing, left, right, gain, leaf) {
+        (Some(feature), Some(Some(test)), Some(side), Some(left), Some(right), Some(gain), None) => {
+            let missing = match missing_values {
+                None => Missing::Nan,
+                Some(MissingDocument::NanOrZero) => Missing::NanOrZero,
+                Some(MissingDocument::Never) => Missing::Never,
+            };
+            let missing_left = matches!(side, Side::Left);
+            Some(Node::Split(Split { feature, test, missing, missing_left, left, right, gain, cover }))
         }
-        (None, None, None, None, None, None, Some(value)) => Some(Node::Leaf(Leaf { value, cover })),
+        (None, Some(None), None, None, None, None, Some(value)) if missing_values.is_none() => {
+            Some(Node::Leaf(Leaf { value, cover }))
+        }
+        _ => None,
+    }
+}
+
+/// The one test that a node names, `Some(None)` if it names none, `None` if it names several.
+fn read_test(document: &NodeDocument) -> Option<Option<Test>> {
+    match (document.below, document.at_most, &document.within) {
+        (None, None, None) => Some(None),
+        (Some(threshold), None, None) => Some(Some(Test::Below(threshold))),
+        (None, Some(threshold), None) => Some(Some(Test::AtMost(threshold))),
+        (None, None, Some(ranges)) => Some(Some(Test::Within(ranges.as_slice().into()))),
         _ => None,
     }
 }
@@ -268,11 +385,25 @@ fn check_header(forest: &Forest) -> Result<(), ReadError> {
     if let Some(twice) = forest.features.iter().find(|name| !seen.insert(name.as_str())) {
         return Err(ReadError::Header(format!("features: the name {twice:?} is there twice")));
     }
-    if !forest.base.is_finite() {
-        return Err(ReadError::Header(format!("base: expected a finite number, got {}", forest.base)));
-    }
+    check_output(&forest.output)?;
     if forest.trees.is_empty() {
         return Err(ReadError::Header("trees: expected at least one".to_owned()));
+    }
+    Ok(())
+}
+
+fn check_output(output: &Output) -> Result<(), ReadError> {
+    let Output { start, divisor, scale, bias, link, .. } = *output;
+    let slope = if let Link::Logistic { slope } = link { slope } else { 1.0 };
+    for (name, value) in [("start", start), ("scale", scale), ("bias", bias)] {
+        if !value.is_finite() {
+            return Err(ReadError::Header(format!("output {name}: expected a finite number, got {value}")));
+        }
+    }
+    for (name, value) in [("divisor", divisor), ("slope", slope)] {
+        if !(value > 0.0 && value.is_finite()) {
+            return Err(ReadError::Header(format!("output {name}: expected a number above 0, got {value}")));
+        }
     }
     Ok(())
 }
@@ -282,7 +413,7 @@ struct TreeCheck<'a> {
     tree: &'a Tree,
     at: usize,
     features: usize,
-    join: Join,
+    link: Link,
 }
 
 impl TreeCheck<'_> {
@@ -309,7 +440,7 @@ impl TreeCheck<'_> {
         if !leaf.value.is_finite() {
             return self.fail(at, format!("leaf: expected a finite number, got {}", leaf.value));
         }
-        if self.join == Join::MeanProbability && !(0.0..=1.0).contains(&leaf.value) {
+        if self.link == Link::Probability && !(0.0..=1.0).contains(&leaf.value) {
             return self.fail(at, format!("leaf: expected a probability in [0, 1], got {}", leaf.value));
         }
         self.check_cover(at, leaf.cover)
@@ -320,15 +451,25 @@ impl TreeCheck<'_> {
             let (feature, features) = (split.feature, self.features);
             return self.fail(at, format!("feature {feature} is not one of the {features} features"));
         }
-        if !split.threshold.is_finite() {
-            return self.fail(at, format!("threshold: expected a finite number, got {}", split.threshold));
-        }
+        self.check_test(at, &split.test)?;
         if !split.gain.is_finite() {
             return self.fail(at, format!("gain: expected a finite number, got {}", split.gain));
         }
         self.check_child(at, "left", split.left, has_parent)?;
         self.check_child(at, "right", split.right, has_parent)?;
         self.check_cover(at, split.cover)
+    }
+
+    fn check_test(&self, at: usize, test: &Test) -> Result<(), ReadError> {
+        match test {
+            Test::Below(threshold) | Test::AtMost(threshold) if !threshold.is_finite() => {
+                self.fail(at, format!("threshold: expected a finite number, got {threshold}"))
+            }
+            Test::Within(ranges) if !ascending(ranges) => {
+                self.fail(at, "within: expected ascending ranges that do not touch".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Children come after their parent and have one only: so there are no cycles and no shared subtrees.
@@ -361,4 +502,10 @@ impl TreeCheck<'_> {
     fn fail(&self, node: usize, problem: String) -> Result<(), ReadError> {
         Err(ReadError::Node { tree: self.at, node, problem })
     }
+}
+
+/// Whether the bounds are finite and strictly ascending, so that ranges are not empty and do not touch.
+fn ascending(ranges: &[[f64; 2]]) -> bool {
+    let bounds = ranges.as_flattened();
+    bounds.iter().all(|bound| bound.is_finite()) && bounds.windows(2).all(|pair| pair[0] < pair[1])
 }

@@ -1,25 +1,61 @@
+use std::sync::Arc;
+
 use crate::scorer::Scorer;
 
-/// A tree ensemble: trees, how their outputs are joined, names of features.
+/// A tree ensemble: trees, how their outputs become one number, names of features.
 ///
 /// Every forest in memory is sound: child indices point forward inside their tree, every node but the root has
 /// exactly one parent, features exist, thresholds and leaf values are finite. The growers build nothing else,
-/// and [`Forest::from_json`] refuses anything else.
+/// and the readers refuse anything else.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forest {
     pub(crate) features: Vec<String>,
-    pub(crate) join: Join,
-    pub(crate) base: f64,
+    /// The precision to which a value is rounded before it is compared.
+    pub(crate) values: Precision,
+    pub(crate) output: Output,
     pub(crate) trees: Vec<Tree>,
 }
 
-/// How the outputs of the trees become one number.
+/// Of binary floating-point numbers (IEEE 754).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Join {
-    /// The sum plus the base is a log-odds (boosting).
-    LogOdds,
-    /// The mean is a probability (random forest, single tree); every leaf lies in [0, 1].
-    MeanProbability,
+pub(crate) enum Precision {
+    Single,
+    Double,
+}
+
+/// How the outputs of the trees become one number: `margin = bias + scale * (sum / divisor)`, and the margin a score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Output {
+    pub(crate) summation: Summation,
+    /// What the sum starts from.
+    pub(crate) start: f64,
+    pub(crate) divisor: f64,
+    pub(crate) scale: f64,
+    pub(crate) bias: f64,
+    pub(crate) link: Link,
+}
+
+/// The order and precision in which leaves are added: part of what a forest means, since it decides the last bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Summation {
+    /// Tree by tree, each partial sum rounded to this precision.
+    InTurn(Precision),
+    /// Eight partial sums in double precision, tree i added to sum i mod 8, then `((0+4)+(2+6))+((1+5)+(3+7))`:
+    /// an eighth of the waiting for additions, where no library prescribes an order.
+    EightLanes,
+}
+
+/// What turns a margin into a score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Link {
+    /// `1 / (1 + exp(-slope * margin))`: the margin is a log-odds, up to the slope.
+    Logistic { slope: f64 },
+    /// The margin is a probability.
+    Probability,
+    /// The margin is any number, and so is the score.
+    Identity,
+    /// `exp(margin)`: the margin is the logarithm of a count, cost or rate.
+    Exponential,
 }
 
 /// Nodes of one tree; the root is the first, children come after their parents.
@@ -34,19 +70,46 @@ pub(crate) enum Node {
     Leaf(Leaf),
 }
 
-/// `x < threshold` goes left, NaN goes left if `missing_left`.
+/// A missing value goes left if `missing_left`; any other goes left if the test holds.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Split {
     pub(crate) feature: u32,
-    pub(crate) threshold: f64,
+    pub(crate) test: Test,
+    pub(crate) missing: Missing,
     pub(crate) missing_left: bool,
     pub(crate) left: u32,
     pub(crate) right: u32,
-    /// Improvement of the objective that the split brought in training.
+    /// Improvement of the objective that the split brought in training; 0 where the library does not say.
     pub(crate) gain: f64,
-    /// Training weight that reached the node (hessian in boosting, row weight elsewhere).
+    /// Training weight that reached the node (hessian in boosting, row weight or count elsewhere); 0 where the
+    /// library does not say.
     pub(crate) cover: f64,
 }
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Test {
+    /// `x < threshold`
+    Below(f64),
+    /// `x <= threshold`
+    AtMost(f64),
+    /// `from <= x < to` for one of the ranges: ascending, not empty, not touching. A set of categories {3, 4, 7} that are read
+    /// by truncation is `[[3, 5], [7, 8]]`.
+    Within(Arc<[[f64; 2]]>),
+}
+
+/// Which values count as missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Missing {
+    /// NaN.
+    Nan,
+    /// NaN, and anything from -[`ZERO_MAX`] to [`ZERO_MAX`] (LightGBM's `zero_as_missing`).
+    NanOrZero,
+    /// Nothing: NaN is read as 0.
+    Never,
+}
+
+/// What LightGBM takes for zero: its `kZeroThreshold`, a single-precision 1e-35.
+pub(crate) const ZERO_MAX: f64 = 1e-35f32 as f64;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Leaf {
@@ -93,28 +156,77 @@ impl Forest {
         gain
     }
 
+    /// Whether a score is a probability: so for logistic objectives and for forests of class shares.
+    pub fn gives_probability(&self) -> bool {
+        matches!(self.output.link, Link::Logistic { .. } | Link::Probability)
+    }
+
     /// Compiles the forest for speed. Costs about as much as copying it.
     pub fn scorer(&self) -> Scorer {
         Scorer::compile(self)
     }
 }
 
-impl Join {
-    /// The raw number that callers see, from the sum over trees of `tree_count` outputs.
-    pub(crate) fn margin(self, base: f64, sum: f64, tree_count: usize) -> f64 {
+impl Precision {
+    /// `x` rounded to this precision.
+    pub(crate) fn round(self, x: f64) -> f64 {
         match self {
-            Join::LogOdds => base + sum,
-            Join::MeanProbability => sum / tree_count as f64,
+            Precision::Single => f64::from(x as f32),
+            Precision::Double => x,
+        }
+    }
+}
+
+impl Output {
+    /// A sum in turn in double precision, plus `bias`, is a log-odds.
+    pub(crate) fn log_odds(bias: f64) -> Output {
+        let summation = Summation::InTurn(Precision::Double);
+        Output { summation, start: 0.0, divisor: 1.0, scale: 1.0, bias, link: Link::Logistic { slope: 1.0 } }
+    }
+
+    /// The mean of so many trees is a probability.
+    pub(crate) fn mean_probability(tree_count: usize) -> Output {
+        Output { divisor: tree_count as f64, link: Link::Probability, ..Output::log_odds(0.0) }
+    }
+
+    /// The raw number that callers see, from the sum of the trees' outputs.
+    pub(crate) fn margin(&self, sum: f64) -> f64 {
+        self.bias + self.scale * (sum / self.divisor)
+    }
+
+    /// The score that belongs to a margin.
+    pub(crate) fn score(&self, margin: f64) -> f64 {
+        match self.link {
+            Link::Logistic { slope } => 1.0 / (1.0 + (-slope * margin).exp()),
+            Link::Probability => margin.clamp(0.0, 1.0),
+            Link::Identity => margin,
+            Link::Exponential => margin.exp(),
         }
     }
 
-    /// The probability that belongs to a margin.
-    pub(crate) fn probability(self, margin: f64) -> f64 {
-        match self {
-            Join::LogOdds => 1.0 / (1.0 + (-margin).exp()),
-            Join::MeanProbability => margin,
+    /// Adds trees' outputs as the summation says. What every quicker way must agree with.
+    pub(crate) fn sum(&self, outputs: impl Iterator<Item = f64>) -> f64 {
+        match self.summation {
+            Summation::InTurn(Precision::Double) => outputs.fold(self.start, |sum, output| sum + output),
+            Summation::InTurn(Precision::Single) => {
+                f64::from(outputs.fold(self.start as f32, |sum, output| sum + output as f32))
+            }
+            Summation::EightLanes => {
+                let mut lanes = [0.0; LANES];
+                outputs.enumerate().for_each(|(tree, output)| lanes[tree % LANES] += output);
+                self.start + add_lanes(lanes)
+            }
         }
     }
+}
+
+/// Partial sums of [`Summation::EightLanes`].
+pub(crate) const LANES: usize = 8;
+
+/// Closes [`Summation::EightLanes`].
+pub(crate) fn add_lanes(lanes: [f64; LANES]) -> f64 {
+    let [a, b, c, d, e, f, g, h] = lanes;
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
 impl Tree {
@@ -140,11 +252,11 @@ impl Tree {
     }
 
     /// The plain walk: what every faster layout must agree with, and the layout of last resort.
-    pub(crate) fn output(&self, row: &[f64]) -> f64 {
-        self.output_of(|feature| row[feature])
+    pub(crate) fn output(&self, row: &[f64], values: Precision) -> f64 {
+        self.output_of(|feature| values.round(row[feature]))
     }
 
-    /// [`Tree::output`] with values from wherever they are.
+    /// [`Tree::output`] with values, already rounded, from wherever they are.
     pub(crate) fn output_of(&self, value: impl Fn(usize) -> f64) -> f64 {
         let mut at = 0;
         loop {
@@ -157,8 +269,32 @@ impl Tree {
 }
 
 impl Split {
-    fn child(&self, x: f64) -> usize {
-        let left = if x.is_nan() { self.missing_left } else { x < self.threshold };
-        (if left { self.left } else { self.right }) as usize
+    /// The child that a value, already rounded, goes to.
+    pub(crate) fn child(&self, x: f64) -> usize {
+        (if self.goes_left(x) { self.left } else { self.right }) as usize
+    }
+
+    /// Whether a value, already rounded, goes left.
+    pub(crate) fn goes_left(&self, x: f64) -> bool {
+        match self.missing {
+            Missing::Nan if x.is_nan() => self.missing_left,
+            Missing::NanOrZero if x.is_nan() || x.abs() <= ZERO_MAX => self.missing_left,
+            Missing::Never if x.is_nan() => self.test.holds(0.0),
+            _ => self.test.holds(x),
+        }
+    }
+}
+
+impl Test {
+    /// Whether a number, not NaN, passes.
+    pub(crate) fn holds(&self, x: f64) -> bool {
+        match self {
+            Test::Below(threshold) => x < *threshold,
+            Test::AtMost(threshold) => x <= *threshold,
+            Test::Within(ranges) => {
+                let after = ranges.partition_point(|[from, _]| *from <= x);
+                after > 0 && x < ranges[after - 1][1]
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use crate::ensemble::{Leaf, Node, Split, Tree};
+use crate::ensemble::{Leaf, Missing, Node, Split, Test, Tree};
 
 use super::bins::MISSING_BIN;
 use super::histogram::{self, Binned, Cell, Found, GROUP, GroupCells, Search, Units, minus, plus};
@@ -245,7 +245,8 @@ impl Growing<'_> {
         let mut right = self.open(middle, end, minus(open.total, found.left));
         self.nodes[node] = Node::Split(Split {
             feature: found.feature as u32,
-            threshold: self.binned.thresholds[found.feature][usize::from(found.bin)],
+            test: Test::Below(self.binned.thresholds[found.feature][usize::from(found.bin)]),
+            missing: Missing::Nan,
             missing_left: found.missing_left,
             left: left.stretch.node as u32,
             right: right.stretch.node as u32,

@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use crate::ensemble::{Leaf, Node, Split, Tree};
+use crate::ensemble::{Leaf, Missing, Node, Split, Test, Tree};
 
 use super::bins::between;
 use super::random::Random;
@@ -230,7 +230,8 @@ impl Growing<'_> {
         let values = &self.data.columns[found.feature].values;
         Node::Split(Split {
             feature: found.feature as u32,
-            threshold: between(values[found.below as usize], values[found.above as usize]),
+            test: Test::Below(between(values[found.below as usize], values[found.above as usize])),
+            missing: Missing::Nan,
             missing_left: found.missing_left,
             left: 0,
             right: 0,

@@ -6,7 +6,7 @@
 
 use thiserror::Error;
 
-use crate::ensemble::{Forest, Join};
+use crate::ensemble::{Forest, Output, Precision};
 
 /// What can be asked for, and what is refused.
 mod params;
@@ -125,14 +125,15 @@ pub fn grow(
         .num_threads(threads)
         .build()
         .map_err(|error| GrowError::Threads { threads, cause: error.to_string() })?;
-    let (join, base, trees) = match params.algorithm {
+    let (output, trees) = match params.algorithm {
         Algorithm::Gbdt => {
             let (base, trees) = boost::grow(table, params, &pool, progress);
-            (Join::LogOdds, base, trees)
+            (Output::log_odds(base), trees)
         }
         Algorithm::RandomForest | Algorithm::DecisionTree => {
-            (Join::MeanProbability, 0.0, exact::grow(table, params, &pool, progress))
+            let trees = exact::grow(table, params, &pool, progress);
+            (Output::mean_probability(trees.len()), trees)
         }
     };
-    Ok(Forest { features: table.names.to_vec(), join, base, trees })
+    Ok(Forest { features: table.names.to_vec(), values: Precision::Double, output, trees })
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::ensemble::{Forest, Join, Tree};
+use crate::ensemble::{Forest, Missing, Output, Precision, Summation, Test, Tree};
 
 mod rank;
 mod complete;
@@ -31,9 +31,8 @@ pub struct Scratch {
 #[derive(Debug)]
 struct Compiled {
     feature_count: usize,
-    tree_count: usize,
-    join: Join,
-    base: f64,
+    values: Precision,
+    output: Output,
     layout: Layout,
 }
 
@@ -46,16 +45,18 @@ enum Layout {
 
 impl Scorer {
     pub(crate) fn compile(forest: &Forest) -> Scorer {
-        let layout = if let Some(trees) = CompleteTrees::compile(forest) {
+        let ranked = is_ranked(forest);
+        let layout = if let Some(trees) = CompleteTrees::compile(forest).filter(|_| ranked) {
             Layout::Complete(trees)
-        } else if let Some(trees) = LinkedTrees::compile(forest) {
+        } else if let Some(trees) = LinkedTrees::compile(forest).filter(|_| ranked) {
             Layout::Linked(trees)
         } else {
             Layout::Plain(forest.trees.clone())
         };
-        let (feature_count, tree_count) = (forest.features.len(), forest.trees.len());
-        let (join, base) = (forest.join, forest.base);
-        Scorer { compiled: Arc::new(Compiled { feature_count, tree_count, join, base, layout }) }
+        let (values, output) = (forest.values, forest.output);
+        Scorer {
+            compiled: Arc::new(Compiled { feature_count: forest.features.len(), values, output, layout }),
+        }
     }
 
     /// How many values a row has.
@@ -75,9 +76,11 @@ impl Scorer {
         let sum = match &compiled.layout {
             Layout::Complete(trees) => trees.sum(row, &mut scratch.complete),
             Layout::Linked(trees) => trees.sum(row, &mut scratch.shorts, &mut scratch.outputs),
-            Layout::Plain(trees) => trees.iter().fold(0.0, |sum, tree| sum + tree.output(row)),
+            Layout::Plain(trees) => {
+                compiled.output.sum(trees.iter().map(|tree| tree.output(row, compiled.values)))
+            }
         };
-        compiled.join.margin(compiled.base, sum, compiled.tree_count)
+        compiled.output.margin(sum)
     }
 
     /// The probability in [0, 1] for one row.
@@ -85,7 +88,7 @@ impl Scorer {
     /// # Panics
     /// If `row` does not have [`Scorer::feature_count`] values.
     pub fn score(&self, row: &[f64], scratch: &mut Scratch) -> f64 {
-        self.compiled.join.probability(self.margin(row, scratch))
+        self.compiled.output.score(self.margin(row, scratch))
     }
 
     /// Probabilities for many rows. `rows` is row-major, `n * feature_count` values; `out` is cleared and
@@ -105,11 +108,21 @@ impl Scorer {
         if let Layout::Complete(trees) = &compiled.layout {
             trees.sum_batch(rows, compiled.feature_count, &mut scratch.complete, out);
             for sum in out.iter_mut() {
-                let margin = compiled.join.margin(compiled.base, *sum, compiled.tree_count);
-                *sum = compiled.join.probability(margin);
+                *sum = compiled.output.score(compiled.output.margin(*sum));
             }
         } else {
             out.extend(rows.chunks_exact(compiled.feature_count).map(|row| self.score(row, scratch)));
         }
     }
+}
+
+/// Whether the layouts by rank understand the forest.
+fn is_ranked(forest: &Forest) -> bool {
+    let plain_split = |split: &crate::ensemble::Split| {
+        matches!(split.test, Test::Below(_)) && split.missing == Missing::Nan
+    };
+    forest.values == Precision::Double
+        && forest.output.summation == Summation::InTurn(Precision::Double)
+        && forest.output.start == 0.0
+        && forest.trees.iter().flat_map(Tree::splits).all(plain_split)
 }

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::ensemble::{Forest, Split, Tree};
+use crate::ensemble::{Forest, Split, Test, Tree};
 
 /// The thresholds of a forest, feature by feature.
 ///
@@ -50,7 +50,7 @@ impl Ranker {
     pub(super) fn new(forest: &Forest) -> Ranker {
         let mut by_feature: HashMap<u32, Vec<i64>> = HashMap::new();
         for split in forest.trees.iter().flat_map(Tree::splits) {
-            by_feature.entry(split.feature).or_default().push(key(split.threshold));
+            by_feature.entry(split.feature).or_default().push(key(threshold(split)));
         }
         let mut used: Vec<_> = by_feature.into_iter().collect();
         used.sort_unstable_by_key(|(feature, _)| *feature);
@@ -90,7 +90,7 @@ impl Ranker {
             .expect("every split's feature was collected");
         let slot = if split.missing_left { 2 * at } else { 2 * at + 1 };
         // The threshold counts itself, and a value equal to it must be above the cut.
-        (slot, self.rank(&self.features[at], key(split.threshold)) - 1)
+        (slot, self.rank(&self.features[at], key(threshold(split))) - 1)
     }
 
     /// Writes the ranks of a row into the first `slot_count` of `slots`.
@@ -140,4 +140,9 @@ fn search_long(keys: &[i64], steps: u32, key: i64) -> usize {
         rank += usize::from(keys[rank + (1 << step) - 1] <= key) << step;
     }
     rank
+}
+
+fn threshold(split: &Split) -> f64 {
+    let (Test::Below(threshold) | Test::AtMost(threshold)) = split.test else { return 0.0 };
+    threshold
 }

@@ -30,14 +30,15 @@ const LEAF: &str = r#"{"leaf":0.5,"cover":1}"#;
 
 fn with_nodes(nodes: &str) -> String {
     format!(
-        r#"{{"format":"redflag-forest","version":1,"features":["a","b"],"join":"mean-probability","base":0.0,
+        r#"{{"format":"redflag-forest","version":2,"features":["a","b"],"values":"double",
+"output":{{"summation":"double","start":0,"divisor":1,"scale":1,"bias":0,"link":"probability"}},
 "trees":[{{"nodes":[{nodes}]}}]}}"#
     )
 }
 
 fn split(feature: &str, threshold: &str, left: &str, right: &str) -> String {
     format!(
-        r#"{{"feature":{feature},"threshold":{threshold},"missing":"left","left":{left},"right":{right},"gain":1,"cover":2}}"#
+        r#"{{"feature":{feature},"below":{threshold},"missing":"left","left":{left},"right":{right},"gain":1,"cover":2}}"#
     )
 }
 
@@ -83,7 +84,7 @@ fn numbers_that_are_none_are_refused() {
 fn headers_are_checked() {
     let good = with_nodes(LEAF);
     Forest::from_json(&good).unwrap();
-    assert!(refused(&good.replace("\"version\":1", "\"version\":2")).contains("version 2"));
+    assert!(refused(&good.replace("\"version\":2", "\"version\":1")).contains("version 1"));
     assert!(refused(&good.replace("redflag-forest", "another")).contains("another"));
     assert!(
         refused(&good.replace("[\"a\",\"b\"]", "[\"a\",\"a\"]")).contains("the name \"a\" is there twice")

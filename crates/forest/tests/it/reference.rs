@@ -93,7 +93,7 @@ fn a_tree_splits_where_scikit_learn_does() {
     let ours: Vec<[f64; 3]> = nodes
         .iter()
         .filter(|node| node.get("feature").is_some())
-        .map(|node| ["feature", "threshold", "cover"].map(|key| node[key].as_f64().unwrap()))
+        .map(|node| ["feature", "below", "cover"].map(|key| node[key].as_f64().unwrap()))
         .collect();
     let theirs: Vec<[f64; 3]> = reference.numbers["decision_tree"]["splits"]
         .as_array()

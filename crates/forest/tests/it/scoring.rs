@@ -53,7 +53,7 @@ fn node(shape: &Shape, left: Option<usize>) -> String {
     let Some(left) = left else { return format!("{{\"leaf\":{:e}}}", shape.value) };
     let missing = if shape.missing_left { "left" } else { "right" };
     format!(
-        "{{\"feature\":{},\"threshold\":{:e},\"missing\":\"{missing}\",\"left\":{left},\"right\":{},\"gain\":1.0}}",
+        "{{\"feature\":{},\"below\":{:e},\"missing\":\"{missing}\",\"left\":{left},\"right\":{},\"gain\":1.0}}",
         shape.feature,
         shape.threshold,
         left + 1
@@ -63,8 +63,9 @@ fn node(shape: &Shape, left: Option<usize>) -> String {
 fn document(trees: &[(Vec<Shape>, bool)]) -> String {
     let trees: Vec<String> = trees.iter().map(|(shapes, chain)| tree(shapes, *chain)).collect();
     format!(
-        "{{\"format\":\"redflag-forest\",\"version\":1,\"features\":[\"a\",\"b\",\"c\",\"d\"],\"join\":\"log-odds\",\
-         \"base\":0.25,\"trees\":[{}]}}",
+        "{{\"format\":\"redflag-forest\",\"version\":2,\"features\":[\"a\",\"b\",\"c\",\"d\"],\"values\":\"double\",\
+         \"output\":{{\"summation\":\"double\",\"start\":0,\"divisor\":1,\"scale\":1,\"bias\":0.25,\"link\":\"logistic\"}},\
+         \"trees\":[{}]}}",
         trees.join(",")
     )
 }
