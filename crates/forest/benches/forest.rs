@@ -1,115 +1,185 @@
-//! Timings of scoring and growing: `cargo bench -p forest`.
+//! Timings of scoring on one thread: `cargo bench -p forest --bench forest`.
 //!
-//! Prints the median of several runs and the spread between the quickest and the slowest. One thread for
-//! scoring, all cores for growing. The tables are made up here, so every machine times the same work.
+//! Prints the median of several runs and the spread between the quickest and the slowest. The forests have the shapes that the
+//! libraries grow, with random questions about 30 features, so every machine times the same work and nothing
+//! need be installed. `redflag bench forest` times real models, beside the libraries themselves.
 
+use std::fmt::Write;
 use std::hint::black_box;
 use std::time::Instant;
 
-use forest::grow::{Algorithm, Params, Table, grow};
-use forest::{Forest, Scratch};
+use forest::{Forest, Instructions, Scorer, Scratch};
 
-const RUNS: usize = 15;
+const RUNS: usize = 25;
+const FEATURES: usize = 30;
+/// Rows to score: more than stay in the first-level cache, as in a stream.
+const ROWS: usize = 4096;
 
 fn main() {
-    let wide = sample(100_000, 30);
-    let narrow = sample(67_240, 15);
-    let boosting = |trees| Params { trees, max_depth: Some(6), ..Params::defaults(Algorithm::Gbdt) };
-    let all_rows = Params { row_subsample: 1.0, ..boosting(200) };
-    println!("growing on all cores, ms                          median   quickest    slowest");
-    time_growing("gbdt 100,000 x 30, 200 trees, depth 6", &wide, &all_rows);
-    time_growing("gbdt 67,240 x 15, 100 trees, depth 6", &narrow, &boosting(100));
-    time_growing("gbdt 67,240 x 15, defaults", &narrow, &Params::defaults(Algorithm::Gbdt));
-    let forest_params = Params { trees: 100, ..Params::defaults(Algorithm::RandomForest) };
-    time_growing("random forest 67,240 x 15, 100 trees", &narrow, &forest_params);
-    time_growing("decision tree 67,240 x 15", &narrow, &Params::defaults(Algorithm::DecisionTree));
-
-    println!("\nscoring on one thread, us per row                 median   quickest    slowest");
-    let boosted = grown(&narrow, &boosting(200));
-    time_scoring("gbdt 200 trees, depth 6, 15 features", &boosted, &narrow);
-    let defaults = grown(&narrow, &Params::defaults(Algorithm::Gbdt));
-    time_scoring("gbdt defaults, 15 features", &defaults, &narrow);
-    let deep = Params { trees: 200, max_depth: Some(12), ..Params::defaults(Algorithm::RandomForest) };
-    time_scoring("random forest 200 trees, depth 12", &grown(&narrow, &deep), &narrow);
-    let unlimited = Params::defaults(Algorithm::RandomForest);
-    time_scoring("random forest defaults", &grown(&narrow, &unlimited), &narrow);
-
-    println!("\nreading and compiling, ms                         median   quickest    slowest");
-    let text = boosted.to_json();
-    report("200 trees, depth 6, from JSON", 1e3, || {
+    let rows = rows();
+    println!("us per row, one thread                                median   quickest    slowest");
+    for (name, forest) in forests() {
+        let (trees, nodes, depth) = (forest.tree_count(), forest.node_count(), forest.max_depth());
+        println!("\n{name}: {trees} trees, {nodes} nodes, depth {depth}");
+        for instructions in [Instructions::Avx512, Instructions::Avx2, Instructions::Portable] {
+            let scorer = forest.scorer_on(instructions);
+            println!("  {}", scorer.describe());
+            time(&scorer, &rows);
+        }
+    }
+    let forest = &forests()[0].1;
+    let text = forest.to_json();
+    report("\nfrom JSON to a scorer, ms", 1e3, || {
         black_box(Forest::from_json(black_box(&text)).expect("what was written is read").scorer());
     });
 }
 
-struct Sample {
-    columns: Vec<Vec<f64>>,
-    labels: Vec<bool>,
-    names: Vec<String>,
+fn forests() -> Vec<(&'static str, Forest)> {
+    let thresholds = |count| Questions { thresholds: count, sets: 0, missing: true };
+    vec![
+        ("XGBoost-like: depth 6, single sums", forest(500, Growth::Depth(6), "single", thresholds(254))),
+        ("LightGBM-like: 31 leaves, double sums", forest(500, Growth::Leaves(31), "double", thresholds(254))),
+        (
+            "CatBoost-like: symmetric, depth 6",
+            forest(500, Growth::Symmetric(6), "eight-lanes", thresholds(254)),
+        ),
+        ("ours: depth 6, 200 trees", forest(200, Growth::Depth(6), "double", thresholds(254))),
+        (
+            "nothing missing: depth 6",
+            forest(500, Growth::Depth(6), "single", Questions { missing: false, ..thresholds(254) }),
+        ),
+        (
+            "1,000 thresholds a feature: 31 leaves",
+            forest(500, Growth::Leaves(31), "double", thresholds(1000)),
+        ),
+        (
+            "with sets: 31 leaves",
+            forest(500, Growth::Leaves(31), "double", Questions { sets: 20, ..thresholds(254) }),
+        ),
+        ("wide trees: 127 leaves", forest(500, Growth::Leaves(127), "double", thresholds(254))),
+        ("depth 8", forest(500, Growth::Depth(8), "single", thresholds(254))),
+        ("random forest, depth 12", forest(200, Growth::Depth(12), "double", thresholds(20_000))),
+        ("random forest, 4,000 leaves", forest(200, Growth::Leaves(4000), "double", thresholds(20_000))),
+    ]
 }
 
-/// About 4 positives in 100 rows; the label depends on six features, with noise.
-fn sample(rows: usize, columns: usize) -> Sample {
-    let mut state = 7u64;
-    let mut uniform = move || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 11) as f64 / (1u64 << 53) as f64
+#[derive(Clone, Copy)]
+enum Growth {
+    Depth(u32),
+    Symmetric(u32),
+    /// Random leaves split until there are so many.
+    Leaves(usize),
+}
+
+#[derive(Clone, Copy)]
+struct Questions {
+    /// Different thresholds per feature.
+    thresholds: u64,
+    /// Of a hundred questions, how many are sets of categories.
+    sets: u64,
+    /// Whether missing values go either way, or always left.
+    missing: bool,
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) % bound
+    }
+}
+
+fn forest(trees: usize, growth: Growth, summation: &str, questions: Questions) -> Forest {
+    let mut random = Random(11);
+    let names: Vec<String> = (0..FEATURES).map(|at| format!("\"f{at}\"")).collect();
+    let trees: Vec<String> = (0..trees).map(|_| tree(growth, questions, &mut random)).collect();
+    let text = format!(
+        "{{\"format\":\"redflag-forest\",\"version\":2,\"features\":[{}],\"values\":\"double\",\"output\":\
+         {{\"summation\":\"{summation}\",\"start\":0,\"divisor\":1,\"scale\":1,\"bias\":0,\"link\":\"logistic\"}},\
+         \"trees\":[{}]}}",
+        names.join(","),
+        trees.join(",")
+    );
+    Forest::from_json(&text).expect("the document is sound")
+}
+
+fn tree(growth: Growth, questions: Questions, random: &mut Random) -> String {
+    let mut nodes: Vec<Option<String>> = vec![None];
+    let (splits, mut open) = match growth {
+        Growth::Depth(depth) | Growth::Symmetric(depth) => ((1 << depth) - 1, vec![0]),
+        Growth::Leaves(leaves) => (leaves - 1, vec![0]),
     };
-    let values: Vec<Vec<f64>> = (0..columns).map(|_| (0..rows).map(|_| uniform()).collect()).collect();
-    let labels = (0..rows)
-        .map(|row| {
-            let x = |at: usize| values[at][row];
-            let logit = 8.0 * x(0) * x(1) + 4.0 * (x(2) - x(3)).abs() + 3.0 * x(4) * x(5) - 8.0;
-            uniform() < 1.0 / (1.0 + (-logit).exp())
+    let mut question = String::new();
+    for at in 0..splits {
+        let pick = if let Growth::Leaves(_) = growth { random.below(open.len() as u64) as usize } else { 0 };
+        let node: usize = open.remove(pick);
+        let level_starts = (at + 1_usize).is_power_of_two();
+        if !matches!(growth, Growth::Symmetric(_)) || level_starts {
+            question = ask(questions, random);
+        }
+        let left = nodes.len();
+        nodes[node] = Some(format!("{{{question},\"left\":{left},\"right\":{},\"gain\":1}}", left + 1));
+        nodes.extend([None, None]);
+        open.extend([left, left + 1]);
+    }
+    let mut text = String::from("{\"nodes\":[");
+    for (at, node) in nodes.into_iter().enumerate() {
+        let leaf = || format!("{{\"leaf\":{:e}}}", random.below(2000) as f64 / 1e4 - 0.1);
+        write!(text, "{}{}", if at == 0 { "" } else { "," }, node.unwrap_or_else(leaf)).expect("a string");
+    }
+    text + "]}"
+}
+
+fn ask(questions: Questions, random: &mut Random) -> String {
+    let feature = random.below(FEATURES as u64);
+    let side = if questions.missing && random.below(2) == 0 { "right" } else { "left" };
+    if random.below(100) < questions.sets {
+        let from = random.below(40);
+        return format!(
+            "\"feature\":0,\"within\":[[{from},{}],[{},{}]],\"missing\":\"{side}\"",
+            from + 3,
+            from + 5,
+            from + 6 + random.below(20)
+        );
+    }
+    let threshold = random.below(questions.thresholds) as f64 / questions.thresholds as f64;
+    format!("\"feature\":{feature},\"below\":{threshold:e},\"missing\":\"{side}\"")
+}
+
+fn rows() -> Vec<f64> {
+    let mut random = Random(5);
+    (0..ROWS * FEATURES)
+        .map(|at| {
+            let x = random.below(1 << 31) as f64 / (1u64 << 31) as f64;
+            if at % FEATURES == 0 { (x * 60.0).floor() / 60.0 } else { x }
         })
-        .collect();
-    Sample { columns: values, labels, names: (0..columns).map(|at| format!("f{at}")).collect() }
+        .collect()
 }
 
-fn grown(sample: &Sample, params: &Params) -> Forest {
-    let table =
-        Table { columns: &sample.columns, labels: &sample.labels, names: &sample.names, weights: None };
-    grow(&table, params, 0, &mut |_| {}).expect("the table and the parameters are good")
-}
-
-fn time_growing(what: &str, sample: &Sample, params: &Params) {
-    report_runs(what, 1e3, 5, || {
-        black_box(grown(sample, params));
-    });
-}
-
-fn time_scoring(what: &str, forest: &Forest, sample: &Sample) {
-    let scorer = forest.scorer();
-    let count = 1024;
-    let rows: Vec<f64> =
-        (0..count).flat_map(|row| sample.columns.iter().map(move |column| column[row])).collect();
+fn time(scorer: &Scorer, rows: &[f64]) {
     let mut scratch = Scratch::default();
     let mut out = Vec::new();
-    let (trees, nodes, depth) = (forest.tree_count(), forest.node_count(), forest.max_depth());
-    println!("{what}: {trees} trees, {nodes} nodes, depth {depth}");
-    let per_row = 1e6 / (4 * count) as f64;
-    report("  row by row", per_row, || {
-        for _ in 0..4 {
-            for row in rows.chunks_exact(scorer.feature_count()) {
-                black_box(scorer.score(black_box(row), &mut scratch));
+    let per_row = 1e6 / ROWS as f64;
+    report("    row by row", per_row, || {
+        for row in rows.chunks_exact(FEATURES) {
+            black_box(scorer.margin(black_box(row), &mut scratch));
+        }
+    });
+    for batch in [64, 1024] {
+        report(&format!("    batches of {batch}"), per_row, || {
+            for rows in rows.chunks_exact(batch * FEATURES) {
+                scorer.margin_batch(black_box(rows), &mut scratch, &mut out);
+                black_box(&out);
             }
-        }
-    });
-    report("  batches of 1,024", per_row, || {
-        for _ in 0..4 {
-            scorer.score_batch(black_box(&rows), &mut scratch, &mut out);
-            black_box(&out);
-        }
-    });
+        });
+    }
 }
 
-fn report(what: &str, scale: f64, work: impl FnMut()) {
-    report_runs(what, scale, RUNS, work);
-}
-
-/// Runs once to warm up, then `runs` times; prints seconds times `scale`.
-fn report_runs(what: &str, scale: f64, runs: usize, mut work: impl FnMut()) {
+/// Runs once to warm up, then several times; prints seconds times `scale`.
+fn report(what: &str, scale: f64, mut work: impl FnMut()) {
     work();
-    let mut times: Vec<f64> = (0..runs)
+    let mut times: Vec<f64> = (0..RUNS)
         .map(|_| {
             let start = Instant::now();
             work();
@@ -117,5 +187,5 @@ fn report_runs(what: &str, scale: f64, runs: usize, mut work: impl FnMut()) {
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    println!("{what:<46} {:>9.3}  {:>9.3}  {:>9.3}", times[runs / 2], times[0], times[runs - 1]);
+    println!("{what:<50} {:>9.3}  {:>9.3}  {:>9.3}", times[RUNS / 2], times[0], times[RUNS - 1]);
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::scorer::Scorer;
+use crate::scorer::{Instructions, Scorer};
 
 /// A tree ensemble: trees, how their outputs become one number, names of features.
 ///
@@ -161,9 +161,15 @@ impl Forest {
         matches!(self.output.link, Link::Logistic { .. } | Link::Probability)
     }
 
-    /// Compiles the forest for speed. Costs about as much as copying it.
+    /// Compiles the forest for speed, with the instructions that [`Instructions::VARIABLE`] names, or the best there
+    /// are. Costs about as much as copying it.
     pub fn scorer(&self) -> Scorer {
-        Scorer::compile(self)
+        self.scorer_on(Instructions::chosen().unwrap_or_else(|_| Instructions::best()))
+    }
+
+    /// Compiles the forest for given instructions; for the best instead, if the processor lacks them.
+    pub fn scorer_on(&self, instructions: Instructions) -> Scorer {
+        Scorer::compile(self, instructions)
     }
 }
 

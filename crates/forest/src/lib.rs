@@ -26,4 +26,4 @@ pub mod grow;
 
 pub use document::ReadError;
 pub use ensemble::Forest;
-pub use scorer::{Scorer, Scratch};
+pub use scorer::{Instructions, InstructionsError, Scorer, Scratch};

@@ -1,18 +1,35 @@
 //! A forest compiled for speed.
 //!
-//! Three layouts, chosen once: complete trees over one-byte ranks (boosting), linked nodes over two-byte ranks
-//! (deep forests), and the plain walk where ranks do not fit. All three add the same leaves in the same order.
+//! A layout is chosen once, by the shape of the trees and the instructions of the processor; all of them add
+//! the same leaves in the same order and precision, so which one runs cannot be seen in a score.
 
+use std::fmt::{self, Display};
+use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::ensemble::{Forest, Missing, Output, Precision, Summation, Test, Tree};
+use thiserror::Error;
 
-mod rank;
-mod complete;
+use crate::ensemble::{Forest, Output, Precision, Tree};
+
+/// Vector instructions: the only unsafe code.
+#[allow(unsafe_code)]
+mod simd;
+/// Values to small whole numbers that compare alike.
+mod slots;
+/// Leaves and their sums.
+mod leaves;
+/// Complete trees in heap order, one at a time.
+mod walk;
+/// Trees evaluated whole.
+mod shallow;
+/// Nodes linked by index, for the rest.
 mod linked;
 
-use complete::{CompleteScratch, CompleteTrees};
-use linked::LinkedTrees;
+use linked::{LinkedScratch, LinkedTrees};
+use shallow::{ShallowScratch, ShallowTrees};
+use simd::Portable;
+#[cfg(target_arch = "x86_64")]
+use simd::{Avx2, Avx512};
 
 /// A [`Forest`] compiled for speed: immutable, cheap to clone, shared freely between threads.
 #[derive(Clone, Debug)]
@@ -23,9 +40,90 @@ pub struct Scorer {
 /// Working memory of a scoring thread. Grows on first use, is never freed in between, carries no results over.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
-    complete: CompleteScratch,
-    shorts: Vec<u16>,
-    outputs: Vec<f64>,
+    shallow: ShallowScratch,
+    linked: LinkedScratch,
+}
+
+/// Which vector instructions to use. Scores do not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Instructions {
+    /// What every processor has.
+    Portable,
+    /// AVX2.
+    Avx2,
+    /// AVX-512 with VBMI.
+    Avx512,
+}
+
+/// A name that is none of the instructions, or instructions that this processor lacks.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum InstructionsError {
+    /// No such name.
+    #[error("unknown instructions {0:?}, expected avx512, avx2 or portable")]
+    Unknown(String),
+    /// Not on this processor.
+    #[error("this processor has no {0}")]
+    Missing(Instructions),
+}
+
+impl Instructions {
+    /// The environment variable that overrides [`Instructions::best`].
+    pub const VARIABLE: &str = "REDFLAG_SIMD";
+
+    /// The best that this processor has.
+    pub fn best() -> Instructions {
+        [Instructions::Avx512, Instructions::Avx2]
+            .into_iter()
+            .find(|instructions| instructions.is_here())
+            .unwrap_or(Instructions::Portable)
+    }
+
+    /// What [`Instructions::VARIABLE`] says, or the best.
+    ///
+    /// # Errors
+    /// If it says what does not exist or this processor lacks.
+    pub fn chosen() -> Result<Instructions, InstructionsError> {
+        match std::env::var(Instructions::VARIABLE) {
+            Ok(name) if !name.is_empty() => name.parse(),
+            _ => Ok(Instructions::best()),
+        }
+    }
+
+    fn is_here(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => Avx512::detect().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => Avx2::detect().is_some(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Instructions::Avx512 | Instructions::Avx2 => false,
+            Instructions::Portable => true,
+        }
+    }
+}
+
+impl Display for Instructions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Instructions::Portable => "portable",
+            Instructions::Avx2 => "avx2",
+            Instructions::Avx512 => "avx512",
+        })
+    }
+}
+
+impl FromStr for Instructions {
+    type Err = InstructionsError;
+
+    fn from_str(name: &str) -> Result<Instructions, InstructionsError> {
+        let instructions = match name {
+            "portable" => Instructions::Portable,
+            "avx2" => Instructions::Avx2,
+            "avx512" => Instructions::Avx512,
+            _ => return Err(InstructionsError::Unknown(name.to_owned())),
+        };
+        if instructions.is_here() { Ok(instructions) } else { Err(InstructionsError::Missing(instructions)) }
+    }
 }
 
 #[derive(Debug)]
@@ -33,35 +131,82 @@ struct Compiled {
     feature_count: usize,
     values: Precision,
     output: Output,
+    instructions: Instructions,
     layout: Layout,
 }
 
 #[derive(Debug)]
 enum Layout {
-    Complete(CompleteTrees),
+    #[cfg(target_arch = "x86_64")]
+    Shallow512(ShallowTrees<Avx512>),
+    #[cfg(target_arch = "x86_64")]
+    Shallow2(ShallowTrees<Avx2>),
+    ShallowPortable(ShallowTrees<Portable>),
+    #[cfg(target_arch = "x86_64")]
+    Linked512(Avx512, LinkedTrees),
     Linked(LinkedTrees),
     Plain(Vec<Tree>),
 }
 
-impl Scorer {
-    pub(crate) fn compile(forest: &Forest) -> Scorer {
-        let ranked = is_ranked(forest);
-        let layout = if let Some(trees) = CompleteTrees::compile(forest).filter(|_| ranked) {
-            Layout::Complete(trees)
-        } else if let Some(trees) = LinkedTrees::compile(forest).filter(|_| ranked) {
-            Layout::Linked(trees)
-        } else {
-            Layout::Plain(forest.trees.clone())
+impl Layout {
+    fn compile(forest: &Forest, instructions: Instructions) -> Layout {
+        let shallow = match instructions {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => {
+                Avx512::detect().and_then(|simd| ShallowTrees::compile(forest, simd)).map(Layout::Shallow512)
+            }
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => {
+                Avx2::detect().and_then(|simd| ShallowTrees::compile(forest, simd)).map(Layout::Shallow2)
+            }
+            _ => ShallowTrees::compile(forest, Portable).map(Layout::ShallowPortable),
         };
-        let (values, output) = (forest.values, forest.output);
+        let linked = || match instructions {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => {
+                let simd = Avx512::detect()?;
+                Some(Layout::Linked512(simd, LinkedTrees::compile(forest)?))
+            }
+            _ => LinkedTrees::compile(forest).map(Layout::Linked),
+        };
+        shallow.or_else(linked).unwrap_or_else(|| Layout::Plain(forest.trees.clone()))
+    }
+}
+
+impl Scorer {
+    /// Compiles a forest for given instructions; the best instead, if the processor lacks them.
+    pub(crate) fn compile(forest: &Forest, instructions: Instructions) -> Scorer {
+        let instructions = if instructions.is_here() { instructions } else { Instructions::best() };
         Scorer {
-            compiled: Arc::new(Compiled { feature_count: forest.features.len(), values, output, layout }),
+            compiled: Arc::new(Compiled {
+                feature_count: forest.features.len(),
+                values: forest.values,
+                output: forest.output,
+                instructions,
+                layout: Layout::compile(forest, instructions),
+            }),
         }
     }
 
     /// How many values a row has.
     pub fn feature_count(&self) -> usize {
         self.compiled.feature_count
+    }
+
+    /// What runs when this scores, for people: instructions and layout.
+    pub fn describe(&self) -> String {
+        let layout = match &self.compiled.layout {
+            #[cfg(target_arch = "x86_64")]
+            Layout::Shallow512(trees) => trees.describe(),
+            #[cfg(target_arch = "x86_64")]
+            Layout::Shallow2(trees) => trees.describe(),
+            Layout::ShallowPortable(trees) => trees.describe(),
+            #[cfg(target_arch = "x86_64")]
+            Layout::Linked512(_, trees) => trees.describe(),
+            Layout::Linked(trees) => trees.describe(),
+            Layout::Plain(_) => "the plain walk".to_owned(),
+        };
+        format!("{}: {layout}", self.compiled.instructions)
     }
 
     /// The raw output for one row: log-odds for boosting, mean probability for a random forest or a tree.
@@ -71,19 +216,22 @@ impl Scorer {
     /// # Panics
     /// If `row` does not have [`Scorer::feature_count`] values.
     pub fn margin(&self, row: &[f64], scratch: &mut Scratch) -> f64 {
-        let compiled = &*self.compiled;
-        assert_eq!(row.len(), compiled.feature_count, "a row has one value per feature");
-        let sum = match &compiled.layout {
-            Layout::Complete(trees) => trees.sum(row, &mut scratch.complete),
-            Layout::Linked(trees) => trees.sum(row, &mut scratch.shorts, &mut scratch.outputs),
-            Layout::Plain(trees) => {
-                compiled.output.sum(trees.iter().map(|tree| tree.output(row, compiled.values)))
-            }
-        };
-        compiled.output.margin(sum)
+        let Compiled { feature_count, values, output, layout, .. } = &*self.compiled;
+        assert_eq!(row.len(), *feature_count, "a row has one value per feature");
+        output.margin(match layout {
+            #[cfg(target_arch = "x86_64")]
+            Layout::Shallow512(trees) => trees.sum(output, row, &mut scratch.shallow),
+            #[cfg(target_arch = "x86_64")]
+            Layout::Shallow2(trees) => trees.sum(output, row, &mut scratch.shallow),
+            Layout::ShallowPortable(trees) => trees.sum(output, row, &mut scratch.shallow),
+            #[cfg(target_arch = "x86_64")]
+            Layout::Linked512(simd, trees) => trees.sum(*simd, output, row, &mut scratch.linked),
+            Layout::Linked(trees) => trees.sum(Portable, output, row, &mut scratch.linked),
+            Layout::Plain(trees) => output.sum(trees.iter().map(|tree| tree.output(row, *values))),
+        })
     }
 
-    /// The probability in [0, 1] for one row.
+    /// The score of one row: the probability in [0, 1] where the forest gives one.
     ///
     /// # Panics
     /// If `row` does not have [`Scorer::feature_count`] values.
@@ -91,38 +239,48 @@ impl Scorer {
         self.compiled.output.score(self.margin(row, scratch))
     }
 
-    /// Probabilities for many rows. `rows` is row-major, `n * feature_count` values; `out` is cleared and
-    /// receives `n` values, bit-identical to [`Scorer::score`] row by row.
+    /// Margins for many rows. `rows` is row-major, `n * feature_count` values; `out` is cleared and receives `n`
+    /// values, bit-identical to [`Scorer::margin`] row by row.
     ///
     /// # Panics
     /// If `rows` is not a whole number of rows.
-    pub fn score_batch(&self, rows: &[f64], scratch: &mut Scratch, out: &mut Vec<f64>) {
-        let compiled = &*self.compiled;
+    pub fn margin_batch(&self, rows: &[f64], scratch: &mut Scratch, out: &mut Vec<f64>) {
+        let Compiled { feature_count, values, output, layout, .. } = &*self.compiled;
         out.clear();
-        if compiled.feature_count == 0 {
+        if *feature_count == 0 {
             // Rows without values cannot be counted.
             assert!(rows.is_empty(), "rows have one value per feature");
             return;
         }
-        assert_eq!(rows.len() % compiled.feature_count, 0, "rows have one value per feature");
-        if let Layout::Complete(trees) = &compiled.layout {
-            trees.sum_batch(rows, compiled.feature_count, &mut scratch.complete, out);
-            for sum in out.iter_mut() {
-                *sum = compiled.output.score(compiled.output.margin(*sum));
+        assert_eq!(rows.len() % feature_count, 0, "rows have one value per feature");
+        out.resize(rows.len() / feature_count, 0.0);
+        let (shallow, linked) = (&mut scratch.shallow, &mut scratch.linked);
+        match layout {
+            #[cfg(target_arch = "x86_64")]
+            Layout::Shallow512(trees) => trees.sum_batch(output, rows, *feature_count, shallow, out),
+            #[cfg(target_arch = "x86_64")]
+            Layout::Shallow2(trees) => trees.sum_batch(output, rows, *feature_count, shallow, out),
+            Layout::ShallowPortable(trees) => trees.sum_batch(output, rows, *feature_count, shallow, out),
+            #[cfg(target_arch = "x86_64")]
+            Layout::Linked512(simd, trees) => {
+                trees.sum_batch(*simd, output, rows, *feature_count, linked, out);
             }
-        } else {
-            out.extend(rows.chunks_exact(compiled.feature_count).map(|row| self.score(row, scratch)));
+            Layout::Linked(trees) => trees.sum_batch(Portable, output, rows, *feature_count, linked, out),
+            Layout::Plain(trees) => {
+                for (row, sum) in rows.chunks_exact(*feature_count).zip(out.iter_mut()) {
+                    *sum = output.sum(trees.iter().map(|tree| tree.output(row, *values)));
+                }
+            }
         }
+        out.iter_mut().for_each(|sum| *sum = output.margin(*sum));
     }
-}
 
-/// Whether the layouts by rank understand the forest.
-fn is_ranked(forest: &Forest) -> bool {
-    let plain_split = |split: &crate::ensemble::Split| {
-        matches!(split.test, Test::Below(_)) && split.missing == Missing::Nan
-    };
-    forest.values == Precision::Double
-        && forest.output.summation == Summation::InTurn(Precision::Double)
-        && forest.output.start == 0.0
-        && forest.trees.iter().flat_map(Tree::splits).all(plain_split)
+    /// Scores for many rows, as [`Scorer::margin_batch`] gives margins.
+    ///
+    /// # Panics
+    /// If `rows` is not a whole number of rows.
+    pub fn score_batch(&self, rows: &[f64], scratch: &mut Scratch, out: &mut Vec<f64>) {
+        self.margin_batch(rows, scratch, out);
+        out.iter_mut().for_each(|margin| *margin = self.compiled.output.score(*margin));
+    }
 }
