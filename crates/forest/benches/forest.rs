@@ -1,4 +1,4 @@
-//! Timings of scoring on one thread: `cargo bench -p forest --bench forest`.
+//! Timings of scoring on one thread: `cargo bench -p forest --bench forest [-- NAME...]`.
 //!
 //! Prints the median of several runs and the spread between the quickest and the slowest. The forests have the shapes that the
 //! libraries grow, with random questions about 30 features, so every machine times the same work and nothing
@@ -16,51 +16,129 @@ const FEATURES: usize = 30;
 const ROWS: usize = 4096;
 
 fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let is_wanted =
+        |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()));
     let rows = rows();
     println!("us per row, one thread                                median   quickest    slowest");
-    for (name, forest) in forests() {
+    for shape in SHAPES.iter().filter(|shape| is_wanted(shape.name)) {
+        let forest = shape.forest();
         let (trees, nodes, depth) = (forest.tree_count(), forest.node_count(), forest.max_depth());
-        println!("\n{name}: {trees} trees, {nodes} nodes, depth {depth}");
+        println!("\n{}: {trees} trees, {nodes} nodes, depth {depth}", shape.name);
         for instructions in [Instructions::Avx512, Instructions::Avx2, Instructions::Portable] {
             let scorer = forest.scorer_on(instructions);
             println!("  {}", scorer.describe());
             time(&scorer, &rows);
         }
     }
-    let forest = &forests()[0].1;
-    let text = forest.to_json();
-    report("\nfrom JSON to a scorer, ms", 1e3, || {
-        black_box(Forest::from_json(black_box(&text)).expect("what was written is read").scorer());
-    });
+    if is_wanted("reading") {
+        let text = SHAPES[0].forest().to_json();
+        report("\nreading: from JSON to a scorer, ms", 1e3, || {
+            black_box(Forest::from_json(black_box(&text)).expect("what was written is read").scorer());
+        });
+    }
 }
 
-fn forests() -> Vec<(&'static str, Forest)> {
-    let thresholds = |count| Questions { thresholds: count, sets: 0, missing: true };
-    vec![
-        ("XGBoost-like: depth 6, single sums", forest(500, Growth::Depth(6), "single", thresholds(254))),
-        ("LightGBM-like: 31 leaves, double sums", forest(500, Growth::Leaves(31), "double", thresholds(254))),
-        (
-            "CatBoost-like: symmetric, depth 6",
-            forest(500, Growth::Symmetric(6), "eight-lanes", thresholds(254)),
-        ),
-        ("ours: depth 6, 200 trees", forest(200, Growth::Depth(6), "double", thresholds(254))),
-        (
-            "nothing missing: depth 6",
-            forest(500, Growth::Depth(6), "single", Questions { missing: false, ..thresholds(254) }),
-        ),
-        (
-            "1,000 thresholds a feature: 31 leaves",
-            forest(500, Growth::Leaves(31), "double", thresholds(1000)),
-        ),
-        (
-            "with sets: 31 leaves",
-            forest(500, Growth::Leaves(31), "double", Questions { sets: 20, ..thresholds(254) }),
-        ),
-        ("wide trees: 127 leaves", forest(500, Growth::Leaves(127), "double", thresholds(254))),
-        ("depth 8", forest(500, Growth::Depth(8), "single", thresholds(254))),
-        ("random forest, depth 12", forest(200, Growth::Depth(12), "double", thresholds(20_000))),
-        ("random forest, 4,000 leaves", forest(200, Growth::Leaves(4000), "double", thresholds(20_000))),
-    ]
+/// A forest to be made up.
+struct Shape {
+    name: &'static str,
+    trees: usize,
+    growth: Growth,
+    summation: &'static str,
+    /// Different thresholds per feature.
+    thresholds: u64,
+    /// Of a hundred questions, how many are sets of categories.
+    sets: u64,
+}
+
+const SHAPES: [Shape; 10] = [
+    Shape::of("XGBoost-like: depth 6", 500, Growth::Depth(6), "single"),
+    Shape::of("LightGBM-like: 31 leaves", 500, Growth::Leaves(31), "double"),
+    Shape::of("CatBoost-like: symmetric, depth 6", 500, Growth::Symmetric(6), "eight-lanes"),
+    Shape::of("ours: depth 6, 200 trees", 200, Growth::Depth(6), "eight-lanes"),
+    Shape { thresholds: 1000, ..Shape::of("1,000 thresholds a feature", 500, Growth::Leaves(31), "double") },
+    Shape { sets: 20, ..Shape::of("with sets: 31 leaves", 500, Growth::Leaves(31), "double") },
+    Shape::of("wide trees: 127 leaves", 500, Growth::Leaves(127), "double"),
+    Shape::of("depth 8", 500, Growth::Depth(8), "single"),
+    Shape {
+        thresholds: 5000,
+        ..Shape::of("random forest, depth 12, 600 leaves", 200, Growth::Limited(600, 12), "double")
+    },
+    Shape {
+        thresholds: 20_000,
+        ..Shape::of("random forest, unlimited, 3,000 leaves", 200, Growth::Leaves(3000), "double")
+    },
+];
+
+impl Shape {
+    const fn of(name: &'static str, trees: usize, growth: Growth, summation: &'static str) -> Shape {
+        Shape { name, trees, growth, summation, thresholds: 254, sets: 0 }
+    }
+
+    fn forest(&self) -> Forest {
+        let mut random = Random(11);
+        let names: Vec<String> = (0..FEATURES).map(|at| format!("\"f{at}\"")).collect();
+        let trees: Vec<String> = (0..self.trees).map(|_| self.tree(&mut random)).collect();
+        let text = format!(
+            "{{\"format\":\"redflag-forest\",\"version\":2,\"features\":[{}],\"values\":\"double\",\"output\":\
+             {{\"summation\":\"{}\",\"start\":0,\"divisor\":1,\"scale\":1,\"bias\":0,\"link\":\"logistic\"}},\
+             \"trees\":[{}]}}",
+            names.join(","),
+            self.summation,
+            trees.join(",")
+        );
+        Forest::from_json(&text).expect("the document is sound")
+    }
+    fn tree(&self, random: &mut Random) -> String {
+        let growth = self.growth;
+        let mut nodes: Vec<Option<String>> = vec![None];
+        let mut depths = vec![0];
+        let (splits, mut open) = match growth {
+            Growth::Depth(depth) | Growth::Symmetric(depth) => ((1 << depth) - 1, vec![0]),
+            Growth::Leaves(leaves) | Growth::Limited(leaves, _) => (leaves - 1, vec![0]),
+        };
+        let mut question = String::new();
+        for at in 0..splits {
+            let leaf_wise = matches!(growth, Growth::Leaves(_) | Growth::Limited(..));
+            let pick = if leaf_wise { random.below(open.len() as u64) as usize } else { 0 };
+            let node: usize = open.remove(pick);
+            let level_starts = (at + 1_usize).is_power_of_two();
+            if !matches!(growth, Growth::Symmetric(_)) || level_starts {
+                question = self.ask(random);
+            }
+            let left = nodes.len();
+            nodes[node] = Some(format!("{{{question},\"left\":{left},\"right\":{},\"gain\":1}}", left + 1));
+            nodes.extend([None, None]);
+            let depth = depths[node] + 1;
+            depths.extend([depth, depth]);
+            if !matches!(growth, Growth::Limited(_, most) if depth == most) {
+                open.extend([left, left + 1]);
+            }
+        }
+        let mut text = String::from("{\"nodes\":[");
+        for (at, node) in nodes.into_iter().enumerate() {
+            let leaf = || format!("{{\"leaf\":{:e}}}", random.below(2000) as f64 / 1e4 - 0.1);
+            write!(text, "{}{}", if at == 0 { "" } else { "," }, node.unwrap_or_else(leaf))
+                .expect("a string");
+        }
+        text + "]}"
+    }
+
+    fn ask(&self, random: &mut Random) -> String {
+        let feature = random.below(FEATURES as u64);
+        let side = if random.below(2) == 0 { "right" } else { "left" };
+        if random.below(100) < self.sets {
+            let from = random.below(40);
+            return format!(
+                "\"feature\":0,\"within\":[[{from},{}],[{},{}]],\"missing\":\"{side}\"",
+                from + 3,
+                from + 5,
+                from + 6 + random.below(20)
+            );
+        }
+        let threshold = random.below(self.thresholds) as f64 / self.thresholds as f64;
+        format!("\"feature\":{feature},\"below\":{threshold:e},\"missing\":\"{side}\"")
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -69,16 +147,8 @@ enum Growth {
     Symmetric(u32),
     /// Random leaves split until there are so many.
     Leaves(usize),
-}
-
-#[derive(Clone, Copy)]
-struct Questions {
-    /// Different thresholds per feature.
-    thresholds: u64,
-    /// Of a hundred questions, how many are sets of categories.
-    sets: u64,
-    /// Whether missing values go either way, or always left.
-    missing: bool,
+    /// The same, down to a depth at most.
+    Limited(usize, u32),
 }
 
 struct Random(u64);
@@ -88,63 +158,6 @@ impl Random {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 33) % bound
     }
-}
-
-fn forest(trees: usize, growth: Growth, summation: &str, questions: Questions) -> Forest {
-    let mut random = Random(11);
-    let names: Vec<String> = (0..FEATURES).map(|at| format!("\"f{at}\"")).collect();
-    let trees: Vec<String> = (0..trees).map(|_| tree(growth, questions, &mut random)).collect();
-    let text = format!(
-        "{{\"format\":\"redflag-forest\",\"version\":2,\"features\":[{}],\"values\":\"double\",\"output\":\
-         {{\"summation\":\"{summation}\",\"start\":0,\"divisor\":1,\"scale\":1,\"bias\":0,\"link\":\"logistic\"}},\
-         \"trees\":[{}]}}",
-        names.join(","),
-        trees.join(",")
-    );
-    Forest::from_json(&text).expect("the document is sound")
-}
-
-fn tree(growth: Growth, questions: Questions, random: &mut Random) -> String {
-    let mut nodes: Vec<Option<String>> = vec![None];
-    let (splits, mut open) = match growth {
-        Growth::Depth(depth) | Growth::Symmetric(depth) => ((1 << depth) - 1, vec![0]),
-        Growth::Leaves(leaves) => (leaves - 1, vec![0]),
-    };
-    let mut question = String::new();
-    for at in 0..splits {
-        let pick = if let Growth::Leaves(_) = growth { random.below(open.len() as u64) as usize } else { 0 };
-        let node: usize = open.remove(pick);
-        let level_starts = (at + 1_usize).is_power_of_two();
-        if !matches!(growth, Growth::Symmetric(_)) || level_starts {
-            question = ask(questions, random);
-        }
-        let left = nodes.len();
-        nodes[node] = Some(format!("{{{question},\"left\":{left},\"right\":{},\"gain\":1}}", left + 1));
-        nodes.extend([None, None]);
-        open.extend([left, left + 1]);
-    }
-    let mut text = String::from("{\"nodes\":[");
-    for (at, node) in nodes.into_iter().enumerate() {
-        let leaf = || format!("{{\"leaf\":{:e}}}", random.below(2000) as f64 / 1e4 - 0.1);
-        write!(text, "{}{}", if at == 0 { "" } else { "," }, node.unwrap_or_else(leaf)).expect("a string");
-    }
-    text + "]}"
-}
-
-fn ask(questions: Questions, random: &mut Random) -> String {
-    let feature = random.below(FEATURES as u64);
-    let side = if questions.missing && random.below(2) == 0 { "right" } else { "left" };
-    if random.below(100) < questions.sets {
-        let from = random.below(40);
-        return format!(
-            "\"feature\":0,\"within\":[[{from},{}],[{},{}]],\"missing\":\"{side}\"",
-            from + 3,
-            from + 5,
-            from + 6 + random.below(20)
-        );
-    }
-    let threshold = random.below(questions.thresholds) as f64 / questions.thresholds as f64;
-    format!("\"feature\":{feature},\"below\":{threshold:e},\"missing\":\"{side}\"")
 }
 
 fn rows() -> Vec<f64> {

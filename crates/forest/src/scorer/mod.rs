@@ -22,9 +22,14 @@ mod leaves;
 mod walk;
 /// Trees evaluated whole.
 mod shallow;
+/// Deep trees in blocks of six levels.
+#[cfg(target_arch = "x86_64")]
+mod blocks;
 /// Nodes linked by index, for the rest.
 mod linked;
 
+#[cfg(target_arch = "x86_64")]
+use blocks::{BlockScratch, BlockTrees};
 use linked::{LinkedScratch, LinkedTrees};
 use shallow::{ShallowScratch, ShallowTrees};
 use simd::Portable;
@@ -41,6 +46,8 @@ pub struct Scorer {
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     shallow: ShallowScratch,
+    #[cfg(target_arch = "x86_64")]
+    blocks: BlockScratch,
     linked: LinkedScratch,
 }
 
@@ -143,6 +150,8 @@ enum Layout {
     Shallow2(ShallowTrees<Avx2>),
     ShallowPortable(ShallowTrees<Portable>),
     #[cfg(target_arch = "x86_64")]
+    Blocks(BlockTrees),
+    #[cfg(target_arch = "x86_64")]
     Linked512(Avx512, LinkedTrees),
     Linked(LinkedTrees),
     Plain(Vec<Tree>),
@@ -169,6 +178,11 @@ impl Layout {
             }
             _ => LinkedTrees::compile(forest).map(Layout::Linked),
         };
+        #[cfg(target_arch = "x86_64")]
+        let shallow = shallow.or_else(|| {
+            let simd = Avx512::detect().filter(|_| instructions == Instructions::Avx512)?;
+            BlockTrees::compile(forest, simd).map(Layout::Blocks)
+        });
         shallow.or_else(linked).unwrap_or_else(|| Layout::Plain(forest.trees.clone()))
     }
 }
@@ -202,6 +216,8 @@ impl Scorer {
             Layout::Shallow2(trees) => trees.describe(),
             Layout::ShallowPortable(trees) => trees.describe(),
             #[cfg(target_arch = "x86_64")]
+            Layout::Blocks(trees) => trees.describe(),
+            #[cfg(target_arch = "x86_64")]
             Layout::Linked512(_, trees) => trees.describe(),
             Layout::Linked(trees) => trees.describe(),
             Layout::Plain(_) => "the plain walk".to_owned(),
@@ -224,6 +240,8 @@ impl Scorer {
             #[cfg(target_arch = "x86_64")]
             Layout::Shallow2(trees) => trees.sum(output, row, &mut scratch.shallow),
             Layout::ShallowPortable(trees) => trees.sum(output, row, &mut scratch.shallow),
+            #[cfg(target_arch = "x86_64")]
+            Layout::Blocks(trees) => trees.sum(output, row, &mut scratch.blocks),
             #[cfg(target_arch = "x86_64")]
             Layout::Linked512(simd, trees) => trees.sum(*simd, output, row, &mut scratch.linked),
             Layout::Linked(trees) => trees.sum(Portable, output, row, &mut scratch.linked),
@@ -261,6 +279,10 @@ impl Scorer {
             #[cfg(target_arch = "x86_64")]
             Layout::Shallow2(trees) => trees.sum_batch(output, rows, *feature_count, shallow, out),
             Layout::ShallowPortable(trees) => trees.sum_batch(output, rows, *feature_count, shallow, out),
+            #[cfg(target_arch = "x86_64")]
+            Layout::Blocks(trees) => {
+                trees.sum_batch(output, rows, *feature_count, &mut scratch.blocks, out);
+            }
             #[cfg(target_arch = "x86_64")]
             Layout::Linked512(simd, trees) => {
                 trees.sum_batch(*simd, output, rows, *feature_count, linked, out);

@@ -12,9 +12,9 @@
 
 use crate::ensemble::{Forest, Node, Output, Tree};
 
-use super::leaves::{EightLanes, InTurn, Leaves, Place, Sum, Table};
+use super::leaves::{EightLanes, InTurn, Leaf, Leaves, Place, Sum, Table};
 use super::linked::LinkedTrees;
-use super::simd::{Aligned, Block, Kernel, SLOTS_MAX, Simd, Twice, Vectors};
+use super::simd::{Aligned, BLOCK_ROWS, Block, Kernel, SLOTS_MAX, Simd, Twice, Vectors};
 use super::slots::{Encoder, Places, Question};
 use super::walk::WalkTrees;
 
@@ -22,8 +22,6 @@ use super::walk::WalkTrees;
 const COMPLETE_DEPTH_MAX: usize = 7;
 /// A leaf's number is a byte.
 const LEAVES_MAX: usize = 256;
-/// Rows of a [`Block`].
-const BLOCK_ROWS_MAX: usize = size_of::<Block>();
 /// Nodes that are worth evaluating per tree rather than walking down.
 const STEPS_MAX: usize = 192;
 
@@ -282,20 +280,19 @@ impl<S: Simd> ShallowTrees<S> {
         out: &mut [f64],
     ) {
         let Some(turned) = scratch.turned.first_chunk::<SLOTS_MAX>() else { return };
-        let mut sums = [A::start(output); BLOCK_ROWS_MAX];
-        let sums = &mut sums[..out.len()];
-        let count = self.shape.steps();
+        let mut sums = A::start_many(output);
+        let lanes = sums.as_mut();
+        let (rows, count) = (out.len(), self.shape.steps());
+        let both = rows > S::LANES;
         let mut ids = Block::default();
         for (tree, leaves) in table.values.chunks_exact(table.stride).enumerate() {
             let steps = &self.steps[tree * count..(tree + 1) * count];
-            let both = sums.len() > S::LANES;
             self.simd.run(ManyRows { shape: self.shape, both, turned, steps, ids: &mut ids });
-            for (sum, id) in sums.iter_mut().zip(ids.iter()) {
-                sum.add(tree, leaves[usize::from(*id)]);
-            }
+            let lane = tree % lanes.len();
+            self.simd.run(AddLeaves { sums: &mut lanes[lane], ids: &ids, leaves, rows });
         }
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out = sum.end(output);
+        for (row, out) in out.iter_mut().enumerate() {
+            *out = A::end_many(&sums, row, output);
         }
     }
 }
@@ -468,6 +465,23 @@ impl ManyRows<'_> {
             shape => evaluate(vectors, shape, &Spread::<V, false> { vectors, turned, steps }),
         };
         vectors.store_block(leaves, ids);
+    }
+}
+
+/// Adds the outputs of one tree for a block of rows.
+struct AddLeaves<'a, L> {
+    sums: &'a mut [L; BLOCK_ROWS],
+    ids: &'a Block,
+    leaves: &'a [L],
+    rows: usize,
+}
+
+impl<S: Simd, L: Leaf> Kernel<S> for AddLeaves<'_, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, simd: S) {
+        L::add(simd, self.sums, self.ids, self.leaves, self.rows);
     }
 }
 

@@ -40,7 +40,7 @@ impl WalkTrees {
         WalkTrees { depth, cuts }
     }
 
-    /// Adds the outputs of all trees for one row. The table has `2^depth` leaves a tree.
+    /// Adds the outputs of all trees for one row. The table has at least `2^depth` leaves a tree.
     pub(super) fn add<A: Sum>(&self, table: &Table<A::Leaf>, slots: &Aligned<SLOTS_MAX>, sum: &mut A) {
         match self.depth {
             0 => self.add_at::<A, 0, 1>(table, slots, sum),
@@ -61,7 +61,7 @@ impl WalkTrees {
         slots: &Aligned<SLOTS_MAX>,
         sum: &mut A,
     ) {
-        let trees = self.cuts.as_chunks::<SIZE>().0.iter().zip(table.values.as_chunks::<SIZE>().0);
+        let trees = self.cuts.as_chunks::<SIZE>().0.iter().zip(table.values.chunks_exact(table.stride));
         for (tree, (cuts, leaves)) in trees.enumerate() {
             sum.add(tree, leaves[leaf_of::<DEPTH, SIZE>(cuts, slots)]);
         }

@@ -1,6 +1,6 @@
 use std::arch::x86_64::*;
 
-use super::{Aligned, Block, Kernel, SLOTS_MAX, Simd, Thresholds, Vectors};
+use super::{Aligned, BLOCK_ROWS, Block, Kernel, SLOTS_MAX, Simd, Thresholds, Vectors};
 
 /// AVX-512 with VBMI: Intel since Ice Lake (2019), AMD since Zen 4 (2022).
 #[derive(Clone, Copy, Debug)]
@@ -71,10 +71,19 @@ impl Avx512 {
     }
 }
 
+/// Two-byte slots that can be looked up.
+pub(in crate::scorer) const WIDE_SLOTS_MAX: usize = 64;
+
 /// 64 two-byte slots, or cuts, on a cache line's boundary.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-pub(in crate::scorer) struct WideSlots(pub(in crate::scorer) [u16; 64]);
+pub(in crate::scorer) struct WideSlots(pub(in crate::scorer) [u16; WIDE_SLOTS_MAX]);
+
+impl Default for WideSlots {
+    fn default() -> WideSlots {
+        WideSlots([0; WIDE_SLOTS_MAX])
+    }
+}
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,bmi1,bmi2,popcnt")]
 fn compiled<K: Kernel<Avx512>>(simd: Avx512, kernel: K) -> K::Output {
@@ -189,6 +198,44 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn add_doubles(self, sums: &mut [f64; BLOCK_ROWS], ids: &Block, leaves: &[f64], rows: usize) {
+        let (sums, ids) = (sums.as_chunks_mut::<8>().0, ids.0.as_chunks::<8>().0);
+        let blocks = sums.iter_mut().zip(ids).take(rows.div_ceil(8));
+        if let Some(leaves) = leaves.first_chunk::<64>().filter(|_| leaves.len() == 64) {
+            let table = leaves.as_chunks::<8>().0;
+            blocks.for_each(|(sums, ids)| unsafe { add_8_of_64(sums, ids, table) });
+        } else if let Some(leaves) = leaves.first_chunk::<32>().filter(|_| leaves.len() == 32) {
+            let table = leaves.as_chunks::<8>().0;
+            blocks.for_each(|(sums, ids)| unsafe { add_8_of_32(sums, ids, table) });
+        } else {
+            for (sums, ids) in blocks {
+                for (sum, id) in sums.iter_mut().zip(ids) {
+                    *sum += leaves[usize::from(*id)];
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add_singles(self, sums: &mut [f32; BLOCK_ROWS], ids: &Block, leaves: &[f32], rows: usize) {
+        let (sums, ids) = (sums.as_chunks_mut::<16>().0, ids.0.as_chunks::<16>().0);
+        let blocks = sums.iter_mut().zip(ids).take(rows.div_ceil(16));
+        if let Some(leaves) = leaves.first_chunk::<64>().filter(|_| leaves.len() == 64) {
+            let table = leaves.as_chunks::<16>().0;
+            blocks.for_each(|(sums, ids)| unsafe { add_16_of_64(sums, ids, table) });
+        } else if let Some(leaves) = leaves.first_chunk::<32>().filter(|_| leaves.len() == 32) {
+            let table = leaves.as_chunks::<16>().0;
+            blocks.for_each(|(sums, ids)| unsafe { add_16_of_32(sums, ids, table) });
+        } else {
+            for (sums, ids) in blocks {
+                for (sum, id) in sums.iter_mut().zip(ids) {
+                    *sum += leaves[usize::from(*id)];
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
     fn count(self, thresholds: &Thresholds, x: f64) -> u32 {
         unsafe {
             let from = thresholds.0.as_ptr();
@@ -197,5 +244,65 @@ impl Simd for Avx512 {
             let high = _mm512_cmp_pd_mask::<_CMP_LE_OQ>(_mm512_load_pd(from.add(8)), x);
             (u32::from(low) | u32::from(high) << 8).count_ones()
         }
+    }
+}
+
+// Leaves are looked up in registers: a permutation picks among two vectors, a blend by the next bit of the id among
+// two permutations. SAFETY of the four: they need the instructions of the token.
+
+#[inline(always)]
+unsafe fn add_8_of_32(sums: &mut [f64; 8], ids: &[u8; 8], table: &[[f64; 8]]) {
+    unsafe {
+        let ids = _mm512_cvtepu8_epi64(_mm_loadl_epi64(ids.as_ptr().cast()));
+        let part = |at: usize| _mm512_loadu_pd(table[at].as_ptr());
+        let low = _mm512_permutex2var_pd(part(0), ids, part(1));
+        let high = _mm512_permutex2var_pd(part(2), ids, part(3));
+        let upper = _mm512_test_epi64_mask(ids, _mm512_set1_epi64(16));
+        let own = _mm512_mask_blend_pd(upper, low, high);
+        let to = sums.as_mut_ptr();
+        _mm512_storeu_pd(to, _mm512_add_pd(_mm512_loadu_pd(to), own));
+    }
+}
+
+#[inline(always)]
+unsafe fn add_8_of_64(sums: &mut [f64; 8], ids: &[u8; 8], table: &[[f64; 8]]) {
+    unsafe {
+        let ids = _mm512_cvtepu8_epi64(_mm_loadl_epi64(ids.as_ptr().cast()));
+        let part = |at: usize| _mm512_loadu_pd(table[at].as_ptr());
+        let a = _mm512_permutex2var_pd(part(0), ids, part(1));
+        let b = _mm512_permutex2var_pd(part(2), ids, part(3));
+        let c = _mm512_permutex2var_pd(part(4), ids, part(5));
+        let d = _mm512_permutex2var_pd(part(6), ids, part(7));
+        let upper = _mm512_test_epi64_mask(ids, _mm512_set1_epi64(16));
+        let low = _mm512_mask_blend_pd(upper, a, b);
+        let high = _mm512_mask_blend_pd(upper, c, d);
+        let own = _mm512_mask_blend_pd(_mm512_test_epi64_mask(ids, _mm512_set1_epi64(32)), low, high);
+        let to = sums.as_mut_ptr();
+        _mm512_storeu_pd(to, _mm512_add_pd(_mm512_loadu_pd(to), own));
+    }
+}
+
+#[inline(always)]
+unsafe fn add_16_of_32(sums: &mut [f32; 16], ids: &[u8; 16], table: &[[f32; 16]]) {
+    unsafe {
+        let ids = _mm512_cvtepu8_epi32(_mm_loadu_si128(ids.as_ptr().cast()));
+        let part = |at: usize| _mm512_loadu_ps(table[at].as_ptr());
+        let own = _mm512_permutex2var_ps(part(0), ids, part(1));
+        let to = sums.as_mut_ptr();
+        _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), own));
+    }
+}
+
+#[inline(always)]
+unsafe fn add_16_of_64(sums: &mut [f32; 16], ids: &[u8; 16], table: &[[f32; 16]]) {
+    unsafe {
+        let ids = _mm512_cvtepu8_epi32(_mm_loadu_si128(ids.as_ptr().cast()));
+        let part = |at: usize| _mm512_loadu_ps(table[at].as_ptr());
+        let low = _mm512_permutex2var_ps(part(0), ids, part(1));
+        let high = _mm512_permutex2var_ps(part(2), ids, part(3));
+        let upper = _mm512_test_epi32_mask(ids, _mm512_set1_epi32(32));
+        let own = _mm512_mask_blend_ps(upper, low, high);
+        let to = sums.as_mut_ptr();
+        _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), own));
     }
 }

@@ -17,7 +17,7 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 pub(super) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-pub(super) use avx512::Avx512;
+pub(super) use avx512::{Avx512, WIDE_SLOTS_MAX, WideSlots};
 pub(super) use portable::Portable;
 
 /// Slots that a row of one-byte codes can have, so that a slot is a byte, and a byte always a valid index.
@@ -116,12 +116,28 @@ pub(super) trait Simd: Vectors + Debug + Send + Sync + 'static {
     /// `slots[at]` in every lane; `at < TABLES * SLOTS_PER_TABLE`, `TABLES` is 1, 2 or 4.
     fn lookup<const TABLES: usize>(self, tables: &Self::Tables, at: Self::Vector) -> Self::Vector;
 
+    /// Adds `leaves[ids[row]]` to the sum of each of the first `rows` rows, or of more. `leaves` are a power of two and 32 at least, every id
+    /// is below their number.
+    fn add_doubles(self, sums: &mut [f64; BLOCK_ROWS], ids: &Block, leaves: &[f64], rows: usize) {
+        for (sum, id) in sums.iter_mut().zip(&ids.0).take(rows) {
+            *sum += leaves[usize::from(*id)];
+        }
+    }
+    /// As [`Simd::add_doubles`].
+    fn add_singles(self, sums: &mut [f32; BLOCK_ROWS], ids: &Block, leaves: &[f32], rows: usize) {
+        for (sum, id) in sums.iter_mut().zip(&ids.0).take(rows) {
+            *sum += leaves[usize::from(*id)];
+        }
+    }
+
     /// How many thresholds are `<= x`; none if `x` is NaN.
     fn count(self, thresholds: &Thresholds, x: f64) -> u32;
 }
 
 /// Room for two vectors of any kind.
-pub(super) type Block = Aligned<128>;
+pub(super) type Block = Aligned<BLOCK_ROWS>;
+/// Bytes of a [`Block`], one a row.
+pub(super) const BLOCK_ROWS: usize = 128;
 
 /// Two vectors side by side: twice the work in flight while one waits for the other.
 #[derive(Clone, Copy, Debug)]
