@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use forest::{Forest, Instructions, Scorer, Scratch};
 
-const RUNS: usize = 25;
+const RUNS: usize = 101;
 const FEATURES: usize = 30;
 /// Rows to score: more than stay in the first-level cache, as in a stream.
-const ROWS: usize = 4096;
+const ROWS: usize = 1024;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();

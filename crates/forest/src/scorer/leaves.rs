@@ -160,7 +160,7 @@ impl Sum for EightLanes {
     }
 
     fn end_many(sums: &Self::Many, row: usize, output: &Output) -> f64 {
-        output.start + add_lanes(sums.map(|lane| lane[row]))
+        output.start + add_lanes(std::array::from_fn(|lane| sums[lane][row]))
     }
 }
 

@@ -253,20 +253,9 @@ impl<S: Simd> ShallowTrees<S> {
                     *sum = self.sum(output, row, scratch);
                 }
             } else {
-                self.turn(rows, feature_count, scratch);
-                self.add_block::<A>(table, output, scratch, sums);
-            }
-        }
-    }
-
-    /// Encodes a block of rows, slot by slot.
-    fn turn(&self, rows: &[f64], feature_count: usize, scratch: &mut ShallowScratch) {
-        scratch.slots.resize(1, Aligned::default());
-        let slots = &mut scratch.slots[0];
-        for (at, row) in rows.chunks_exact(feature_count).enumerate() {
-            self.simd.run(Encode { encoder: &self.encoder, row, slots });
-            for (turned, slot) in scratch.turned.iter_mut().zip(&slots[..self.encoder.slot_count()]) {
-                turned[at] = *slot;
+                let Some(turned) = scratch.turned.first_chunk_mut::<SLOTS_MAX>() else { return };
+                self.simd.run(EncodeBlock { encoder: &self.encoder, rows, feature_count, turned });
+                self.add_block::<A>(table, output, turned, sums);
             }
         }
     }
@@ -276,10 +265,9 @@ impl<S: Simd> ShallowTrees<S> {
         &self,
         table: &Table<A::Leaf>,
         output: &Output,
-        scratch: &ShallowScratch,
+        turned: &[Block; SLOTS_MAX],
         out: &mut [f64],
     ) {
-        let Some(turned) = scratch.turned.first_chunk::<SLOTS_MAX>() else { return };
         let mut sums = A::start_many(output);
         let lanes = sums.as_mut();
         let (rows, count) = (out.len(), self.shape.steps());
@@ -368,6 +356,23 @@ impl<S: Simd> Kernel<S> for Encode<'_> {
     #[inline(always)]
     fn run(self, simd: S) {
         self.encoder.encode(simd, self.row, &mut self.slots.0);
+    }
+}
+
+/// Encodes a block of rows.
+struct EncodeBlock<'a> {
+    encoder: &'a Encoder<u8>,
+    rows: &'a [f64],
+    feature_count: usize,
+    turned: &'a mut [Block; SLOTS_MAX],
+}
+
+impl<S: Simd> Kernel<S> for EncodeBlock<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, simd: S) {
+        self.encoder.encode_block(simd, self.rows, self.feature_count, self.turned);
     }
 }
 

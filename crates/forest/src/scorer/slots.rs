@@ -11,10 +11,11 @@
 //! - Membership in a set depends on the rank alone, so all sets of a feature are a table from rank to bits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
 use crate::ensemble::{Forest, Missing, Precision, Split, Test, Tree, ZERO_MAX};
 
-use super::simd::{Simd, Thresholds};
+use super::simd::{Aligned, BLOCK_ROWS, SLOTS_MAX, Simd, Thresholds};
 
 /// What a slot holds.
 pub(super) trait Code: Copy + Default + Into<u32> {
@@ -240,6 +241,16 @@ impl<C: Code> Encoder<C> {
 
     #[inline(always)]
     fn rank<S: Simd>(&self, simd: S, search: Search, x: f64) -> u32 {
+        let count = |entry: u32| simd.count(&self.searches[entry as usize], x);
+        match search.levels {
+            // Up to 15 and up to 255 thresholds: nearly every feature there is.
+            1 => return count(search.first[0]),
+            2 => {
+                let rank = count(search.first[0]);
+                return 16 * rank + count(search.first[1] + rank);
+            }
+            _ => {}
+        }
         let mut rank = 0;
         for level in 0..search.levels as usize {
             let entry = search.first[level % LEVELS_MAX] + rank;
@@ -272,6 +283,60 @@ impl<C: Code> Encoder<C> {
                 slots[slot..slot + count].copy_from_slice(&self.sets[from..from + count]);
             }
         }
+    }
+}
+
+impl Encoder<u8> {
+    /// Writes the slots of a block of rows, slot by slot: feature by feature, so that a feature's thresholds are fetched
+    /// once.
+    #[inline(always)]
+    pub(super) fn encode_block<S: Simd>(
+        &self,
+        simd: S,
+        rows: &[f64],
+        feature_count: usize,
+        turned: &mut [Aligned<BLOCK_ROWS>; SLOTS_MAX],
+    ) {
+        for feature in &self.features {
+            for (at, row) in rows.chunks_exact(feature_count).enumerate().take(BLOCK_ROWS) {
+                let x = self.values.round(row[feature.feature]);
+                let rank = self.rank(simd, feature.search, x);
+                if let Some(slot) = feature.plain[0] {
+                    turned[slot as usize % SLOTS_MAX][at] = rank as u8;
+                }
+                if let Some(slot) = feature.plain[1] {
+                    let code = if x.is_nan() { u8::MAX } else { rank as u8 };
+                    turned[slot as usize % SLOTS_MAX][at] = code;
+                }
+                if !feature.others.is_empty() {
+                    self.encode_others(feature, x, rank, at, turned);
+                }
+            }
+        }
+    }
+
+    fn encode_others(
+        &self,
+        feature: &Feature,
+        x: f64,
+        rank: u32,
+        at: usize,
+        turned: &mut [Aligned<BLOCK_ROWS>; SLOTS_MAX],
+    ) {
+        let mut slots = [0; SLOTS_MAX];
+        for destination in &feature.others {
+            self.encode_other(destination, x, rank, &mut slots);
+            for slot in destination.slots() {
+                turned[slot][at] = slots[slot];
+            }
+        }
+    }
+}
+
+impl Destination {
+    fn slots(&self) -> Range<usize> {
+        let (Destination::Rank { slot, slots, .. } | Destination::Sets { slot, slots, .. }) = self;
+        *slot..slot + slots
     }
 }
 

@@ -1,4 +1,5 @@
 use std::arch::x86_64::*;
+use std::ops::AddAssign;
 
 use super::{Aligned, BLOCK_ROWS, Block, Kernel, SLOTS_MAX, Simd, Thresholds, Vectors};
 
@@ -201,18 +202,12 @@ impl Simd for Avx512 {
     fn add_doubles(self, sums: &mut [f64; BLOCK_ROWS], ids: &Block, leaves: &[f64], rows: usize) {
         let (sums, ids) = (sums.as_chunks_mut::<8>().0, ids.0.as_chunks::<8>().0);
         let blocks = sums.iter_mut().zip(ids).take(rows.div_ceil(8));
-        if let Some(leaves) = leaves.first_chunk::<64>().filter(|_| leaves.len() == 64) {
-            let table = leaves.as_chunks::<8>().0;
-            blocks.for_each(|(sums, ids)| unsafe { add_8_of_64(sums, ids, table) });
-        } else if let Some(leaves) = leaves.first_chunk::<32>().filter(|_| leaves.len() == 32) {
-            let table = leaves.as_chunks::<8>().0;
-            blocks.for_each(|(sums, ids)| unsafe { add_8_of_32(sums, ids, table) });
-        } else {
-            for (sums, ids) in blocks {
-                for (sum, id) in sums.iter_mut().zip(ids) {
-                    *sum += leaves[usize::from(*id)];
-                }
-            }
+        match leaves.as_chunks::<8>().0 {
+            [a, b, c, d] => unsafe { add_of_32([a, b, c, d].map(|part| doubles(part)), blocks) },
+            [a, b, c, d, e, f, g, h] => unsafe {
+                add_of_64([a, b, c, d, e, f, g, h].map(|part| doubles(part)), blocks);
+            },
+            _ => add_each(leaves, blocks),
         }
     }
 
@@ -220,18 +215,10 @@ impl Simd for Avx512 {
     fn add_singles(self, sums: &mut [f32; BLOCK_ROWS], ids: &Block, leaves: &[f32], rows: usize) {
         let (sums, ids) = (sums.as_chunks_mut::<16>().0, ids.0.as_chunks::<16>().0);
         let blocks = sums.iter_mut().zip(ids).take(rows.div_ceil(16));
-        if let Some(leaves) = leaves.first_chunk::<64>().filter(|_| leaves.len() == 64) {
-            let table = leaves.as_chunks::<16>().0;
-            blocks.for_each(|(sums, ids)| unsafe { add_16_of_64(sums, ids, table) });
-        } else if let Some(leaves) = leaves.first_chunk::<32>().filter(|_| leaves.len() == 32) {
-            let table = leaves.as_chunks::<16>().0;
-            blocks.for_each(|(sums, ids)| unsafe { add_16_of_32(sums, ids, table) });
-        } else {
-            for (sums, ids) in blocks {
-                for (sum, id) in sums.iter_mut().zip(ids) {
-                    *sum += leaves[usize::from(*id)];
-                }
-            }
+        match leaves.as_chunks::<16>().0 {
+            [a, b] => unsafe { add_singles_of_32([a, b].map(|part| singles(part)), blocks) },
+            [a, b, c, d] => unsafe { add_singles_of_64([a, b, c, d].map(|part| singles(part)), blocks) },
+            _ => add_each(leaves, blocks),
         }
     }
 
@@ -247,62 +234,93 @@ impl Simd for Avx512 {
     }
 }
 
+/// Leaves that are too many for registers.
+#[inline(always)]
+fn add_each<'a, T: Copy + AddAssign + 'a, const N: usize>(
+    leaves: &[T],
+    blocks: impl Iterator<Item = (&'a mut [T; N], &'a [u8; N])>,
+) {
+    for (sums, ids) in blocks {
+        for (sum, id) in sums.iter_mut().zip(ids) {
+            *sum += leaves[usize::from(*id)];
+        }
+    }
+}
+
 // Leaves are looked up in registers: a permutation picks among two vectors, a blend by the next bit of the id among
-// two permutations. SAFETY of the four: they need the instructions of the token.
+// two permutations. SAFETY of the following: they need the instructions of the token.
 
 #[inline(always)]
-unsafe fn add_8_of_32(sums: &mut [f64; 8], ids: &[u8; 8], table: &[[f64; 8]]) {
-    unsafe {
-        let ids = _mm512_cvtepu8_epi64(_mm_loadl_epi64(ids.as_ptr().cast()));
-        let part = |at: usize| _mm512_loadu_pd(table[at].as_ptr());
-        let low = _mm512_permutex2var_pd(part(0), ids, part(1));
-        let high = _mm512_permutex2var_pd(part(2), ids, part(3));
-        let upper = _mm512_test_epi64_mask(ids, _mm512_set1_epi64(16));
-        let own = _mm512_mask_blend_pd(upper, low, high);
-        let to = sums.as_mut_ptr();
-        _mm512_storeu_pd(to, _mm512_add_pd(_mm512_loadu_pd(to), own));
+unsafe fn doubles(from: &[f64; 8]) -> __m512d {
+    unsafe { _mm512_loadu_pd(from.as_ptr()) }
+}
+
+#[inline(always)]
+unsafe fn singles(from: &[f32; 16]) -> __m512 {
+    unsafe { _mm512_loadu_ps(from.as_ptr()) }
+}
+
+#[inline(always)]
+unsafe fn add_of_32<'a>(
+    [a, b, c, d]: [__m512d; 4],
+    blocks: impl Iterator<Item = (&'a mut [f64; 8], &'a [u8; 8])>,
+) {
+    for (sums, ids) in blocks {
+        unsafe {
+            let ids = _mm512_cvtepu8_epi64(_mm_loadl_epi64(ids.as_ptr().cast()));
+            let low = _mm512_permutex2var_pd(a, ids, b);
+            let high = _mm512_permutex2var_pd(c, ids, d);
+            let own = _mm512_mask_blend_pd(_mm512_test_epi64_mask(ids, _mm512_set1_epi64(16)), low, high);
+            _mm512_storeu_pd(sums.as_mut_ptr(), _mm512_add_pd(doubles(sums), own));
+        }
     }
 }
 
 #[inline(always)]
-unsafe fn add_8_of_64(sums: &mut [f64; 8], ids: &[u8; 8], table: &[[f64; 8]]) {
-    unsafe {
-        let ids = _mm512_cvtepu8_epi64(_mm_loadl_epi64(ids.as_ptr().cast()));
-        let part = |at: usize| _mm512_loadu_pd(table[at].as_ptr());
-        let a = _mm512_permutex2var_pd(part(0), ids, part(1));
-        let b = _mm512_permutex2var_pd(part(2), ids, part(3));
-        let c = _mm512_permutex2var_pd(part(4), ids, part(5));
-        let d = _mm512_permutex2var_pd(part(6), ids, part(7));
-        let upper = _mm512_test_epi64_mask(ids, _mm512_set1_epi64(16));
-        let low = _mm512_mask_blend_pd(upper, a, b);
-        let high = _mm512_mask_blend_pd(upper, c, d);
-        let own = _mm512_mask_blend_pd(_mm512_test_epi64_mask(ids, _mm512_set1_epi64(32)), low, high);
-        let to = sums.as_mut_ptr();
-        _mm512_storeu_pd(to, _mm512_add_pd(_mm512_loadu_pd(to), own));
+unsafe fn add_of_64<'a>(
+    [a, b, c, d, e, f, g, h]: [__m512d; 8],
+    blocks: impl Iterator<Item = (&'a mut [f64; 8], &'a [u8; 8])>,
+) {
+    for (sums, ids) in blocks {
+        unsafe {
+            let ids = _mm512_cvtepu8_epi64(_mm_loadl_epi64(ids.as_ptr().cast()));
+            let odd = _mm512_test_epi64_mask(ids, _mm512_set1_epi64(16));
+            let low_pair = (_mm512_permutex2var_pd(a, ids, b), _mm512_permutex2var_pd(c, ids, d));
+            let high_pair = (_mm512_permutex2var_pd(e, ids, f), _mm512_permutex2var_pd(g, ids, h));
+            let low = _mm512_mask_blend_pd(odd, low_pair.0, low_pair.1);
+            let high = _mm512_mask_blend_pd(odd, high_pair.0, high_pair.1);
+            let own = _mm512_mask_blend_pd(_mm512_test_epi64_mask(ids, _mm512_set1_epi64(32)), low, high);
+            _mm512_storeu_pd(sums.as_mut_ptr(), _mm512_add_pd(doubles(sums), own));
+        }
     }
 }
 
 #[inline(always)]
-unsafe fn add_16_of_32(sums: &mut [f32; 16], ids: &[u8; 16], table: &[[f32; 16]]) {
-    unsafe {
-        let ids = _mm512_cvtepu8_epi32(_mm_loadu_si128(ids.as_ptr().cast()));
-        let part = |at: usize| _mm512_loadu_ps(table[at].as_ptr());
-        let own = _mm512_permutex2var_ps(part(0), ids, part(1));
-        let to = sums.as_mut_ptr();
-        _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), own));
+unsafe fn add_singles_of_32<'a>(
+    [a, b]: [__m512; 2],
+    blocks: impl Iterator<Item = (&'a mut [f32; 16], &'a [u8; 16])>,
+) {
+    for (sums, ids) in blocks {
+        unsafe {
+            let ids = _mm512_cvtepu8_epi32(_mm_loadu_si128(ids.as_ptr().cast()));
+            let own = _mm512_permutex2var_ps(a, ids, b);
+            _mm512_storeu_ps(sums.as_mut_ptr(), _mm512_add_ps(singles(sums), own));
+        }
     }
 }
 
 #[inline(always)]
-unsafe fn add_16_of_64(sums: &mut [f32; 16], ids: &[u8; 16], table: &[[f32; 16]]) {
-    unsafe {
-        let ids = _mm512_cvtepu8_epi32(_mm_loadu_si128(ids.as_ptr().cast()));
-        let part = |at: usize| _mm512_loadu_ps(table[at].as_ptr());
-        let low = _mm512_permutex2var_ps(part(0), ids, part(1));
-        let high = _mm512_permutex2var_ps(part(2), ids, part(3));
-        let upper = _mm512_test_epi32_mask(ids, _mm512_set1_epi32(32));
-        let own = _mm512_mask_blend_ps(upper, low, high);
-        let to = sums.as_mut_ptr();
-        _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), own));
+unsafe fn add_singles_of_64<'a>(
+    [a, b, c, d]: [__m512; 4],
+    blocks: impl Iterator<Item = (&'a mut [f32; 16], &'a [u8; 16])>,
+) {
+    for (sums, ids) in blocks {
+        unsafe {
+            let ids = _mm512_cvtepu8_epi32(_mm_loadu_si128(ids.as_ptr().cast()));
+            let low = _mm512_permutex2var_ps(a, ids, b);
+            let high = _mm512_permutex2var_ps(c, ids, d);
+            let own = _mm512_mask_blend_ps(_mm512_test_epi32_mask(ids, _mm512_set1_epi32(32)), low, high);
+            _mm512_storeu_ps(sums.as_mut_ptr(), _mm512_add_ps(singles(sums), own));
+        }
     }
 }
