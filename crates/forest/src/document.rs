@@ -6,42 +6,12 @@
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use thiserror::Error;
-
 use crate::ensemble::{Forest, Leaf, Link, Missing, Node, Output, Precision, Split, Summation, Test, Tree};
+use crate::read::ReadError;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const FORMAT: &str = "redflag-forest";
 const VERSION: u32 = 2;
-
-/// Why a document is not a forest.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum ReadError {
-    /// Not JSON, or not of this shape. The message has line and column.
-    #[error("not a forest document: {0}")]
-    Syntax(String),
-    /// Another format or version.
-    #[error("expected {FORMAT} version {VERSION}, got {format:?} version {version}")]
-    Format {
-        /// The format that the document names.
-        format: String,
-        /// The version that the document names.
-        version: u32,
-    },
-    /// Wrong in the part that belongs to no tree.
-    #[error("{0}")]
-    Header(String),
-    /// Wrong in one node.
-    #[error("tree {tree}, node {node}: {problem}")]
-    Node {
-        /// Index of the tree, from 0.
-        tree: usize,
-        /// Index of the node in its tree, from 0.
-        node: usize,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
 
 impl Forest {
     /// Writes the forest as JSON, one line per node. [`Forest::from_json`] reads back an equal forest, bit for bit.
@@ -68,8 +38,8 @@ impl Forest {
     /// # Errors
     /// Anything that is not a sound forest, with the place. Memory stays in proportion to the text.
     pub fn from_json(text: &str) -> Result<Forest, ReadError> {
-        let document: Document =
-            serde_json::from_str(text).map_err(|error| ReadError::Syntax(error.to_string()))?;
+        let document: Document = serde_json::from_str(text)
+            .map_err(|error| ReadError::Syntax { format: FORMAT, problem: error.to_string() })?;
         Forest::try_from(document)
     }
 
@@ -125,6 +95,9 @@ struct OutputDocument {
     /// Of a logistic link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     slope: Option<f64>,
+    /// Of a mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    score_divisor: Option<f64>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -141,6 +114,7 @@ enum LinkDocument {
     Logistic,
     Probability,
     Identity,
+    Mean,
     Exponential,
 }
 
@@ -225,7 +199,8 @@ impl TryFrom<Document> for Forest {
 
     fn try_from(document: Document) -> Result<Forest, ReadError> {
         if document.format != FORMAT || document.version != VERSION {
-            return Err(ReadError::Format { format: document.format, version: document.version });
+            let expected = format!("{FORMAT} version {VERSION}");
+            return Err(ReadError::Format { expected, format: document.format, version: document.version });
         }
         let mut trees = Vec::with_capacity(document.trees.len());
         for (at, tree) in document.trees.into_iter().enumerate() {
@@ -305,19 +280,20 @@ impl From<Output> for OutputDocument {
             Summation::InTurn(Precision::Double) => SummationDocument::Double,
             Summation::EightLanes => SummationDocument::EightLanes,
         };
-        let (link, slope) = match link {
-            Link::Logistic { slope } => (LinkDocument::Logistic, Some(slope)),
-            Link::Probability => (LinkDocument::Probability, None),
-            Link::Identity => (LinkDocument::Identity, None),
-            Link::Exponential => (LinkDocument::Exponential, None),
+        let (link, slope, score_divisor) = match link {
+            Link::Logistic { slope } => (LinkDocument::Logistic, Some(slope), None),
+            Link::Probability => (LinkDocument::Probability, None, None),
+            Link::Identity => (LinkDocument::Identity, None, None),
+            Link::Mean { divisor } => (LinkDocument::Mean, None, Some(divisor)),
+            Link::Exponential => (LinkDocument::Exponential, None, None),
         };
-        OutputDocument { summation, start, divisor, scale, bias, link, slope }
+        OutputDocument { summation, start, divisor, scale, bias, link, slope, score_divisor }
     }
 }
 
 impl From<OutputDocument> for Output {
     fn from(document: OutputDocument) -> Output {
-        let OutputDocument { summation, start, divisor, scale, bias, link, slope } = document;
+        let OutputDocument { summation, start, divisor, scale, bias, link, slope, score_divisor } = document;
         let summation = match summation {
             SummationDocument::Single => Summation::InTurn(Precision::Single),
             SummationDocument::Double => Summation::InTurn(Precision::Double),
@@ -327,6 +303,7 @@ impl From<OutputDocument> for Output {
             LinkDocument::Logistic => Link::Logistic { slope: slope.unwrap_or(1.0) },
             LinkDocument::Probability => Link::Probability,
             LinkDocument::Identity => Link::Identity,
+            LinkDocument::Mean => Link::Mean { divisor: score_divisor.unwrap_or(1.0) },
             LinkDocument::Exponential => Link::Exponential,
         };
         Output { summation, start, divisor, scale, bias, link }
@@ -394,13 +371,17 @@ fn check_header(forest: &Forest) -> Result<(), ReadError> {
 
 fn check_output(output: &Output) -> Result<(), ReadError> {
     let Output { start, divisor, scale, bias, link, .. } = *output;
-    let slope = if let Link::Logistic { slope } = link { slope } else { 1.0 };
+    let (slope, score_divisor) = match link {
+        Link::Logistic { slope } => (slope, 1.0),
+        Link::Mean { divisor } => (1.0, divisor),
+        Link::Probability | Link::Identity | Link::Exponential => (1.0, 1.0),
+    };
     for (name, value) in [("start", start), ("scale", scale), ("bias", bias)] {
         if !value.is_finite() {
             return Err(ReadError::Header(format!("output {name}: expected a finite number, got {value}")));
         }
     }
-    for (name, value) in [("divisor", divisor), ("slope", slope)] {
+    for (name, value) in [("divisor", divisor), ("slope", slope), ("score_divisor", score_divisor)] {
         if !(value > 0.0 && value.is_finite()) {
             return Err(ReadError::Header(format!("output {name}: expected a number above 0, got {value}")));
         }

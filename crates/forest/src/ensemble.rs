@@ -54,6 +54,8 @@ pub(crate) enum Link {
     Probability,
     /// The margin is any number, and so is the score.
     Identity,
+    /// The margin is a sum of so many, and the score their mean.
+    Mean { divisor: f64 },
     /// `exp(margin)`: the margin is the logarithm of a count, cost or rate.
     Exponential,
 }
@@ -195,9 +197,14 @@ impl Output {
         Output { divisor: tree_count as f64, link: Link::Probability, ..Output::log_odds(0.0) }
     }
 
-    /// The raw number that callers see, from the sum of the trees' outputs.
+    /// The raw number that callers see, from the sum of the trees' outputs; in the precision of the sum.
     pub(crate) fn margin(&self, sum: f64) -> f64 {
-        self.bias + self.scale * (sum / self.divisor)
+        let margin = self.bias + self.scale * (sum / self.divisor);
+        match self.summation {
+            // A sum of two numbers in single precision is the same rounded at once or through double precision.
+            Summation::InTurn(precision) => precision.round(margin),
+            Summation::EightLanes => margin,
+        }
     }
 
     /// The score that belongs to a margin.
@@ -206,6 +213,7 @@ impl Output {
             Link::Logistic { slope } => 1.0 / (1.0 + (-slope * margin).exp()),
             Link::Probability => margin.clamp(0.0, 1.0),
             Link::Identity => margin,
+            Link::Mean { divisor } => margin / divisor,
             Link::Exponential => margin.exp(),
         }
     }

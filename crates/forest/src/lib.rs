@@ -19,11 +19,13 @@
 mod ensemble;
 /// Its own JSON form, and the checks that every forest from outside goes through.
 mod document;
+/// Readers for the models of other libraries.
+pub mod read;
 /// The compiled form: ranks, and three layouts of nodes.
 mod scorer;
 /// Growing ensembles from labelled tables.
 pub mod grow;
 
-pub use document::ReadError;
 pub use ensemble::Forest;
+pub use read::ReadError;
 pub use scorer::{Instructions, InstructionsError, Scorer, Scratch};

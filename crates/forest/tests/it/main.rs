@@ -6,3 +6,4 @@ mod growing;
 mod scoring;
 mod documents;
 mod reference;
+mod readers;
