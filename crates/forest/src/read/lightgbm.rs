@@ -189,19 +189,15 @@ impl TreeReader<'_> {
         }
         let arrays = self.arrays()?;
         let splits = arrays.features.len();
-        link(
-            self.at,
-            splits + arrays.leaves.len(),
-            if splits == 0 { splits } else { 0 },
-            self.features,
-            |node| match node.checked_sub(splits) {
+        link(self.at, &mut vec![false; splits + arrays.leaves.len()], 0, self.features, |node| {
+            match node.checked_sub(splits) {
                 None => self.split(node, &arrays).map(Node::Split),
                 Some(leaf) => {
                     let cover = arrays.leaf_counts.get(leaf).map_or(0.0, |count| known_cover(*count));
                     Ok(Node::Leaf(Leaf { value: arrays.leaves[leaf], cover }))
                 }
-            },
-        )
+            }
+        })
     }
 
     fn arrays(&self) -> Result<Arrays, ReadError> {

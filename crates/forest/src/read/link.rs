@@ -6,20 +6,20 @@ use super::ReadError;
 
 /// The tree that hangs from `root`, its nodes numbered anew from there, children after parents.
 ///
-/// `node` gives what the file has at an index below `count`; children are indices of the file. Nodes that the root
-/// does not reach are left out: pruning leaves such in XGBoost's files.
+/// `node` gives what the file has at an index of `reached`; children are indices of the file. Nodes that the root
+/// does not reach are left out: pruning leaves such in XGBoost's files. `reached` says which nodes are in a tree already.
 ///
 /// # Errors
 /// If a child does not exist or has two parents (so also if there is a cycle), a number is not finite, or a feature
 /// does not exist. Names the index of the file.
 pub(super) fn link(
     tree: usize,
-    count: usize,
+    reached: &mut [bool],
     root: usize,
     features: usize,
     node: impl Fn(usize) -> Result<Node, ReadError>,
 ) -> Result<Tree, ReadError> {
-    let mut reached = vec![false; count];
+    let count = reached.len();
     let mut nodes = Vec::new();
     // (index in the file, parent's index in `nodes`, whether it is the left child)
     let mut todo = vec![(root, None)];

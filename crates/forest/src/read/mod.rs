@@ -18,6 +18,8 @@ mod link;
 mod ubjson;
 mod xgboost;
 mod lightgbm;
+mod catboost;
+mod onnx;
 
 pub use error::ReadError;
 
@@ -92,6 +94,8 @@ pub fn read_with(bytes: &[u8], options: &Options) -> Result<NativeModel, ReadErr
         Format::XgBoostJson => xgboost::read_json(bytes, options),
         Format::XgBoostUbj => xgboost::read_ubjson(bytes, options),
         Format::LightGbm => lightgbm::read(text(bytes)?),
+        Format::CatBoost => catboost::read(bytes),
+        Format::Onnx => onnx::read(bytes),
     }
 }
 
@@ -101,6 +105,8 @@ enum Format {
     XgBoostJson,
     XgBoostUbj,
     LightGbm,
+    CatBoost,
+    Onnx,
 }
 
 fn text(bytes: &[u8]) -> Result<&str, ReadError> {
@@ -149,6 +155,8 @@ fn detect(bytes: &[u8]) -> Result<Format, ReadError> {
             Err(ReadError::Unknown("a list; is it a dump? save the model with save_model".to_owned()))
         }
         _ if content.starts_with(b"tree") || content.starts_with(b"version=v") => Ok(Format::LightGbm),
+        // The first field of an ONNX model is a small number, the version of the format.
+        [0x08, 1..=127, ..] => Ok(Format::Onnx),
         [] => Err(ReadError::Unknown("the file is empty".to_owned())),
         _ => Err(ReadError::Unknown("the content is of no format that is read".to_owned())),
     }
@@ -171,6 +179,7 @@ fn json_format(key: &str) -> Option<Result<Format, ReadError>> {
     let advice = |text: &str| Some(Err(ReadError::Unknown(text.to_owned())));
     match key {
         "learner" => Some(Ok(Format::XgBoostJson)),
+        "oblivious_trees" | "features_info" | "scale_and_bias" => Some(Ok(Format::CatBoost)),
         "format" | "output" => Some(Ok(Format::Redflag)),
         "tree_info" | "num_tree_per_iteration" => {
             advice("a JSON dump of LightGBM; save the model with save_model, as text")

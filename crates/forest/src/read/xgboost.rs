@@ -380,7 +380,7 @@ fn tree(at: usize, arrays: &TreeArrays, features: usize, drop: Option<f32>) -> R
     let count = arrays.left_children.len();
     check_lengths(at, arrays, count)?;
     let categories = category_sets(at, arrays, count)?;
-    link(at, count, 0, features, |node| {
+    link(at, &mut vec![false; count], 0, features, |node| {
         Ok(if arrays.left_children[node] == NO_CHILD {
             let value = threshold(arrays, node);
             let value = drop.map_or(value, |weight| value * weight);

@@ -79,3 +79,25 @@ fn xgboost_margins_are_the_same_to_the_last_bit() {
 fn lightgbm_margins_are_the_same_to_the_last_bit() {
     check("lightgbm", 0.0, 1e-12);
 }
+
+#[test]
+fn catboost_margins_are_the_same_to_a_trillionth() {
+    check("catboost", 1e-12, 1e-9);
+}
+
+#[test]
+fn scikit_learns_margins_are_the_same_to_a_ten_millionth() {
+    check("scikit-learn", 1e-7, 1e-7);
+}
+
+#[test]
+fn every_mode_of_onnx_is_read() {
+    check("onnx-every-mode", 1e-7, 1e-7);
+    check("onnx-version5", 0.0, 0.0);
+}
+
+/// XGBoost adds in single precision, and LightGBM's leaves are rounded to it in the file.
+#[test]
+fn models_converted_to_onnx_are_near_their_origin() {
+    check("onnx-from", 1e-6, 1e-6);
+}
