@@ -25,6 +25,8 @@ pub mod read;
 mod scorer;
 /// Growing ensembles from labelled tables.
 pub mod grow;
+/// Why a row gets its margin: contributions of features.
+pub mod explain;
 
 pub use ensemble::Forest;
 pub use read::ReadError;

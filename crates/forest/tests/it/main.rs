@@ -7,3 +7,6 @@ mod scoring;
 mod documents;
 mod reference;
 mod readers;
+/// Contributions against other programs and against their definition.
+mod explain;
+mod explain_definition;
