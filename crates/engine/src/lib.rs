@@ -20,6 +20,8 @@ pub mod expression;
 pub mod decide;
 /// The model that a detector scores with.
 pub mod model;
+/// Why a transaction looks suspicious, in numbers and words.
+pub mod reason;
 /// The whole: a batch of events in, decisions out.
 pub mod process;
 /// The state as bytes, and back.
@@ -32,3 +34,4 @@ pub use detector::{Detector, Mistake};
 pub use event::{EventBatch, FieldError, Label, Rejection, Value};
 pub use model::{Model, ModelMismatch};
 pub use process::{Decisions, Engine, Status};
+pub use reason::{Narrator, Reason};

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use forest::explain::Explainer;
 use forest::{Forest, Scorer};
 
 use crate::detector::Detector;
+use crate::reason::{Reason, pick};
 
 /// A forest ready to score, bound to the feature list it was trained on. Cheap to clone.
 #[derive(Clone)]
@@ -12,8 +14,17 @@ pub struct Model {
     /// Identifies the model in decisions.
     pub id: Arc<str>,
     scorer: Arc<Scorer>,
+    /// `None` for a forest that does not know its covers.
+    explainer: Option<Explainer>,
     /// The least score that is sent to review, from the review budget; 0 where there is none.
     pub review_score_min: f64,
+}
+
+/// Working memory of [`Model::explain`].
+#[derive(Debug, Clone, Default)]
+pub struct ReasonScratch {
+    forest: forest::explain::Scratch,
+    contributions: Vec<f64>,
 }
 
 /// A model that was trained on other features than the detector has.
@@ -55,12 +66,34 @@ impl Model {
                 difference: first_difference(names, detector),
             });
         }
-        Ok(Model { id: id.into(), scorer: Arc::new(forest.scorer()), review_score_min })
+        let (scorer, explainer) = (Arc::new(forest.scorer()), Explainer::path_dependent(forest).ok());
+        Ok(Model { id: id.into(), scorer, explainer, review_score_min })
     }
 
     /// The compiled forest.
     pub fn scorer(&self) -> &Scorer {
         &self.scorer
+    }
+
+    /// Whether the review budget has room for such a score, whatever the amount.
+    pub fn reviews(&self, score: f64) -> bool {
+        self.review_score_min > 0.0 && score >= self.review_score_min
+    }
+
+    /// Whether it can say why: a forest from elsewhere may not know what that takes.
+    pub fn gives_reasons(&self) -> bool {
+        self.explainer.is_some()
+    }
+
+    /// Appends the reasons for suspicion in a row of the feature matrix, largest contribution first.
+    ///
+    /// # Panics
+    /// If the row is not one of the model's.
+    pub fn explain(&self, features: &[f64], scratch: &mut ReasonScratch, reasons: &mut Vec<Reason>) {
+        let Some(explainer) = &self.explainer else { return };
+        scratch.contributions.resize(features.len(), 0.0);
+        explainer.explain(features, &mut scratch.forest, &mut scratch.contributions);
+        pick(features, &scratch.contributions, reasons);
     }
 }
 

@@ -16,7 +16,8 @@ use crate::expression::Context;
 use crate::features::{
     EntityTable, EntityView, Inspected, KindState, Observation, Plan, RUN_ROWS, Timeliness,
 };
-use crate::model::Model;
+use crate::model::{Model, ReasonScratch};
+use crate::reason::Reason;
 use crate::time;
 
 /// Batches smaller than this are worked through on the calling thread: waking others costs more than it saves.
@@ -51,6 +52,8 @@ pub struct Decisions {
     pub statuses: Vec<Status>,
     fired: Vec<u16>,
     fired_end: Vec<u32>,
+    reasons: Vec<Reason>,
+    reasons_end: Vec<u32>,
 }
 
 impl Decisions {
@@ -76,6 +79,13 @@ impl Decisions {
         &self.fired[start..self.fired_end[row] as usize]
     }
 
+    /// Why a row looks suspicious, largest contribution first. Empty below the threshold of review, without a model, and for
+    /// models that cannot say.
+    pub fn reasons_of(&self, row: usize) -> &[Reason] {
+        let start = if row == 0 { 0 } else { self.reasons_end[row - 1] as usize };
+        &self.reasons[start..self.reasons_end[row] as usize]
+    }
+
     fn clear(&mut self) {
         self.features.clear();
         self.scores.clear();
@@ -83,6 +93,8 @@ impl Decisions {
         self.statuses.clear();
         self.fired.clear();
         self.fired_end.clear();
+        self.reasons.clear();
+        self.reasons_end.clear();
     }
 }
 
@@ -142,6 +154,9 @@ struct Chunk {
     outcomes: Vec<Outcome>,
     fired: Vec<u16>,
     fired_end: Vec<u32>,
+    explaining: ReasonScratch,
+    reasons: Vec<Reason>,
+    reasons_end: Vec<u32>,
 }
 
 /// Hash of an entity's id. Fixed, so that shards and snapshots agree between processes.
@@ -362,6 +377,9 @@ impl Engine {
             let before = decisions.fired.len() as u32;
             decisions.fired.extend_from_slice(&chunk.fired);
             decisions.fired_end.extend(chunk.fired_end.iter().map(|end| before + end));
+            let before = decisions.reasons.len() as u32;
+            decisions.reasons.extend_from_slice(&chunk.reasons);
+            decisions.reasons_end.extend(chunk.reasons_end.iter().map(|end| before + end));
         }
     }
 }
@@ -505,6 +523,8 @@ impl Chunk {
         self.outcomes.clear();
         self.fired.clear();
         self.fired_end.clear();
+        self.reasons.clear();
+        self.reasons_end.clear();
         for (index, row) in features.chunks_mut(columns).enumerate() {
             if statuses[first_row + index] != Status::TimeJump {
                 complete_row(detector, batch, first_row + index, row);
@@ -521,6 +541,7 @@ impl Chunk {
             let outcome = if decided { self.decide_row(detector, model, &cx) } else { Outcome::Review };
             self.outcomes.push(outcome);
             self.fired_end.push(self.fired.len() as u32);
+            self.reasons_end.push(self.reasons.len() as u32);
         }
     }
 
@@ -528,7 +549,12 @@ impl Chunk {
         let review_score_min = model.map_or(0.0, |model| model.review_score_min);
         let amount = cx.batch.amount(cx.row);
         let by_policy = detector.policy.outcome(cx.score, amount, review_score_min);
-        decide(&detector.rules, by_policy, cx, &mut self.fired)
+        let outcome = decide(&detector.rules, by_policy, cx, &mut self.fired);
+        let asked = outcome.max(by_policy) != Outcome::Approve;
+        if let Some(model) = model.filter(|model| asked || model.reviews(cx.score)) {
+            model.explain(cx.features, &mut self.explaining, &mut self.reasons);
+        }
+        outcome
     }
 }
 

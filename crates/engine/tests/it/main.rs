@@ -12,3 +12,5 @@ mod mistakes;
 mod mutations;
 /// The detectors that are shipped, their samples and their schema.
 mod shipped;
+/// Reasons: which, when, and in what words.
+mod reasons;
