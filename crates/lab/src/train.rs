@@ -227,12 +227,12 @@ fn parameters(params: &Params) -> BTreeMap<String, String> {
     BTreeMap::from([
         entry("trees", params.trees.to_string()),
         entry("max_depth", params.max_depth.map_or("none".to_string(), |depth| depth.to_string())),
-        entry("learning_rate", params.learning_rate.to_string()),
+        entry("learning_rate", params.learning_rate().to_string()),
         entry("min_child_weight", params.min_child_weight.to_string()),
         entry("min_samples_leaf", params.min_samples_leaf.to_string()),
         entry("min_gain", params.min_gain.to_string()),
         entry("lambda", params.lambda.to_string()),
-        entry("row_subsample", params.row_subsample.to_string()),
+        entry("row_subsample", params.row_subsample.map_or("auto".to_string(), |share| share.to_string())),
         entry(
             "column_subsample",
             params.column_subsample.map_or("auto".to_string(), |share| share.to_string()),

@@ -163,14 +163,16 @@ impl Growing {
         }
         let mut params = Params::defaults(algorithm);
         replace(&mut params.trees, self.trees);
-        replace(&mut params.learning_rate, self.learning_rate);
+
         replace(&mut params.min_samples_leaf, self.min_samples_leaf);
         replace(&mut params.min_child_weight, self.min_child_weight);
         replace(&mut params.lambda, self.lambda);
-        replace(&mut params.row_subsample, self.row_subsample);
+
         replace(&mut params.bins, self.bins);
         replace(&mut params.positive_weight, self.positive_weight);
         replace(&mut params.seed, self.seed);
+        params.learning_rate = self.learning_rate.or(params.learning_rate);
+        params.row_subsample = self.row_subsample.or(params.row_subsample);
         params.column_subsample = self.column_subsample.or(params.column_subsample);
         if let Some(depth) = self.max_depth {
             params.max_depth = (depth > 0).then_some(depth);

@@ -1,287 +1,222 @@
 //! Gradient boosting with logistic loss and Newton steps (Friedman 2001; Chen and Guestrin 2016).
 //!
-//! Trees grow level by level. Of two siblings only the smaller one's rows are added up; the other histogram is
-//! the parent's less that one.
+//! A round draws rows by the size of their gradients, grows a tree on their histograms, and then takes the values
+//! of its leaves from all rows: the drawn ones only decide where to split.
 
 use rayon::prelude::*;
 
-use crate::ensemble::{Leaf, Missing, Node, Split, Test, Tree};
+use crate::ensemble::{Forest, Leaf, Missing, Node, Output, Split, Summation, Tree};
 
-use super::bins::MISSING_BIN;
-use super::histogram::{self, Binned, Cell, Found, GROUP, GroupCells, Search, Units, minus, plus};
+use super::gradient::{CHUNK_ROWS, Draw, Gradient, Scores, gradients};
+use super::histogram::{Binned, Cell, Sums, Units};
+use super::params::Direction;
 use super::random::Random;
-use super::{Params, Progress, Table};
+use super::search::{Search, step};
+use super::stop::Watch;
+use super::tree::{self, GrownNode, Walk};
+use super::{History, Params, Progress, Table};
 
-/// Least rows per task in work that goes row by row.
-const CHUNK_ROWS: usize = 8192;
+/// A row that is drawn with a small probability weighs at most so many times its share.
+const WEIGHT_MAX: f64 = 8.0;
+/// Share of the learning rate that the first tree takes.
+const WARM_UP_FROM: f64 = 0.1;
 
-/// Grows the trees; also the log-odds to start from.
+/// Grows the trees, after those of the history.
 pub(super) fn grow(
     table: &Table,
     params: &Params,
+    history: History,
     pool: &rayon::ThreadPool,
     progress: &mut dyn FnMut(Progress),
-) -> (f64, Vec<Tree>) {
-    let mut boosting = pool.install(|| Boosting::new(table, params));
-    let mut trees = Vec::with_capacity(params.trees);
-    while trees.len() < params.trees {
-        trees.push(pool.install(|| boosting.grow_tree(trees.len())));
-        progress(Progress { trees_done: trees.len(), trees_total: params.trees });
+) -> (Output, Vec<Tree>) {
+    let mut boosting = pool.install(|| Boosting::new(table, params, history.continue_from));
+    let mut trees = history.continue_from.map_or(Vec::new(), |forest| forest.trees.clone());
+    let before = trees.len();
+    let mut watch = history.validation.map(|table| Watch::new(table, params, history.continue_from));
+    for round in 0..params.trees {
+        let tree = pool.install(|| boosting.grow_tree(before, round));
+        let go_on = watch.as_mut().is_none_or(|watch| pool.install(|| watch.goes_on(&tree)));
+        trees.push(tree);
+        progress(Progress { trees_done: round + 1, trees_total: params.trees });
+        if !go_on {
+            break;
+        }
     }
-    (boosting.base, trees)
+    if let Some(watch) = watch {
+        trees.truncate(before + watch.best_round());
+    }
+    (boosting.output, trees)
+}
+
+/// How margins are summed in a forest grown from nothing: the order is ours to choose, and this one is quick.
+pub(super) fn output(base: f64) -> Output {
+    Output { summation: Summation::EightLanes, ..Output::log_odds(base) }
 }
 
 struct Boosting<'a> {
     table: &'a Table<'a>,
     params: &'a Params,
     binned: Binned,
-    units: Units,
+    directions: Vec<Option<Direction>>,
     /// By row, class weight included.
-    weights: Vec<f64>,
-    base: f64,
+    weights: Vec<f32>,
+    output: Output,
+    continued: bool,
     /// By row: the log-odds so far.
     margins: Vec<f64>,
+    gradients: Vec<Gradient>,
     cells: Vec<Cell>,
-    /// Working memory of [`part_rows`].
-    aside: Vec<u32>,
-}
-
-/// One tree in the making.
-struct Growing<'a> {
-    params: &'a Params,
-    binned: &'a Binned,
-    cells: &'a [Cell],
-    search: Search<'a>,
-    /// The tree's rows; every node has a stretch of it.
-    rows: Vec<u32>,
-    aside: &'a mut [u32],
-    nodes: Vec<Node>,
-    leaves: Vec<Stretch>,
-}
-
-/// A node, and its rows as a range of [`Growing::rows`].
-#[derive(Clone, Copy)]
-struct Stretch {
-    node: usize,
-    start: usize,
-    end: usize,
-}
-
-/// A node that may still be split.
-struct Open {
-    stretch: Stretch,
-    total: Cell,
-    /// The histograms of all groups of features.
-    histogram: Vec<GroupCells>,
-    best: Option<Found>,
 }
 
 impl<'a> Boosting<'a> {
-    fn new(table: &'a Table<'a>, params: &'a Params) -> Boosting<'a> {
+    fn new(table: &'a Table<'a>, params: &'a Params, continue_from: Option<&Forest>) -> Boosting<'a> {
         let rows = table.labels.len();
         let weights: Vec<f64> =
             (0..rows).map(|row| table.class_weight(row, params.positive_weight)).collect();
-        let heaviest = weights.iter().copied().fold(0.0, f64::max);
-        let base = base_log_odds(table.labels, &weights);
+        let output = continue_from
+            .map_or_else(|| output(base_log_odds(table.labels, &weights)), |forest| forest.output);
         Boosting {
             table,
             params,
-            binned: Binned::new(table, params.bins),
-            units: Units::new(rows, heaviest),
-            weights,
-            base,
-            margins: vec![base; rows],
-            cells: vec![[0, 0]; rows],
-            aside: vec![0; rows],
+            binned: Binned::new(table, &params.categorical(table.names), params.bins),
+            directions: params.directions(table.names),
+            weights: weights.into_iter().map(|weight| weight as f32).collect(),
+            output,
+            continued: continue_from.is_some(),
+            margins: margins(table, output, continue_from),
+            gradients: vec![Gradient::default(); rows],
+            cells: vec![0; rows],
         }
     }
 
-    fn grow_tree(&mut self, at: usize) -> Tree {
-        self.update_cells();
-        let mut random = Random::new(self.params.seed, at as u64);
-        let (rows, columns) = (self.table.labels.len(), self.table.columns.len());
-        let sample = random.choose(share(self.params.row_subsample, rows), rows);
-        let allowed = allowed_features(self.params.column_subsample, columns, &mut random);
+    /// The tree of a round, after `before` trees of the forest that is continued.
+    fn grow_tree(&mut self, before: usize, round: usize) -> Tree {
+        self.update_gradients();
+        let mut random = Random::new(self.params.seed, (before + round) as u64);
+        let (rows, units) = self.draw(random.next());
+        let allowed = allowed_features(self.params.column_subsample, self.table.columns.len(), &mut random);
         let search = Search {
             params: self.params,
-            units: self.units,
-            thresholds: &self.binned.thresholds,
+            units,
+            binned: &self.binned,
+            directions: &self.directions,
             allowed: &allowed,
         };
-        let mut growing = Growing {
-            params: self.params,
-            binned: &self.binned,
-            cells: &self.cells,
-            search,
-            rows: sample,
-            aside: &mut self.aside,
-            nodes: Vec::new(),
-            leaves: Vec::new(),
+        let nodes = tree::grow(search, rows, &self.cells);
+        let values = self.leaf_values(&nodes, self.rate(round));
+        self.tree(&nodes, &values)
+    }
+
+    /// The learning rate of a round. It starts low: before the first trees a rare class has next to no hessian, and
+    /// steps are too large.
+    fn rate(&self, round: usize) -> f64 {
+        let warm_up = if self.continued { 0 } else { self.params.warm_up() };
+        let risen = if round < warm_up { WARM_UP_FROM + round as f64 / warm_up as f64 } else { 1.0 };
+        self.params.learning_rate() * risen.min(1.0)
+    }
+
+    fn update_gradients(&mut self) {
+        let (labels, weights) = (self.table.labels, &self.weights);
+        let chunks = self.gradients.par_chunks_mut(CHUNK_ROWS).zip(self.margins.par_chunks(CHUNK_ROWS));
+        chunks.enumerate().for_each(|(chunk, (into, margins))| {
+            let start = chunk * CHUNK_ROWS;
+            let end = start + into.len();
+            gradients(margins, &labels[start..end], &weights[start..end], into);
+        });
+    }
+
+    /// Draws the rows of a tree, ascending, and makes their cells.
+    fn draw(&mut self, seed: u64) -> (Vec<u32>, Units) {
+        let share = self.params.row_subsample(self.gradients.len());
+        let scores: Vec<Scores> = self.gradients.par_chunks(CHUNK_ROWS).map(Scores::of).collect();
+        let scores = scores.into_iter().reduce(|all, chunk| all.add(&chunk)).expect("a table has rows");
+        let certain = if share < 1.0 { scores.certain(share * self.gradients.len() as f64) } else { 0.0 };
+        let draw = Draw { seed, certain, least: share / WEIGHT_MAX };
+        let chunks = self.gradients.par_chunks(CHUNK_ROWS).enumerate();
+        let drawn: Vec<Vec<u32>> =
+            chunks.map(|(chunk, gradients)| draw.rows(chunk * CHUNK_ROWS, gradients)).collect();
+        let rows = drawn.concat();
+        // The hessian of logistic loss is never larger than the gradient.
+        let units = Units::new(rows.len(), scores.largest().max(certain));
+        let gradients = &self.gradients;
+        let chunks = self.cells.par_chunks_mut(CHUNK_ROWS).zip(&drawn).enumerate();
+        chunks.for_each(|(chunk, (cells, rows))| {
+            draw.cells(units, rows, gradients, cells, chunk * CHUNK_ROWS);
+        });
+        (rows, units)
+    }
+
+    /// The values of all nodes that are leaves, 0 for others; adds them to the margins.
+    fn leaf_values(&mut self, nodes: &[GrownNode], rate: f64) -> Vec<f64> {
+        let (walk, binned) = (Walk::new(nodes, self.params.growth), &self.binned);
+        let mut leaves = vec![0u16; self.margins.len()];
+        let chunks = leaves.par_chunks_mut(CHUNK_ROWS).zip(self.gradients.par_chunks(CHUNK_ROWS));
+        let sums: Vec<Vec<[f64; 2]>> = chunks
+            .enumerate()
+            .map(|(chunk, (leaves, gradients))| {
+                walk.leaves(binned, chunk * CHUNK_ROWS, leaves);
+                leaf_sums(leaves, gradients, nodes.len())
+            })
+            .collect();
+        let values: Vec<f64> =
+            (0..nodes.len()).map(|at| rate * self.leaf_value(&nodes[at], at, &sums)).collect();
+        let chunks = self.margins.par_chunks_mut(CHUNK_ROWS).zip(leaves.par_chunks(CHUNK_ROWS));
+        chunks.for_each(|(margins, leaves)| {
+            margins.iter_mut().zip(leaves).for_each(|(margin, leaf)| *margin += values[*leaf as usize]);
+        });
+        values
+    }
+
+    fn leaf_value(&self, node: &GrownNode, at: usize, sums: &[Vec<[f64; 2]>]) -> f64 {
+        if node.split.is_some() {
+            return 0.0;
+        }
+        let add = |[g, h]: [f64; 2], sums: &Vec<[f64; 2]>| [g + sums[at][0], h + sums[at][1]];
+        let [gradient, hessian] = sums.iter().fold([0.0; 2], add);
+        step(self.params, Sums { gradient, hessian }, node.bounds)
+    }
+
+    fn tree(&self, nodes: &[GrownNode], values: &[f64]) -> Tree {
+        let node = |(node, value): (&GrownNode, &f64)| match &node.split {
+            None => Node::Leaf(Leaf { value: *value, cover: node.cover }),
+            Some(found) => Node::Split(Split {
+                feature: found.feature as u32,
+                test: tree::test(&self.binned.cuts[found.feature], found),
+                missing: Missing::Nan,
+                missing_left: found.missing_left,
+                left: node.left as u32,
+                right: node.left as u32 + 1,
+                gain: found.gain,
+                cover: node.cover,
+            }),
         };
-        growing.grow();
-        let Growing { rows, nodes, leaves, .. } = growing;
-        let tree = Tree { nodes };
-        self.update_margins(&tree, &rows, &leaves);
-        tree
-    }
-
-    /// Gradient and hessian of the logistic loss at every row's margin.
-    fn update_cells(&mut self) {
-        let (units, labels, margins, weights) = (self.units, self.table.labels, &self.margins, &self.weights);
-        self.cells.par_iter_mut().enumerate().with_min_len(CHUNK_ROWS).for_each(|(row, cell)| {
-            let p = 1.0 / (1.0 + (-margins[row]).exp());
-            let y = if labels[row] { 1.0 } else { 0.0 };
-            *cell = units.cell((p - y) * weights[row], p * (1.0 - p) * weights[row]);
-        });
-    }
-
-    /// Rows of the tree's sample know their leaf; the others walk.
-    fn update_margins(&mut self, tree: &Tree, rows: &[u32], leaves: &[Stretch]) {
-        for leaf in leaves {
-            let Node::Leaf(Leaf { value, .. }) = tree.nodes[leaf.node] else { continue };
-            for row in &rows[leaf.start..leaf.end] {
-                self.margins[*row as usize] += value;
-            }
-        }
-        if rows.len() == self.margins.len() {
-            return;
-        }
-        let mut sampled = vec![false; self.margins.len()];
-        rows.iter().for_each(|row| sampled[*row as usize] = true);
-        let columns = self.table.columns;
-        self.margins.par_iter_mut().enumerate().with_min_len(CHUNK_ROWS).for_each(|(row, margin)| {
-            if !sampled[row] {
-                *margin += tree.output_of(|feature| columns[feature][row]);
-            }
-        });
+        Tree { nodes: nodes.iter().zip(values).map(node).collect() }
     }
 }
 
-impl Growing<'_> {
-    fn grow(&mut self) {
-        let total = self.rows.iter().fold([0, 0], |sum, row| plus(sum, self.cells[*row as usize]));
-        let mut root = self.open(0, self.rows.len(), total);
-        root.histogram = self.empty_histogram();
-        self.add_up_root(&mut root);
-        let mut level = vec![root];
-        for depth in 1..=self.params.max_depth.unwrap_or(1) {
-            level = self.next_level(level, depth);
-        }
+/// Gradients and hessians by node. Neighbouring rows are often in the same leaf: two sums in turn do not wait for
+/// each other.
+fn leaf_sums(leaves: &[u16], gradients: &[Gradient], nodes: usize) -> Vec<[f64; 2]> {
+    let mut sums = vec![[[0.0; 2]; 2]; nodes];
+    for (at, (leaf, gradient)) in leaves.iter().zip(gradients).enumerate() {
+        let [g, h] = &mut sums[usize::from(*leaf)][at % 2];
+        *g += f64::from(gradient.gradient);
+        *h += f64::from(gradient.hessian);
     }
+    sums.into_iter().map(|[a, b]| [a[0] + b[0], a[1] + b[1]]).collect()
+}
 
-    /// Starts a node, as a leaf for now.
-    fn open(&mut self, start: usize, end: usize, total: Cell) -> Open {
-        let sums = self.search.units.sums(total);
-        let step = -sums.gradient / (sums.hessian + self.params.lambda);
-        // An empty hessian, possible without regularization, takes no step.
-        let value = if step.is_finite() { self.params.learning_rate * step } else { 0.0 };
-        let node = self.nodes.len();
-        self.nodes.push(Node::Leaf(Leaf { value, cover: sums.hessian }));
-        Open { stretch: Stretch { node, start, end }, total, histogram: Vec::new(), best: None }
-    }
-
-    fn empty_histogram(&self) -> Vec<GroupCells> {
-        vec![[[0; 2]; GROUP * histogram::BINS]; self.binned.groups.len()]
-    }
-
-    fn add_up_root(&self, root: &mut Open) {
-        let (rows, total) = (&self.rows, root.total);
-        let found: Vec<Option<Found>> = root
-            .histogram
-            .par_iter_mut()
-            .enumerate()
-            .map(|(group, cells)| self.add_up_group(group, rows, total, cells))
-            .collect();
-        root.best = found.into_iter().fold(None, better);
-    }
-
-    fn add_up_group(&self, group: usize, rows: &[u32], total: Cell, cells: &mut GroupCells) -> Option<Found> {
-        if !self.search.allows_group(group) {
-            return None;
-        }
-        histogram::add_rows(&self.binned.groups[group], rows, self.cells, cells);
-        self.search.best(group, cells, total)
-    }
-
-    /// Splits what can be split, and opens the children unless they are on the last level.
-    fn next_level(&mut self, level: Vec<Open>, depth: u32) -> Vec<Open> {
-        let (splitting, done): (Vec<Open>, Vec<Open>) =
-            level.into_iter().partition(|open| open.best.is_some());
-        self.leaves.extend(done.iter().map(|open| open.stretch));
-        let middles = self.part(&splitting);
-        let mut pairs: Vec<[Open; 2]> =
-            splitting.into_iter().zip(middles).map(|(open, middle)| self.split(open, middle)).collect();
-        if depth == self.params.max_depth.unwrap_or(1) {
-            self.leaves.extend(pairs.iter().flatten().map(|open| open.stretch));
-            return Vec::new();
-        }
-        self.add_up(&mut pairs);
-        pairs.into_iter().flatten().collect()
-    }
-
-    /// Brings the rows of left children before those of right ones, keeping their order; where right ones start.
-    fn part(&mut self, splitting: &[Open]) -> Vec<usize> {
-        let (mut rows, mut aside, mut done) = (&mut self.rows[..], &mut self.aside[..], 0);
-        let mut stretches = Vec::with_capacity(splitting.len());
-        for open in splitting {
-            let Stretch { start, end, .. } = open.stretch;
-            let own = cut(&mut rows, start - done, end - start);
-            stretches.push((open, own, cut(&mut aside, start - done, end - start)));
-            done = end;
-        }
-        let binned = self.binned;
-        let part = |(open, rows, aside): (&Open, &mut [u32], &mut [u32])| {
-            let left = open.best.map_or(0, |found| part_rows(binned, found, rows, aside));
-            open.stretch.start + left
-        };
-        stretches.into_par_iter().map(part).collect()
-    }
-
-    /// Turns a leaf into a split with two leaves. The child with more rows inherits the histogram.
-    fn split(&mut self, open: Open, middle: usize) -> [Open; 2] {
-        let found = open.best.expect("only nodes with a split are split");
-        let Stretch { node, start, end } = open.stretch;
-        let mut left = self.open(start, middle, found.left);
-        let mut right = self.open(middle, end, minus(open.total, found.left));
-        self.nodes[node] = Node::Split(Split {
-            feature: found.feature as u32,
-            test: Test::Below(self.binned.thresholds[found.feature][usize::from(found.bin)]),
-            missing: Missing::Nan,
-            missing_left: found.missing_left,
-            left: left.stretch.node as u32,
-            right: right.stretch.node as u32,
-            gain: found.gain,
-            cover: self.search.units.sums(open.total).hessian,
-        });
-        let heavier = if middle - start > end - middle { &mut left } else { &mut right };
-        heavier.histogram = open.histogram;
-        [left, right]
-    }
-
-    /// Fills both histograms of every pair and finds both splits.
-    fn add_up(&self, pairs: &mut [[Open; 2]]) {
-        pairs.par_iter_mut().for_each(|[left, right]| {
-            let left_is_heavier = right.histogram.is_empty();
-            let (heavy, light) = if left_is_heavier { (left, right) } else { (right, left) };
-            light.histogram = self.empty_histogram();
-            let rows = &self.rows[light.stretch.start..light.stretch.end];
-            let totals = (heavy.total, light.total);
-            let found: Vec<[Option<Found>; 2]> = heavy
-                .histogram
-                .par_iter_mut()
-                .zip(&mut light.histogram)
-                .enumerate()
-                .map(|(group, (heavy, light))| {
-                    let light_found = self.add_up_group(group, rows, totals.1, light);
-                    histogram::subtract(heavy, light);
-                    let allowed = self.search.allows_group(group);
-                    [if allowed { self.search.best(group, heavy, totals.0) } else { None }, light_found]
-                })
-                .collect();
-            heavy.best = found.iter().map(|pair| pair[0]).fold(None, better);
-            light.best = found.iter().map(|pair| pair[1]).fold(None, better);
-        });
-    }
+/// What a forest says of the rows before it is continued; the base if there is none.
+pub(super) fn margins(table: &Table, output: Output, continue_from: Option<&Forest>) -> Vec<f64> {
+    let rows = table.labels.len();
+    let Some(forest) = continue_from else { return vec![output.margin(output.start); rows] };
+    let scorer = forest.scorer();
+    let margin = |(scratch, values): &mut (crate::Scratch, Vec<f64>), row: usize| {
+        values.clear();
+        values.extend(table.columns.iter().map(|column| column[row]));
+        scorer.margin(values, scratch)
+    };
+    (0..rows).into_par_iter().map_init(|| (crate::Scratch::default(), Vec::new()), margin).collect()
 }
 
 /// The log-odds of the weighted base rate.
@@ -302,38 +237,4 @@ fn allowed_features(column_subsample: Option<f64>, columns: usize, random: &mut 
         allowed[feature as usize] = true;
     }
     allowed
-}
-
-/// The split of more gain; the first among equals, which is the lower feature.
-fn better(a: Option<Found>, b: Option<Found>) -> Option<Found> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(if b.gain > a.gain { b } else { a }),
-        (a, b) => a.or(b),
-    }
-}
-
-/// Takes `len` entries off the front of what is left of a slice, after skipping some.
-fn cut<'a, T>(slice: &mut &'a mut [T], skip: usize, len: usize) -> &'a mut [T] {
-    let (own, rest) = std::mem::take(slice)[skip..].split_at_mut(len);
-    *slice = rest;
-    own
-}
-
-/// Brings the rows that go left to the front, keeping the order on both sides; how many they are.
-fn part_rows(binned: &Binned, found: Found, rows: &mut [u32], aside: &mut [u32]) -> usize {
-    let group = &binned.groups[found.feature / GROUP];
-    let lane = found.feature % GROUP;
-    let (mut left, mut right) = (0, 0);
-    for at in 0..rows.len() {
-        let row = rows[at];
-        let bin = group[row as usize][lane];
-        let goes_left = if bin == MISSING_BIN { found.missing_left } else { bin <= found.bin };
-        // Both are written and one is kept: no branch to mispredict. `left <= at`, so nothing unread is lost.
-        rows[left] = row;
-        aside[right] = row;
-        left += usize::from(goes_left);
-        right += usize::from(!goes_left);
-    }
-    rows[left..].copy_from_slice(&aside[..right]);
-    left
 }

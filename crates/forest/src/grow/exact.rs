@@ -2,14 +2,15 @@
 //!
 //! With weight w and label y, the decrease of Gini impurity of a split is, up to a factor of 2,
 //! `P_l^2/W_l + P_r^2/W_r - P^2/W` with W the weight and P the positive weight on a side, which is how it is
-//! computed here (Breiman and others 1984, chapter 4). Each column is replaced by ranks of its distinct values
+//! computed here (Breiman and others 1984, chapter 4). Categories are put in the order of their share of positives, in
+//! which the best set is a prefix (theorem 4.5 there). Each column is replaced by ranks of its distinct values
 //! once; a node then puts its rows in order by counting ranks, or by sorting them if it has few.
 
 use rayon::prelude::*;
 
 use crate::ensemble::{Leaf, Missing, Node, Split, Test, Tree};
 
-use super::bins::between;
+use super::bins::{between, ranges};
 use super::random::Random;
 use super::{Algorithm, Params, Progress, Table};
 
@@ -26,7 +27,9 @@ pub(super) fn grow(
     pool: &rayon::ThreadPool,
     progress: &mut dyn FnMut(Progress),
 ) -> Vec<Tree> {
-    let columns: Vec<Column> = pool.install(|| table.columns.par_iter().map(|c| Column::new(c)).collect());
+    let categorical = params.categorical(table.names);
+    let columns = table.columns.par_iter().zip(categorical);
+    let columns = pool.install(|| columns.map(|(column, is)| Column::new(column, is)).collect());
     let rows = 0..table.labels.len();
     let weights = rows.map(|row| table.class_weight(row, params.positive_weight)).collect();
     let mut data = Data { columns, labels: table.labels, weights, base_rate: 0.0, params };
@@ -57,6 +60,7 @@ struct Data<'a> {
 struct Column {
     ranks: Vec<u32>,
     values: Vec<f64>,
+    categorical: bool,
 }
 
 /// Weight, positive weight and number of distinct rows.
@@ -67,25 +71,54 @@ struct Sums {
     rows: usize,
 }
 
-/// The best split found so far. `below` and `above` are the ranks on both sides of the threshold.
-#[derive(Clone, Copy, Debug)]
+/// The best split found so far.
+#[derive(Clone, Debug)]
 struct Found {
     quality: f64,
     feature: usize,
-    below: u32,
-    above: u32,
+    left: Left,
     missing_left: bool,
 }
 
+/// Which ranks go left.
+#[derive(Clone, Debug)]
+enum Left {
+    /// Up to `below`; `above` is the next that occurs.
+    UpTo { below: u32, above: u32 },
+    /// Those of a set of categories: by rank, one bit each.
+    Set(Vec<u64>),
+}
+
+impl Left {
+    fn contains(&self, rank: u32) -> bool {
+        match self {
+            Left::UpTo { below, .. } => rank <= *below,
+            Left::Set(bits) => bits[rank as usize / 64] >> (rank % 64) & 1 == 1,
+        }
+    }
+
+    fn test(&self, values: &[f64]) -> Test {
+        match self {
+            Left::UpTo { below, above } => {
+                Test::Below(between(values[*below as usize], values[*above as usize]))
+            }
+            Left::Set(_) => {
+                let of_set = |(rank, _): &(usize, &f64)| self.contains(*rank as u32);
+                Test::Within(ranges(values.iter().enumerate().filter(of_set).map(|(_, value)| *value)))
+            }
+        }
+    }
+}
+
 impl Column {
-    fn new(column: &[f64]) -> Column {
+    fn new(column: &[f64], categorical: bool) -> Column {
         let mut values: Vec<f64> = column.iter().copied().filter(|x| !x.is_nan()).collect();
         values.sort_unstable_by(f64::total_cmp);
         values.dedup_by(|a, b| a == b);
         let rank = |x: &f64| {
             if x.is_nan() { MISSING } else { values.partition_point(|value| value < x) as u32 }
         };
-        Column { ranks: column.iter().map(rank).collect(), values }
+        Column { ranks: column.iter().map(rank).collect(), values, categorical }
     }
 }
 
@@ -142,7 +175,7 @@ impl Data<'_> {
         if self.params.algorithm == Algorithm::DecisionTree {
             return ((0..count as u32).collect(), self.weights.clone());
         }
-        let draws = ((count as f64 * self.params.row_subsample) as usize).max(1);
+        let draws = ((count as f64 * self.params.row_subsample(count)) as usize).max(1);
         let mut weights = vec![0.0; count];
         for _ in 0..draws {
             let row = random.below(count);
@@ -210,8 +243,8 @@ impl Growing<'_> {
                     .push(Node::Leaf(Leaf { value: self.data.probability(total), cover: total.weight }));
                 continue;
             };
-            let middle = next.rows.start + self.partition(own, found);
-            self.nodes.push(self.split(found, total));
+            let middle = next.rows.start + self.partition(own, &found);
+            self.nodes.push(self.split(&found, total));
             let depth = next.depth + 1;
             // The left side is popped first: nodes are numbered in preorder.
             let right = Pending { rows: middle..next.rows.end, depth, parent: Some((index, false)) };
@@ -226,11 +259,10 @@ impl Growing<'_> {
         *(if is_left { &mut split.left } else { &mut split.right }) = child;
     }
 
-    fn split(&self, found: Found, total: Sums) -> Node {
-        let values = &self.data.columns[found.feature].values;
+    fn split(&self, found: &Found, total: Sums) -> Node {
         Node::Split(Split {
             feature: found.feature as u32,
-            test: Test::Below(between(values[found.below as usize], values[found.above as usize])),
+            test: found.left.test(&self.data.columns[found.feature].values),
             missing: Missing::Nan,
             missing_left: found.missing_left,
             left: 0,
@@ -277,7 +309,9 @@ impl Growing<'_> {
         let data = self.data;
         let column = &data.columns[feature];
         let mut scan = Scan { feature, total, missing: Sums::default(), params: data.params, best };
-        if column.values.len() <= RANKS_PER_ROW * rows.len() {
+        if column.categorical {
+            self.group(column, rows, &mut scan);
+        } else if column.values.len() <= RANKS_PER_ROW * rows.len() {
             self.count(column, rows, &mut scan);
         } else {
             self.sort(column, rows, &mut scan);
@@ -307,6 +341,21 @@ impl Growing<'_> {
         self.occurs = occurs;
     }
 
+    /// Sums by category, in the order of their share of positives.
+    fn group(&mut self, column: &Column, rows: &[u32], scan: &mut Scan) {
+        let mut sums = vec![Sums::default(); column.values.len()];
+        for &row in rows {
+            match column.ranks[row as usize] {
+                MISSING => scan.missing.add(self.row(row)),
+                rank => sums[rank as usize].add(self.row(row)),
+            }
+        }
+        let occurring = (0u32..).zip(sums).filter(|(_, sums)| sums.rows > 0);
+        let mut ordered: Vec<(u32, Sums)> = occurring.collect();
+        ordered.sort_by(|(_, a), (_, b)| (a.positive / a.weight).total_cmp(&(b.positive / b.weight)));
+        scan.run_categories(&ordered, column.values.len());
+    }
+
     fn sort(&mut self, column: &Column, rows: &[u32], scan: &mut Scan) {
         let mut sorted = std::mem::take(&mut self.sorted);
         sorted.clear();
@@ -322,14 +371,14 @@ impl Growing<'_> {
     }
 
     /// Brings the rows of the left side to the front, in order, and says how many they are.
-    fn partition(&mut self, rows: &mut [u32], found: Found) -> usize {
+    fn partition(&mut self, rows: &mut [u32], found: &Found) -> usize {
         let ranks = &self.data.columns[found.feature].ranks;
         self.aside.clear();
         let mut left = 0;
         for at in 0..rows.len() {
             let row = rows[at];
             let rank = ranks[row as usize];
-            if if rank == MISSING { found.missing_left } else { rank <= found.below } {
+            if if rank == MISSING { found.missing_left } else { found.left.contains(rank) } {
                 rows[left] = row;
                 left += 1;
             } else {
@@ -378,34 +427,55 @@ impl Scan<'_> {
         let mut below = None;
         for (rank, sums) in ascending {
             if let Some(below) = below.filter(|below| *below != rank) {
-                self.consider(left, below, rank);
+                self.consider(left, || Left::UpTo { below, above: rank });
             }
             left.add(sums);
             below = Some(rank);
         }
     }
 
-    fn consider(&mut self, left: Sums, below: u32, above: u32) {
+    /// Goes over the prefixes of categories. The smaller side becomes the set: a category never seen is not in it.
+    fn run_categories(&mut self, ordered: &[(u32, Sums)], ranks: usize) {
+        let known = ordered.iter().fold(Sums::default(), |mut sum, (_, sums)| {
+            sum.add(*sums);
+            sum
+        });
+        let mut left = Sums::default();
+        for end in 1..ordered.len() {
+            left.add(ordered[end - 1].1);
+            let (set, own) = if 2.0 * left.weight <= known.weight {
+                (&ordered[..end], left)
+            } else {
+                (&ordered[end..], known.less(left))
+            };
+            self.consider(own, || {
+                let mut bits = vec![0; ranks.div_ceil(64)];
+                set.iter().for_each(|(rank, _)| bits[*rank as usize / 64] |= 1 << (rank % 64));
+                Left::Set(bits)
+            });
+        }
+    }
+
+    fn consider(&mut self, left: Sums, ranks: impl Fn() -> Left) {
         if self.missing.rows == 0 {
             // Nothing learnt about missing values: they follow the majority.
             let right = self.total.less(left);
-            return self.consider_sides(left, right, below, above, left.weight >= right.weight);
+            return self.consider_sides(left, right, &ranks, left.weight >= right.weight);
         }
         let mut with_missing = left;
         with_missing.add(self.missing);
-        self.consider_sides(left, self.total.less(left), below, above, false);
-        self.consider_sides(with_missing, self.total.less(with_missing), below, above, true);
+        self.consider_sides(left, self.total.less(left), &ranks, false);
+        self.consider_sides(with_missing, self.total.less(with_missing), &ranks, true);
     }
 
-    fn consider_sides(&mut self, left: Sums, right: Sums, below: u32, above: u32, missing_left: bool) {
+    fn consider_sides(&mut self, left: Sums, right: Sums, ranks: &impl Fn() -> Left, missing_left: bool) {
         let (least_rows, least_weight) = (self.params.min_samples_leaf, self.params.min_child_weight);
         if left.rows.min(right.rows) < least_rows || left.weight.min(right.weight) < least_weight {
             return;
         }
         let quality = left.quality() + right.quality();
-        if self.best.is_none_or(|best| quality > best.quality) {
-            let feature = self.feature;
-            *self.best = Some(Found { quality, feature, below, above, missing_left });
+        if self.best.as_ref().is_none_or(|best| quality > best.quality) {
+            *self.best = Some(Found { quality, feature: self.feature, left: ranks(), missing_left });
         }
     }
 }

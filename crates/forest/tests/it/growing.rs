@@ -1,6 +1,6 @@
 //! Growing: the same forest for a seed on any number of threads, and input that is refused.
 
-use forest::grow::{Algorithm, Params, Table, grow};
+use forest::grow::{Algorithm, Growth, Params, Table, grow};
 use forest::{Forest, Scratch};
 
 use crate::table::{Sample, sample};
@@ -165,14 +165,18 @@ fn bad_parameters_are_refused() {
     refused(&|p| p.max_depth = Some(13), "max_depth");
     refused(&|p| p.bins = 1, "bins");
     refused(&|p| p.bins = 256, "bins");
-    refused(&|p| p.learning_rate = 0.0, "learning_rate");
-    refused(&|p| p.learning_rate = f64::NAN, "learning_rate");
-    refused(&|p| p.row_subsample = 1.5, "row_subsample");
+    refused(&|p| p.learning_rate = Some(0.0), "learning_rate");
+    refused(&|p| p.learning_rate = Some(f64::NAN), "learning_rate");
+    refused(&|p| p.row_subsample = Some(1.5), "row_subsample");
     refused(&|p| p.column_subsample = Some(-0.5), "column_subsample");
     refused(&|p| p.min_child_weight = f64::INFINITY, "min_child_weight");
     refused(&|p| p.min_samples_leaf = 0, "min_samples_leaf");
     refused(&|p| p.min_gain = -1.0, "min_gain");
     refused(&|p| p.lambda = f64::NAN, "lambda");
+    refused(&|p| p.l1 = -0.1, "l1");
+    refused(&|p| p.early_stopping = Some(0), "early_stopping");
+    refused(&|p| (p.growth, p.max_leaves) = (Growth::LeafWise, Some(1)), "max_leaves");
+    refused(&|p| (p.growth, p.max_depth) = (Growth::DepthWise, None), "max_depth");
     refused(&|p| p.positive_weight = 0.0, "positive_weight");
 }
 

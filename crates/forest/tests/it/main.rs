@@ -3,6 +3,7 @@
 /// Made-up tables.
 mod table;
 mod growing;
+mod boosting;
 mod scoring;
 mod documents;
 mod reference;
