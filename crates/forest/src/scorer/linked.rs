@@ -13,6 +13,8 @@ use super::slots::Encoder;
 const LANES: usize = 8;
 /// Steps between two looks at whether every lane has arrived.
 const STRIDE: usize = 4;
+/// Up to this depth all lanes take as many steps as the deepest needs, and nobody looks.
+const STEPS_MAX: usize = 14;
 /// Rows of a batch that go through a tree together.
 const BLOCK_ROWS: usize = 64;
 
@@ -22,8 +24,15 @@ pub(super) struct LinkedTrees {
     nodes: Vec<LinkedNode>,
     /// The output of the leaf at the same index; 0 for splits.
     values: Vec<f64>,
-    /// (root, tree), shallow trees first, so that trees which step together arrive together.
-    roots: Vec<(u32, u32)>,
+    /// Shallow trees first, so that trees which step together arrive together.
+    roots: Vec<Root>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Root {
+    node: u32,
+    tree: u32,
+    depth: usize,
 }
 
 /// Goes to `left + 1` when the slot is greater than `cut`, else to `left`.
@@ -58,8 +67,10 @@ impl LinkedTrees {
         let mut order: Vec<usize> = (0..forest.trees.len()).collect();
         order.sort_by_cached_key(|&at| forest.trees[at].depth());
         for at in order {
-            trees.roots.push((trees.nodes.len() as u32, at as u32));
-            trees.push(&forest.trees[at], &places);
+            let tree = &forest.trees[at];
+            let node = trees.nodes.len() as u32;
+            trees.roots.push(Root { node, tree: at as u32, depth: tree.depth() });
+            trees.push(tree, &places);
         }
         Some(trees)
     }
@@ -111,13 +122,14 @@ impl LinkedTrees {
         outputs.resize(self.roots.len(), 0.0);
         simd.run(EncodeWide { encoder: &self.encoder, row, slots });
         for roots in self.roots.chunks(LANES) {
-            let mut at = [roots[0].0; LANES];
+            let mut at = [roots[0].node; LANES];
             for (at, root) in at.iter_mut().zip(roots) {
-                *at = root.0;
+                *at = root.node;
             }
-            self.descend(&mut at, |_, slot| slots[slot]);
+            let depth = roots[roots.len() - 1].depth;
+            self.descend(&mut at, depth, |_, slot| slots[slot]);
             for (at, root) in at.iter().zip(roots) {
-                outputs[root.1 as usize] = self.values[*at as usize];
+                outputs[root.tree as usize] = self.values[*at as usize];
             }
         }
         output.sum(outputs.iter().copied())
@@ -141,10 +153,10 @@ impl LinkedTrees {
             for (row, slots) in rows.chunks_exact(feature_count).zip(encoded) {
                 simd.run(EncodeWide { encoder: &self.encoder, row, slots });
             }
-            for &(root, tree) in &self.roots {
+            for &Root { node, tree, depth } in &self.roots {
                 for first in (0..sums.len()).step_by(LANES) {
-                    let mut at = [root; LANES];
-                    self.descend(&mut at, |lane, slot| scratch.slots[(first + lane) * width + slot]);
+                    let mut at = [node; LANES];
+                    self.descend(&mut at, depth, |lane, slot| scratch.slots[(first + lane) * width + slot]);
                     for (lane, at) in at.iter().enumerate() {
                         scratch.outputs[(first + lane) * trees + tree as usize] = self.values[*at as usize];
                     }
@@ -157,15 +169,20 @@ impl LinkedTrees {
     }
 
     #[inline(always)]
-    fn descend(&self, at: &mut [u32; LANES], slot_of: impl Fn(usize, usize) -> u16) {
+    fn descend(&self, at: &mut [u32; LANES], depth: usize, slot_of: impl Fn(usize, usize) -> u16) {
+        let step = |at: &mut [u32; LANES]| {
+            for (lane, at) in at.iter_mut().enumerate() {
+                let node = self.nodes[*at as usize];
+                *at = node.left + u32::from(slot_of(lane, usize::from(node.slot)) > node.cut);
+            }
+        };
+        if depth <= STEPS_MAX {
+            (0..depth).for_each(|_| step(at));
+            return;
+        }
         loop {
             let before = *at;
-            for _ in 0..STRIDE {
-                for (lane, at) in at.iter_mut().enumerate() {
-                    let node = self.nodes[*at as usize];
-                    *at = node.left + u32::from(slot_of(lane, usize::from(node.slot)) > node.cut);
-                }
-            }
+            (0..STRIDE).for_each(|_| step(at));
             if *at == before {
                 return;
             }

@@ -165,8 +165,11 @@ impl<S: Simd> ShallowTrees<S> {
             Some(tables) => ByRow::Lanes(Transposed::new(&steps, shape, tables)),
             None => match shape {
                 Shape::Swept { .. } => ByRow::Linked(LinkedTrees::compile(forest)?),
+                Shape::Symmetric { depth: 1.. } => {
+                    ByRow::Walk(WalkTrees::levels(forest, &places, shape.steps()))
+                }
                 Shape::Symmetric { depth } | Shape::Complete { depth } => {
-                    ByRow::Walk(WalkTrees::new(forest, &places, depth))
+                    ByRow::Walk(WalkTrees::heap(forest, &places, depth))
                 }
             },
         };
