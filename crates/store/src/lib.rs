@@ -84,6 +84,8 @@ pub struct NewDecision<'a> {
     pub event: &'a str,
     /// All feature values.
     pub features: &'a [f64],
+    /// Why it looks suspicious, as JSON; `None` if there is nothing to say.
+    pub reasons: Option<&'a str>,
 }
 
 /// How an event stood to the newest of its entities.
@@ -184,6 +186,8 @@ pub struct StoredDecision {
     pub event: String,
     /// All feature values.
     pub features: Vec<f64>,
+    /// Why it looks suspicious, as JSON.
+    pub reasons: Option<String>,
     /// What it was decided with.
     pub versions: std::sync::Arc<Versions>,
     /// The newest label.

@@ -19,7 +19,13 @@ use crate::{
 };
 
 /// The schema, one step a version. A released step is never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/sqlite/0001_decisions.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../migrations/sqlite/0001_decisions.sql"),
+    include_str!("../migrations/sqlite/0002_reasons.sql"),
+];
+
+/// The schema version from which on decisions have reasons.
+const REASONS_SINCE: i64 = 2;
 
 /// Rejections that are kept: enough to see what goes wrong, too few to fill a disk.
 const REJECTIONS_MAX: i64 = 100_000;
@@ -58,6 +64,8 @@ pub struct Sqlite {
     totals: Totals,
     rejections: i64,
     checkpoints: Option<Checkpoints>,
+    /// The schema of the file: a reader takes it as it is.
+    schema: i64,
 }
 
 struct Checkpoints {
@@ -91,7 +99,7 @@ impl Sqlite {
         migrate(&connection)?;
         connection.set_prepared_statement_cache_capacity(64);
         let checkpoints = Checkpoints::start(path.to_path_buf());
-        let mut sqlite = Sqlite::with(path, connection, Some(checkpoints));
+        let mut sqlite = Sqlite::with(path, connection, Some(checkpoints))?;
         sqlite.totals = read_totals(&sqlite.connection)?;
         sqlite.rejections =
             sqlite
@@ -108,7 +116,7 @@ impl Sqlite {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(READER_PATIENCE)?;
-        Ok(Sqlite::with(path, connection, None))
+        Sqlite::with(path, connection, None)
     }
 
     /// The database file.
@@ -116,15 +124,23 @@ impl Sqlite {
         &self.path
     }
 
-    fn with(path: &Path, connection: Connection, checkpoints: Option<Checkpoints>) -> Sqlite {
-        Sqlite {
+    fn with(path: &Path, connection: Connection, checkpoints: Option<Checkpoints>) -> Result<Sqlite> {
+        let schema = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        Ok(Sqlite {
             path: path.to_path_buf(),
             connection,
             versions: HashMap::new(),
             totals: Totals::default(),
             rejections: 0,
             checkpoints,
-        }
+            schema,
+        })
+    }
+
+    /// What is read of a decision.
+    fn columns(&self) -> String {
+        let reasons = if self.schema >= REASONS_SINCE { "reasons" } else { "NULL AS reasons" };
+        format!("{COLUMNS}, {reasons}")
     }
 
     fn versions(&mut self, id: i64) -> Result<Arc<Versions>> {
@@ -260,7 +276,7 @@ impl Store for Sqlite {
     }
 
     fn find(&mut self, id: &str) -> Result<Option<StoredDecision>> {
-        let sql = format!("SELECT {COLUMNS} FROM decisions WHERE id = ?");
+        let sql = format!("SELECT {} FROM decisions WHERE id = ?", self.columns());
         Ok(self.query(&sql, &[&id])?.pop())
     }
 
@@ -294,7 +310,8 @@ impl Store for Sqlite {
         let limit = filter.limit as i64;
         parameters.push(&limit);
         let sql = format!(
-            "SELECT {COLUMNS} FROM decisions WHERE {} ORDER BY sequence DESC LIMIT ?",
+            "SELECT {} FROM decisions WHERE {} ORDER BY sequence DESC LIMIT ?",
+            self.columns(),
             conditions.join(" AND ")
         );
         self.query(&sql, &parameters)
@@ -346,8 +363,8 @@ fn migrate(connection: &Connection) -> Result<()> {
 fn insert_decisions(connection: &Connection, decisions: &[NewDecision]) -> Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO decisions (sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, score, \
-         outcome, rules, timeliness, version, synthetic, event, features) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         outcome, rules, timeliness, version, synthetic, event, features, reasons) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     let mut blob = Vec::new();
     for decision in decisions {
@@ -369,6 +386,7 @@ fn insert_decisions(connection: &Connection, decisions: &[NewDecision]) -> Resul
             decision.synthetic,
             decision.event,
             blob,
+            decision.reasons,
         ])?;
     }
     Ok(())
@@ -470,6 +488,7 @@ fn read_decision(row: &Row) -> rusqlite::Result<StoredDecision> {
             .chunks_exact(8)
             .map(|bytes| f64::from_le_bytes(bytes.try_into().expect("chunks of eight")))
             .collect(),
+        reasons: row.get("reasons")?,
         versions: Arc::new(Versions {
             detector: String::new(),
             feature_fingerprint: String::new(),

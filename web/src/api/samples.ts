@@ -12,6 +12,7 @@ export function decision(id: string, outcome: Outcome = 'approve', more: Partial
     score: 0.031,
     outcome,
     rules: [],
+    reasons: [],
     late: false,
     latency_us: 38,
     synthetic: true,

@@ -89,6 +89,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/decisions/{id}/reasons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What speaks for fraud in one decision, whatever its score. Computed from the stored features by the model that decides,
+         *     which must be the one that decided then.
+         */
+        get: operations["reasons"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/health": {
         parameters: {
             query?: never;
@@ -267,6 +287,8 @@ export interface components {
             latency_us: number;
             /** @description What was decided. */
             outcome: components["schemas"]["Outcome"];
+            /** @description Features that speak for fraud, the strongest first. Empty below the threshold of review. */
+            reasons: components["schemas"]["Reason"][];
             /** @description Rules that fired. */
             rules: string[];
             /**
@@ -484,6 +506,31 @@ export interface components {
             field: string;
             /** @description What was found. */
             value: string;
+        };
+        /** @description A feature that speaks for fraud. */
+        Reason: {
+            /**
+             * Format: double
+             * @description What it adds to the margin of the model, above 0: to the log-odds for boosting (a Shapley value).
+             */
+            contribution: number;
+            /** @description Its name in the detector. */
+            feature: string;
+            /**
+             * @description The same in words.
+             * @example amount is 6.2 times the card's 30-day mean
+             */
+            text: string;
+            /**
+             * Format: double
+             * @description Its value; null is missing.
+             */
+            value?: number | null;
+        };
+        /** @description What speaks for fraud in a decision. */
+        ReasonList: {
+            /** @description Features that speak for fraud, the strongest first. */
+            reasons: components["schemas"]["Reason"][];
         };
         /** @description Where transactions come from. */
         Source: {
@@ -826,6 +873,47 @@ export interface operations {
             };
             /** @description no such transaction */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reasons: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the transaction's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description features that speak for fraud, the strongest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReasonList"];
+                };
+            };
+            /** @description no such transaction */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description it was decided by another model, or by one that cannot say why */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

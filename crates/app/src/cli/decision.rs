@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use engine::{Decisions, Detector, EventBatch};
+use engine::{Decisions, Detector, EventBatch, Model, Narrator};
 use lab::artifact::ModelFile;
 use lab::dataset::EventReader;
 use serde_json::json;
@@ -13,8 +13,9 @@ use store::{Sqlite, Store, StoredDecision};
 
 use super::WrongInput;
 use super::output::load_detector;
+use crate::service::reasons;
 use crate::service::recovery::Recovery;
-use crate::service::wire::Decision;
+use crate::service::wire::{Decision, Reason};
 
 /// Look at stored decisions.
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,9 @@ enum What {
         /// Recompute it from the log and compare bit for bit
         #[arg(long)]
         replay: bool,
+        /// Say what speaks for fraud, whatever the score
+        #[arg(long)]
+        explain: bool,
         /// The detector it was made with; found in the data folder where the demo made it
         #[arg(long)]
         detector: Option<String>,
@@ -53,7 +57,7 @@ enum What {
 /// # Errors
 /// If there is no such decision, or it comes out otherwise when recomputed.
 pub fn run(args: Args) -> Result<()> {
-    let What::Show { id, data_dir, replay, detector, model, json } = args.what;
+    let What::Show { id, data_dir, replay, explain, detector, model, json } = args.what;
     let recovery = Recovery::new(&data_dir);
     let mut store = Sqlite::open_reader(&recovery.database())
         .with_context(|| format!("no database in {}", data_dir.display()))?;
@@ -61,13 +65,20 @@ pub fn run(args: Args) -> Result<()> {
         return Err(WrongInput(format!("id is {id:?}: expected the id of a stored transaction")).into());
     };
     let detector = load_detector(detector.as_deref().unwrap_or(&stored.versions.detector))?;
-    let verdict = if replay {
+    let mut decision = Decision::of(&stored, detector.schema.minor_per_unit());
+    let mut verdict = None;
+    if replay || explain {
         let model = model.or_else(|| Some(data_dir.join("model.json")).filter(|path| path.exists()));
-        Some(recompute(&recovery, &mut store, &detector, model, &stored)?)
-    } else {
-        None
-    };
-    show(&stored, &detector, verdict.as_ref(), json)?;
+        let model = model_of(&stored, &detector, model)?;
+        if explain {
+            decision.summary.reasons =
+                reasons::explain(&stored, &detector, model.as_ref()).map_err(WrongInput)?;
+        }
+        if replay {
+            verdict = Some(recompute(&recovery, &mut store, &detector, model, &stored)?);
+        }
+    }
+    show(&stored, &decision, &detector, verdict.as_ref(), json)?;
     match verdict {
         Some(differences) if !differences.is_empty() => {
             bail!("the decision comes out otherwise when recomputed")
@@ -76,29 +87,37 @@ pub fn run(args: Args) -> Result<()> {
     }
 }
 
-/// Recomputes a decision from base, log and model; what differs, in words.
-fn recompute(
-    recovery: &Recovery,
-    store: &mut Sqlite,
+/// The model that a decision was made with.
+fn model_of(
+    stored: &StoredDecision,
     detector: &Arc<Detector>,
     model: Option<PathBuf>,
-    stored: &StoredDecision,
-) -> Result<Vec<String>> {
+) -> Result<Option<Model>> {
     if detector.feature_fingerprint != stored.versions.feature_fingerprint {
         let made = &stored.versions.feature_fingerprint;
         bail!("it was made with the feature list {made}; name that detector with --detector");
     }
-    let model = match (&stored.versions.model, model) {
-        (None, _) => None,
+    match (&stored.versions.model, model) {
+        (None, _) => Ok(None),
         (Some(id), None) => bail!("it was made with the model {id}; name its file with --model"),
         (Some(id), Some(path)) => {
             let file = ModelFile::load(&path)?;
             if file.id != *id {
                 bail!("it was made with the model {id}, {} is {}", path.display(), file.id);
             }
-            Some(file.bind(detector)?)
+            Ok(Some(file.bind(detector)?))
         }
-    };
+    }
+}
+
+/// Recomputes a decision from base, log and model; what differs, in words.
+fn recompute(
+    recovery: &Recovery,
+    store: &mut Sqlite,
+    detector: &Arc<Detector>,
+    model: Option<Model>,
+    stored: &StoredDecision,
+) -> Result<Vec<String>> {
     let mut engine = recovery.restore_before(stored.sequence, detector, model, store)?;
     let schema = Arc::new(detector.schema.clone());
     let mut batch = EventBatch::new(Arc::clone(&schema));
@@ -128,18 +147,32 @@ fn differences(stored: &StoredDecision, detector: &Detector, again: &Decisions) 
     if stored.rules != rules {
         found.push(format!("rules were {:?}, are {rules:?}", stored.rules));
     }
+    // Decisions made before there were reasons have none.
+    if let Some(was) = &stored.reasons {
+        let amount = stored.amount_minor as f64 / detector.schema.minor_per_unit();
+        let narrator = Narrator { detector, amount, features: again.features_of(0) };
+        let is = serde_json::to_string(&Reason::tell(again.reasons_of(0), narrator)).unwrap_or_default();
+        if *was != is {
+            found.push(format!("reasons were {was}, are {is}"));
+        }
+    }
     found
+}
+
+/// A reason in a line.
+fn told(reason: &Reason) -> String {
+    format!("{} ({:+.3} by {})", reason.text, reason.contribution, reason.feature)
 }
 
 fn show(
     stored: &StoredDecision,
+    decision: &Decision,
     detector: &Detector,
     verdict: Option<&Vec<String>>,
     json: bool,
 ) -> Result<()> {
-    let decision = Decision::of(stored, detector.schema.minor_per_unit());
     if json {
-        let mut document = serde_json::to_value(&decision)?;
+        let mut document = serde_json::to_value(decision)?;
         if let Some(differences) = verdict {
             document["replay"] = json!({ "identical": differences.is_empty(), "differences": differences });
         }
@@ -154,6 +187,7 @@ fn show(
         "rules        {}",
         if stored.rules.is_empty() { "none fired".into() } else { stored.rules.join(", ") }
     );
+    summary.reasons.iter().for_each(|reason| println!("reason       {}", told(reason)));
     println!("event time   {}", engine::time::format_instant(stored.event_time_us));
     println!(
         "decided at   {} in {} us",

@@ -14,6 +14,8 @@ pub mod pipeline;
 pub mod stats;
 /// The wire types of the API.
 pub mod wire;
+/// Why a stored decision looks suspicious.
+pub mod reasons;
 /// HTTP and WebSocket.
 pub mod api;
 /// The life of the service: start, run, drain.

@@ -12,14 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
-use engine::{Decisions, Detector, Engine, EventBatch, FieldError, Rejection, Status};
+use engine::{Decisions, Detector, Engine, EventBatch, FieldError, Narrator, Rejection, Status};
 use lab::dataset::{EventReader, write_event, write_json_text, write_number};
 use store::{Group, NewDecision, NewLabel, NewRejection, Sqlite, Store, Timeliness};
 use tokio::sync::{mpsc, oneshot};
 
 use super::recovery::Recovery;
 use super::stats::Stats;
-use super::wire::{DecisionSummary, Instant as WireInstant, LabelAccepted, StateSize};
+use super::wire::{DecisionSummary, Instant as WireInstant, LabelAccepted, Reason, StateSize};
 
 /// Requests in one group: enough to share a commit, few enough to stay within a millisecond or two.
 const GROUP_MAX: usize = 256;
@@ -147,6 +147,8 @@ struct Work {
     /// Fired rules of each row, comma-separated.
     rules: String,
     rule_ends: Vec<usize>,
+    /// Reasons of each row as JSON, empty where there are none.
+    reasons: Vec<String>,
     /// Ids of the batch, for repeats within a group.
     ids: HashMap<String, usize>,
     rejections: Vec<NewRejection>,
@@ -519,6 +521,7 @@ impl Work {
             event_ends: Vec::new(),
             rules: String::new(),
             rule_ends: Vec::new(),
+            reasons: Vec::new(),
             ids: HashMap::new(),
             rejections: Vec::new(),
             repeated: 0,
@@ -532,12 +535,13 @@ impl Work {
         self.event_ends.clear();
         self.rules.clear();
         self.rule_ends.clear();
+        self.reasons.clear();
         self.ids.clear();
         self.rejections.clear();
         self.repeated = 0;
     }
 
-    /// Writes each row's event and fired rules as text.
+    /// Writes each row's event, fired rules and reasons as text.
     fn render(&mut self, engine: &Engine) {
         let rules = &engine.detector().rules;
         for row in 0..self.batch.len() {
@@ -550,6 +554,7 @@ impl Work {
                 self.rules.push_str(&rules[*rule as usize].name);
             }
             self.rule_ends.push(self.rules.len());
+            self.reasons.push(reasons_json(engine.detector(), &self.batch, &self.decisions, row));
             if self.decisions.statuses[row] == Status::TimeJump {
                 let rejection = engine.time_jump(&self.batch, row).into();
                 let event = &self.events[start(&self.event_ends, row)..];
@@ -586,6 +591,7 @@ impl Work {
             synthetic,
             event: &self.events[start(&self.event_ends, row)..self.event_ends[row]],
             features: self.decisions.features_of(row),
+            reasons: Some(&*self.reasons[row]).filter(|reasons| !reasons.is_empty()),
         }
     }
 
@@ -603,6 +609,15 @@ impl Work {
             })
             .collect()
     }
+}
+
+fn reasons_json(detector: &Detector, batch: &EventBatch, decisions: &Decisions, row: usize) -> String {
+    let reasons = decisions.reasons_of(row);
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let narrator = Narrator { detector, amount: batch.amount(row), features: decisions.features_of(row) };
+    serde_json::to_string(&Reason::tell(reasons, narrator)).expect("a reason has no maps with odd keys")
 }
 
 fn start(ends: &[usize], row: usize) -> usize {
@@ -661,10 +676,12 @@ fn summary_json(decision: &NewDecision, minor_per_unit: f64) -> String {
         }
         write_json_text(rule, &mut out);
     }
+    out.push_str("],\"reasons\":");
+    out.push_str(decision.reasons.unwrap_or("[]"));
     out.push_str(if decision.timeliness == Timeliness::OnTime {
-        "],\"late\":false"
+        ",\"late\":false"
     } else {
-        "],\"late\":true"
+        ",\"late\":true"
     });
     out.push_str(",\"latency_us\":");
     write_number(decision.latency_us as f64, &mut out);
@@ -689,6 +706,9 @@ mod tests {
 
     #[test]
     fn the_quick_answer_is_what_serde_would_write() {
+        let text = "amount is \"odd\"".to_string();
+        let reasons = vec![Reason { feature: "a".into(), value: None, contribution: 1e-7, text }];
+        let reasons_json = serde_json::to_string(&reasons).unwrap();
         for (score, amount_minor, key) in
             [(0.25, 5_716, Some("c\"1")), (1.0, 100, None), (1e-7, 0, Some("x"))]
         {
@@ -708,6 +728,7 @@ mod tests {
                 synthetic: true,
                 event: "{}",
                 features: &[],
+                reasons: Some(&reasons_json),
             };
             let summary = DecisionSummary {
                 id: "t1".into(),
@@ -719,6 +740,7 @@ mod tests {
                 score: Some(score),
                 outcome: Outcome::Review.into(),
                 rules: vec!["a".into(), "b".into()],
+                reasons: reasons.clone(),
                 late: true,
                 latency_us: 42,
                 synthetic: true,

@@ -95,6 +95,7 @@ impl Service {
         let recovery = data_dir.recovery;
         let mut store = Sqlite::open(&recovery.database(), settings.sync)?;
         let bound = model.as_ref().map(|file| file.bind(&detector)).transpose()?;
+        let explained_by = bound.clone();
         let (engine, _) = recovery.restore(&detector, bound, &mut store, progress)?;
         let shared = Arc::new(Shared {
             detector,
@@ -112,6 +113,7 @@ impl Service {
             database,
             frames: watch::Sender::new(Arc::new(Frame::default())),
             model,
+            explained_by,
             source,
             started_us: now_us(),
         });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use engine::Narrator;
 use engine::time::format_instant;
 use serde::{Deserialize, Serialize, Serializer};
 use store::{StoredDecision, Timeliness};
@@ -63,12 +64,48 @@ pub struct DecisionSummary {
     pub outcome: Outcome,
     /// Rules that fired.
     pub rules: Vec<String>,
+    /// Features that speak for fraud, the strongest first. Empty below the threshold of review.
+    pub reasons: Vec<Reason>,
     /// Older than the newest event of one of its entities.
     pub late: bool,
     /// Microseconds from receipt to decision.
     pub latency_us: i64,
     /// Made by a simulator.
     pub synthetic: bool,
+}
+
+/// A feature that speaks for fraud.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Reason {
+    /// Its name in the detector.
+    pub feature: String,
+    /// Its value; null is missing.
+    pub value: Option<f64>,
+    /// What it adds to the margin of the model, above 0: to the log-odds for boosting (a Shapley value).
+    pub contribution: f64,
+    /// The same in words.
+    #[schema(example = "amount is 6.2 times the card's 30-day mean")]
+    pub text: String,
+}
+
+/// What speaks for fraud in a decision.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ReasonList {
+    /// Features that speak for fraud, the strongest first.
+    pub reasons: Vec<Reason>,
+}
+
+impl Reason {
+    /// Reasons in words.
+    pub fn tell(reasons: &[engine::Reason], narrator: Narrator) -> Vec<Reason> {
+        let tell = |reason: &engine::Reason| Reason {
+            feature: narrator.detector.features[reason.feature].name.clone(),
+            value: Some(reason.value).filter(|value| value.is_finite()),
+            contribution: reason.contribution,
+            text: narrator.sentence(reason.feature),
+        };
+        reasons.iter().map(tell).collect()
+    }
 }
 
 /// Everything that is stored of a decision.
@@ -443,6 +480,11 @@ pub enum ModelRole {
     Challenger,
 }
 
+/// What this program wrote is read back; anything else is no reason.
+fn stored_reasons(stored: &StoredDecision) -> Vec<Reason> {
+    stored.reasons.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+}
+
 impl DecisionSummary {
     /// The summary of a stored decision, amounts in units of `minor_per_unit`.
     pub fn of(stored: &StoredDecision, minor_per_unit: f64) -> DecisionSummary {
@@ -456,6 +498,7 @@ impl DecisionSummary {
             score: stored.score,
             outcome: stored.outcome.into(),
             rules: stored.rules.clone(),
+            reasons: stored_reasons(stored),
             late: stored.timeliness != Timeliness::OnTime,
             latency_us: stored.latency_us,
             synthetic: stored.synthetic,

@@ -16,3 +16,4 @@ mod refusing_store;
 mod shutdown;
 mod live;
 mod openapi;
+mod reasons;

@@ -8,11 +8,12 @@ use serde_json::Value;
 use super::process::{Setup, folder, succeed};
 
 /// Every door of the service.
-const DOORS: [(&str, &str); 12] = [
+const DOORS: [(&str, &str); 13] = [
     ("/v1/transactions", "post"),
     ("/v1/transactions/batch", "post"),
     ("/v1/decisions", "get"),
     ("/v1/decisions/{id}", "get"),
+    ("/v1/decisions/{id}/reasons", "get"),
     ("/v1/labels", "post"),
     ("/v1/models", "get"),
     ("/v1/stats", "get"),

@@ -46,6 +46,10 @@ impl Row {
         ["", "one", "one,two"][(self.sequence % 3) as usize]
     }
 
+    fn reasons(&self) -> Option<&'static str> {
+        (self.outcome != Outcome::Approve).then_some(r#"[{"feature":"a","text":"\u00fc"}]"#)
+    }
+
     pub fn new_decision<'a>(&'a self, key: &'a str, version: i64) -> NewDecision<'a> {
         NewDecision {
             sequence: self.sequence,
@@ -63,6 +67,7 @@ impl Row {
             synthetic: self.sequence % 2 == 1,
             event: &self.event,
             features: &self.features,
+            reasons: self.reasons(),
         }
     }
 
@@ -83,6 +88,7 @@ impl Row {
             synthetic: self.sequence % 2 == 1,
             event: self.event.clone(),
             features: self.features.clone(),
+            reasons: self.reasons().map(str::to_string),
             versions: std::sync::Arc::new(versions.clone()),
             label,
         }

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use store::{Group, LogEntry, Sqlite, Store, StoreError, StoredLabel, Sync};
+use store::{Group, LogEntry, Sqlite, Store, StoreError, StoredDecision, StoredLabel, Sync};
 
 use super::database::SqliteFile;
-use super::rows::{assert_same, label, rejection, row, versions, with_group};
+use super::rows::{assert_same, rejection, row, versions, with_group};
 
 fn append(store: &mut Sqlite, at: i64) -> store::Result<()> {
     let version = store.version(&versions(Some("m")))?;
@@ -18,11 +18,11 @@ fn append(store: &mut Sqlite, at: i64) -> store::Result<()> {
 fn a_newer_file_is_refused_and_left_alone() {
     let file = SqliteFile::new("newer");
     drop(file.writer());
-    Connection::open(&file.0).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(&file.0).unwrap().pragma_update(None, "user_version", 3).unwrap();
     let before = std::fs::read(&file.0).unwrap();
     let refused = Sqlite::open(&file.0, Sync::Interval).err().unwrap();
-    assert!(matches!(refused, StoreError::Newer { found: 2, known: 1 }), "{refused}");
-    assert_eq!(refused.to_string(), "the database has schema version 2, this program knows up to 1");
+    assert!(matches!(refused, StoreError::Newer { found: 3, known: 2 }), "{refused}");
+    assert_eq!(refused.to_string(), "the database has schema version 3, this program knows up to 2");
     assert_eq!(std::fs::read(&file.0).unwrap(), before);
 }
 
@@ -74,44 +74,44 @@ fn a_commit_to_the_disk_is_read_like_any_other() {
     assert_same(&found, &row(0).stored(&versions(Some("m")), None));
 }
 
-/// Written by the first version of the schema and kept as it was; `REDFLAG_UPDATE_FIXTURES=1` writes it anew, which is
-/// right only before that schema is released.
-#[test]
-fn a_file_of_version_1_still_opens() {
+/// Written by the first version of the schema and kept as it was: decisions had no reasons yet.
+fn version_1(test: &str) -> SqliteFile {
+    let file = SqliteFile::new(test);
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1.db");
-    if std::env::var_os("REDFLAG_UPDATE_FIXTURES").is_some() {
-        write_fixture(&fixture);
-    }
-    let file = SqliteFile::new("version_1");
-    std::fs::copy(&fixture, &file.0).unwrap();
-    let mut store = file.writer();
-    let expected = |at: i64, label| row(at).stored(&versions(Some("m")), label);
+    std::fs::copy(fixture, &file.0).unwrap();
+    file
+}
+
+fn check_version_1(store: &mut Sqlite) {
     let known = StoredLabel { sequence: 5, fraud: true, known_at_us: 9_005 };
     for at in 0..5 {
         let found = store.find(&format!("t{at}")).unwrap().unwrap();
-        assert_same(&found, &expected(at, Some(known).filter(|_| at == 3)));
+        let label = Some(known).filter(|_| at == 3);
+        assert_same(&found, &StoredDecision { reasons: None, ..row(at).stored(&versions(Some("m")), label) });
     }
     let log = store.log(-1, 100).unwrap();
     assert_eq!(log.len(), 6);
     assert!(matches!(log[5], LogEntry::Label { sequence: 5, transaction_sequence: 3, fraud: true, .. }));
     let totals = store.totals().unwrap();
     assert_eq!((totals.decisions(), totals.rejected, totals.repeated, totals.labelled_fraud), (5, 1, 2, 1));
-    append(&mut store, 6).unwrap();
-    assert_eq!(store.last_position().unwrap(), 6);
 }
 
-fn write_fixture(path: &Path) {
-    let file = SqliteFile::new("fixture");
+#[test]
+fn a_file_of_version_1_still_opens() {
+    let file = version_1("version_1");
     let mut store = file.writer();
-    (0..5).for_each(|at| append(&mut store, at).unwrap());
-    let group = Group {
-        labels: vec![label(5, 3, true)],
-        rejections: vec![rejection(1)],
-        repeated: 2,
-        ..Group::default()
-    };
-    store.append(&group).unwrap();
-    drop(store);
-    Connection::open(&file.0).unwrap().execute_batch("PRAGMA journal_mode = delete; VACUUM").unwrap();
-    std::fs::copy(&file.0, path).unwrap();
+    check_version_1(&mut store);
+    append(&mut store, 6).unwrap();
+    assert_eq!(store.last_position().unwrap(), 6);
+    let found = store.find("t6").unwrap().unwrap();
+    assert_same(&found, &row(6).stored(&versions(Some("m")), None));
+}
+
+/// Whoever only looks changes nothing.
+#[test]
+fn a_file_of_version_1_is_read_as_it_is() {
+    let file = version_1("version_1_read");
+    let before = std::fs::read(&file.0).unwrap();
+    check_version_1(&mut Sqlite::open_reader(&file.0).unwrap());
+    assert_eq!(std::fs::read(&file.0).unwrap(), before);
 }

@@ -29,6 +29,11 @@ export function score(value: number | null | undefined) {
   return value == null ? NONE : value.toFixed(3)
 }
 
+/** A contribution: what it adds or takes. */
+export function signed(value: number) {
+  return `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(2)}`
+}
+
 /** A feature may be a count, an amount or a ratio: split where it is to be aligned, before its decimals. */
 export function measure(value: number): { whole: string; fraction: string } {
   const tiny = value !== 0 && Math.abs(value) < 1e-5

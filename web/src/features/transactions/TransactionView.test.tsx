@@ -32,6 +32,31 @@ describe('TransactionView', () => {
     expect(screen.getByRole('row', { name: 'terminal_risk_7d missing' })).toBeTruthy()
   })
 
+  it('says what speaks for fraud', async () => {
+    const text = "amount is 6.2 times the customer's 30-day mean"
+    const reasons = [{ feature: 'customer_mean_30d', value: 12.5, contribution: 1.318, text }]
+    answerWith(json({ ...fullDecision('7', 'review'), reasons }))
+    render(<TransactionView id="7" />)
+    expect(await screen.findByText(text)).toBeTruthy()
+    expect(screen.getByText('+1.32')).toBeTruthy()
+    expect(screen.queryByRole('button', { name: 'Explain' })).toBeNull()
+  })
+
+  it('explains an approved transaction when asked, or says why it cannot', async () => {
+    const text = '14 transactions of the customer in 1 day'
+    const reasons = [{ feature: 'customer_count_1d', value: 14, contribution: 0.2, text }]
+    answerWith(json(fullDecision('7')), json({ reasons }))
+    render(<TransactionView id="7" />)
+    fireEvent.click(await screen.findByRole('button', { name: 'Explain' }))
+    expect(await screen.findByText(text)).toBeTruthy()
+    cleanup()
+
+    answerWith(json(fullDecision('8')), problem(409, 'cannot be explained', { detail: 'it was decided without a model' }))
+    render(<TransactionView id="8" />)
+    fireEvent.click(await screen.findByRole('button', { name: 'Explain' }))
+    expect(await screen.findByText('Not explained: it was decided without a model.')).toBeTruthy()
+  })
+
   it('finds features by a part of their name', async () => {
     answerWith(json(fullDecision('7')))
     render(<TransactionView id="7" />)

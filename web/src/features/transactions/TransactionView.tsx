@@ -8,6 +8,7 @@ import { Skeleton } from '@/components/ui/Skeleton'
 import { Facts } from './Facts'
 import { FeatureTable } from './FeatureTable'
 import { LabelPanel } from './LabelPanel'
+import { Reasons } from './Reasons'
 import { Verdict } from './Verdict'
 import { useDecision } from './useDecision'
 
@@ -38,6 +39,7 @@ function Loaded({ decision, again }: { decision: Decision; again: () => void }) 
   return (
     <>
       <Verdict decision={decision} currency={currency} />
+      <Reasons key={decision.id} decision={decision} />
       <div className="transaction-body">
         <div className="transaction-side">
           <LabelPanel key={decision.id} decision={decision} onLabelled={again} />

@@ -39,6 +39,8 @@ pub struct Doors {
     pub frames: watch::Sender<Arc<Frame>>,
     /// The model that decides.
     pub model: Option<ModelFile>,
+    /// The same, bound to the detector, for explanations that are asked for.
+    pub explained_by: Option<engine::Model>,
     /// Where transactions come from.
     pub source: wire::Source,
     /// When the service started.
@@ -64,6 +66,7 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(write::predict))
         .routes(routes!(read::decisions))
         .routes(routes!(read::decision))
+        .routes(routes!(read::reasons))
         .routes(routes!(read::models))
         .routes(routes!(read::stats))
         .routes(routes!(read::health))

@@ -8,14 +8,15 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use store::{Filter, Sqlite, Store};
+use store::{Filter, Sqlite, Store, StoredDecision};
 
 use super::problem::{invalid, problem, unavailable};
 use super::{Api, Doors};
 use crate::service::pipeline::{lock, now_us};
+use crate::service::reasons::explain;
 use crate::service::wire::{
     Decision, DecisionPage, DecisionSummary, Health, HealthPart, HealthStatus, Instant, Latency, ModelInfo,
-    ModelList, ModelRole, Problem, Stats, TimelinePoint,
+    ModelList, ModelRole, Problem, ReasonList, Stats, TimelinePoint,
 };
 
 /// The most decisions on a page.
@@ -99,19 +100,46 @@ fn filter(query: &HashMap<String, String>) -> Result<Filter, Response> {
         (status = 404, body = Problem, description = "no such transaction"),
     ))]
 pub async fn decision(State(api): State<Api>, id: Result<Path<String>, PathRejection>) -> Response {
-    let Ok(Path(id)) = id else {
-        return invalid("id", "not UTF-8", "the id of a transaction, percent-encoded");
-    };
     let minor_per_unit = api.shared.detector.schema.minor_per_unit();
+    match find(&api, id).await {
+        Ok(stored) => Json(Decision::of(&stored, minor_per_unit)).into_response(),
+        Err(response) => response,
+    }
+}
+
+/// What speaks for fraud in one decision, whatever its score. Computed from the stored features by the model that decides,
+/// which must be the one that decided then.
+#[utoipa::path(get, path = "/v1/decisions/{id}/reasons", tag = "decisions",
+    params(("id" = String, Path, description = "the transaction's id")),
+    responses(
+        (status = 200, body = ReasonList, description = "features that speak for fraud, the strongest first"),
+        (status = 404, body = Problem, description = "no such transaction"),
+        (status = 409, body = Problem, description = "it was decided by another model, or by one that cannot say why"),
+    ))]
+pub async fn reasons(State(api): State<Api>, id: Result<Path<String>, PathRejection>) -> Response {
+    let stored = match find(&api, id).await {
+        Ok(stored) => stored,
+        Err(response) => return response,
+    };
+    match explain(&stored, &api.shared.detector, api.explained_by.as_ref()) {
+        Ok(reasons) => Json(ReasonList { reasons }).into_response(),
+        Err(detail) => problem(StatusCode::CONFLICT, "cannot be explained", &detail, Vec::new()),
+    }
+}
+
+async fn find(api: &Api, id: Result<Path<String>, PathRejection>) -> Result<StoredDecision, Response> {
+    let Ok(Path(id)) = id else {
+        return Err(invalid("id", "not UTF-8", "the id of a transaction, percent-encoded"));
+    };
     let wanted = id.clone();
-    match read(&api, move |store| store.find(&wanted)).await {
-        Some(Some(stored)) => Json(Decision::of(&stored, minor_per_unit)).into_response(),
+    match read(api, move |store| store.find(&wanted)).await {
+        Some(Some(stored)) => Ok(stored),
         Some(None) => {
             let error = engine::FieldError::new("id", &id, "the id of a stored transaction");
             let detail = format!("there is no transaction {id:?}");
-            problem(StatusCode::NOT_FOUND, "no such transaction", &detail, vec![error.into()])
+            Err(problem(StatusCode::NOT_FOUND, "no such transaction", &detail, vec![error.into()]))
         }
-        None => unavailable(),
+        None => Err(unavailable()),
     }
 }
 
