@@ -5,6 +5,7 @@ mod decision;
 mod demo;
 mod detector;
 mod evaluate;
+mod explain;
 mod features;
 mod input;
 mod model;

@@ -45,6 +45,8 @@ Example: redflag model score --model card.model --in features.csv")]
         #[arg(long)]
         raw: bool,
     },
+    /// Print what each feature adds to the margin of each row
+    Explain(super::explain::Args),
 }
 
 /// Runs the command.
@@ -55,6 +57,7 @@ pub fn run(args: Args) -> Result<()> {
     match args.what {
         What::Inspect { model, json } => inspect(&load_model(&model)?, json),
         What::Score { model, input, raw } => score(&load_model(&model)?, &input, raw),
+        What::Explain(args) => super::explain::run(args),
     }
 }
 

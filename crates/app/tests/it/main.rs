@@ -7,4 +7,5 @@ mod simulated;
 mod wrong_rows;
 mod messages;
 mod handbook;
+mod explain;
 mod other_sets;
