@@ -19,11 +19,9 @@ use super::slots::{Encoder, Places, Question};
 use super::walk::WalkTrees;
 
 /// Trees deeper than this are not padded to complete ones.
-const COMPLETE_DEPTH_MAX: usize = 7;
+const COMPLETE_DEPTH_MAX: usize = 8;
 /// A leaf's number is a byte.
 const LEAVES_MAX: usize = 256;
-/// Nodes that are worth evaluating per tree rather than walking down.
-const STEPS_MAX: usize = 192;
 
 /// A forest whose trees are evaluated whole.
 #[derive(Debug)]
@@ -97,17 +95,18 @@ pub(super) struct ShallowScratch {
 
 impl Shape {
     /// The cheapest shape for all trees, if it is cheap enough.
-    fn of(forest: &Forest, encoder: &Encoder<u8>, places: &Places<u8>) -> Option<Shape> {
+    fn of<S: Simd>(forest: &Forest, encoder: &Encoder<u8>, places: &Places<u8>) -> Option<Shape> {
         let depth = forest.max_depth();
         let (sets, splits) = (encoder.has_sets(), most_splits(forest));
         if !sets && depth <= 8 && forest.trees.iter().all(|tree| is_symmetric(tree, places)) {
             return Some(Shape::Symmetric { depth });
         }
         // A swept step compares twice and is twice as long.
-        if !sets && depth <= COMPLETE_DEPTH_MAX && (1 << depth) <= 2 * splits + 2 {
+        let is_full = depth <= COMPLETE_DEPTH_MAX && (1 << depth) <= 2 * splits + 2;
+        if !sets && is_full && (1 << depth) - 1 <= S::STEPS_MAX {
             return Some(Shape::Complete { depth });
         }
-        (splits < LEAVES_MAX && splits <= STEPS_MAX).then_some(Shape::Swept { steps: splits, sets })
+        (splits < LEAVES_MAX && splits <= S::STEPS_MAX).then_some(Shape::Swept { steps: splits, sets })
     }
 
     /// Steps per tree.
@@ -152,7 +151,7 @@ impl<S: Simd> ShallowTrees<S> {
     /// None if ranks do not fit bytes, or the trees are too large to be evaluated whole.
     pub(super) fn compile(forest: &Forest, simd: S) -> Option<ShallowTrees<S>> {
         let (encoder, places) = Encoder::new(forest, SLOTS_MAX)?;
-        let shape = Shape::of(forest, &encoder, &places)?;
+        let shape = Shape::of::<S>(forest, &encoder, &places)?;
         let leaves = Leaves::new(forest, shape.stride(), |tree| shape.places(tree));
         let count = shape.steps();
         let mut steps = vec![PADDING; forest.trees.len() * count];
@@ -558,7 +557,8 @@ fn swept<V: Vectors>(vectors: V, steps: usize, nodes: &impl Nodes<V>) -> V::Vect
     leaf
 }
 
-/// Nodes in postorder, unrolled: every intermediate result stays in a register.
+/// Nodes in postorder. Four levels are unrolled, so that intermediate results stay in registers; the levels above
+/// join what lies on a short stack.
 #[inline(always)]
 fn complete<V: Vectors>(vectors: V, depth: usize, nodes: &impl Nodes<V>) -> V::Vector {
     match depth {
@@ -566,11 +566,28 @@ fn complete<V: Vectors>(vectors: V, depth: usize, nodes: &impl Nodes<V>) -> V::V
         1 => complete_1(vectors, nodes, 0),
         2 => complete_2(vectors, nodes, 0),
         3 => complete_3(vectors, nodes, 0),
-        4 => complete_4(vectors, nodes, 0),
-        5 => complete_5(vectors, nodes, 0),
-        6 => complete_6(vectors, nodes, 0),
-        _ => complete_7(vectors, nodes, 0),
+        _ => complete_from_4(vectors, depth, nodes),
     }
+}
+
+#[inline(always)]
+fn complete_from_4<V: Vectors>(vectors: V, depth: usize, nodes: &impl Nodes<V>) -> V::Vector {
+    let mut stack = [vectors.splat(0); COMPLETE_DEPTH_MAX - 3];
+    let (mut height, mut at) = (0, 0);
+    for subtree in 1..=1_usize << (depth - 4) {
+        let mut joined = complete_4(vectors, nodes, at);
+        at += 15;
+        // As in a binary counter: the second of two subtrees of one size is joined with the first.
+        for level in 0..subtree.trailing_zeros() {
+            height -= 1;
+            let (rank, cut) = nodes.question(at);
+            joined = vectors.join(stack[height], joined, vectors.splat(16 << level), rank, cut);
+            at += 1;
+        }
+        stack[height] = joined;
+        height += 1;
+    }
+    stack[0]
 }
 
 #[inline(always)]
@@ -597,9 +614,6 @@ macro_rules! complete {
 complete!(complete_2, complete_1, 2);
 complete!(complete_3, complete_2, 3);
 complete!(complete_4, complete_3, 4);
-complete!(complete_5, complete_4, 5);
-complete!(complete_6, complete_5, 6);
-complete!(complete_7, complete_6, 7);
 
 fn most_splits(forest: &Forest) -> usize {
     forest.trees.iter().map(|tree| tree.nodes.len() / 2).max().unwrap_or(0)

@@ -74,6 +74,7 @@ impl Simd for Avx2 {
 
     const LANES: usize = 32;
     const SLOTS_PER_TABLE: usize = 32;
+    const STEPS_MAX: usize = 127;
 
     #[inline(always)]
     fn run<K: Kernel<Avx2>>(self, kernel: K) -> K::Output {

@@ -137,6 +137,7 @@ impl Simd for Avx512 {
 
     const LANES: usize = 64;
     const SLOTS_PER_TABLE: usize = 64;
+    const STEPS_MAX: usize = 255;
 
     #[inline(always)]
     fn run<K: Kernel<Avx512>>(self, kernel: K) -> K::Output {

@@ -103,6 +103,9 @@ pub(super) trait Simd: Vectors + Debug + Send + Sync + 'static {
     /// Slots that one unit of `TABLES` in [`Simd::lookup`] covers; 0 where walking is quicker than looking up.
     const SLOTS_PER_TABLE: usize;
 
+    /// As many nodes a tree are worth evaluating whole; larger trees are walked.
+    const STEPS_MAX: usize;
+
     /// Runs a kernel compiled for these instructions.
     fn run<K: Kernel<Self>>(self, kernel: K) -> K::Output;
 

@@ -71,6 +71,7 @@ impl Simd for Portable {
 
     const LANES: usize = LANES;
     const SLOTS_PER_TABLE: usize = 0;
+    const STEPS_MAX: usize = 127;
 
     #[inline(always)]
     fn run<K: Kernel<Portable>>(self, kernel: K) -> K::Output {
