@@ -15,3 +15,6 @@ pub mod artifact;
 pub mod evaluate;
 /// Labelled transactions for people who have none.
 pub mod simulate;
+/// The libraries of others, if they are on this machine: to compare with, and to train with.
+#[allow(unsafe_code)]
+pub mod foreign;
