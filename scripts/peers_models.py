@@ -8,7 +8,6 @@
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -132,31 +131,33 @@ def tl2cgen_library(model, folder):
         raise RuntimeError(f"cc: {jobs.stderr.strip()[-400:]}")
     library = folder / "tl2cgen.so"
     run("cc", "-shared", "-o", library, *[unit.with_suffix(".o").name for unit in units], "-lm", cwd=source)
-    header = (source / "header.h").read_text()
     shutil.rmtree(source)
     return {"kind": "tl2cgen", "library": str(library), "version": version("tl2cgen"),
-            "double_values": bool(re.search(r"double fvalue", header)),
             "compile_seconds": time.monotonic() - started}
 
 
-def lleaves_library(file, folder, rows):
-    """LightGBM's model through LLVM to a library: one for single rows without the blocks of trees, as lleaves advises."""
+def lleaves_libraries(file, folder):
+    """LightGBM's model through LLVM to libraries: one for single rows without blocks of trees, as lleaves advises."""
     import lleaves
 
-    compiled, library = folder / f"lleaves-{rows}.o", folder / f"lleaves-{rows}.so"
-    model = lleaves.Model(model_file=str(file))
+    made = {"kind": "lleaves", "version": version("lleaves")}
     started = time.monotonic()
-    blocks = model.num_trees() if rows == "one" else 34
-    model.compile(cache=compiled, raw_score=True, fblocksize=blocks)
-    run("cc", "-shared", "-o", library, compiled, "-Wl,-z,notext", "-lm")
-    compiled.unlink()
-    return {"kind": "lleaves", "library": str(library), "version": version("lleaves"), "rows": rows,
-            "compile_seconds": time.monotonic() - started}
+    for rows in ("many", "one"):
+        compiled, library = folder / f"lleaves-{rows}.o", folder / f"lleaves-{rows}.so"
+        model = lleaves.Model(model_file=str(file))
+        model.compile(cache=compiled, raw_score=True, fblocksize=model.num_trees() if rows == "one" else 34)
+        run("cc", "-shared", "-o", library, compiled, "-Wl,-z,notext", "-lm")
+        compiled.unlink()
+        made[rows] = str(library)
+    # Both take about as long; one would do.
+    return made | {"compile_seconds": (time.monotonic() - started) / 2}
 
 
 def onnx_session(model, folder, margin):
     """An ONNX model for ONNX Runtime, with the scores as one plain tensor."""
+    import numpy as np
     import onnx
+    import onnxruntime
 
     zipped = [node for node in model.graph.node if node.op_type == "ZipMap"]
     outputs = [output.name for output in model.graph.output]
@@ -167,15 +168,10 @@ def onnx_session(model, folder, margin):
     model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     path = folder / "model.onnx"
     onnx.save(model, path)
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(str(path), options)
+    session = onnxruntime.InferenceSession(str(path))
     entry = session.get_inputs()[0]
-    import numpy as np
-
-    columns = session.run([name], {entry.name: np.zeros((2, features_of(entry)), np.float32)})[0].reshape(2, -1).shape[1]
+    scores = session.run([name], {entry.name: np.zeros((2, features_of(entry)), np.float32)})[0]
+    columns = scores.size // 2
     return {"kind": "onnxruntime", "version": version("onnxruntime"), "model": str(path),
             "library": installed("onnxruntime", "onnxruntime/capi/libonnxruntime.so*"),
             "input": entry.name, "output": name, "columns": columns, "margin": margin}
@@ -220,8 +216,7 @@ def for_lightgbm(file, folder):
 
     yield "lightgbm", lambda: {"kind": "lightgbm", "version": lightgbm.__version__,
                                "library": installed("lightgbm", "lightgbm/lib/lib_lightgbm.so")}
-    yield "lleaves", lambda: lleaves_library(file, folder, "one")
-    yield "lleaves", lambda: lleaves_library(file, folder, "many")
+    yield "lleaves", lambda: lleaves_libraries(file, folder)
     yield "tl2cgen", lambda: tl2cgen_library(treelite.frontend.load_lightgbm_model(str(file)), folder)
     yield "onnxruntime", converted
 
@@ -282,9 +277,12 @@ def peers_for(file):
     return for_onnx
 
 
+# Raised when what is prepared, or how, becomes another.
+PREPARATION = 1
+
+
 def prepare(file, folder):
-    # What is prepared depends on the model, on the libraries, and on this script.
-    parts = [file.read_bytes(), Path(__file__).read_bytes(), json.dumps(versions()).encode()]
+    parts = [file.read_bytes(), json.dumps([PREPARATION, versions()]).encode()]
     digest = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
     prepared = folder / digest
     listing = prepared / "peers.json"
@@ -309,7 +307,10 @@ def versions():
 # CatBoost's own scorer has no C interface in its wheel.
 
 def catboost(file, rows, width):
-    """Answers each line `FROM ROWS CALLS` with the seconds that so many calls took, and `margins N` with margins."""
+    """Answers `margins FROM COUNT` with margins, and `time FROM COUNT CALLS` with the seconds that so many calls took.
+
+    Each call scores COUNT rows; after the last row comes the first.
+    """
     import numpy as np
     from catboost import CatBoost
 
@@ -320,16 +321,20 @@ def catboost(file, rows, width):
     model.predict(values[:1], prediction_type="RawFormulaVal", thread_count=1)
     print(time.perf_counter() - started, flush=True)
     for line in sys.stdin:
-        first, *rest = line.split()
-        if first == "margins":
-            margins = model.predict(values[:int(rest[0])], prediction_type="RawFormulaVal", thread_count=1)
+        what, at, count, *calls = line.split()
+        at, count = int(at), int(count)
+        if what == "margins":
+            margins = model.predict(values[at:at + count], prediction_type="RawFormulaVal", thread_count=1)
             print(*map(repr, map(float, margins)), flush=True)
             continue
-        at, count, calls = int(first), int(rest[0]), int(rest[1])
-        batches = [values[(at + call * count) % len(values):][:count] for call in range(calls)]
+        starts = []
+        for _ in range(int(calls[0])):
+            at = 0 if at + count > len(values) else at
+            starts.append(at)
+            at += count
         started = time.perf_counter()
-        for batch in batches:
-            model.predict(batch, prediction_type="RawFormulaVal", thread_count=1)
+        for at in starts:
+            model.predict(values[at:at + count], prediction_type="RawFormulaVal", thread_count=1)
         print(time.perf_counter() - started, flush=True)
 
 
@@ -338,7 +343,7 @@ def main(arguments):
         case ["standard", folder]:
             standard(Path(folder))
         case ["prepare", file, folder]:
-            prepare(Path(file).resolve(), Path(folder))
+            prepare(Path(file).resolve(), Path(folder).resolve())
         case ["catboost", file, rows, width]:
             catboost(file, rows, int(width))
         case _:

@@ -158,6 +158,23 @@ impl Forest {
         gain
     }
 
+    /// For each feature the distinct numbers at which a split changes sides, ascending.
+    pub fn thresholds(&self) -> Vec<Vec<f64>> {
+        let mut thresholds = vec![Vec::new(); self.features.len()];
+        for split in self.trees.iter().flat_map(Tree::splits) {
+            let of_feature = &mut thresholds[split.feature as usize];
+            match &split.test {
+                Test::Below(threshold) | Test::AtMost(threshold) => of_feature.push(*threshold),
+                Test::Within(ranges) => of_feature.extend(ranges.iter().flatten()),
+            }
+        }
+        for of_feature in &mut thresholds {
+            of_feature.sort_by(f64::total_cmp);
+            of_feature.dedup();
+        }
+        thresholds
+    }
+
     /// Whether a score is a probability: so for logistic objectives and for forests of class shares.
     pub fn gives_probability(&self) -> bool {
         matches!(self.output.link, Link::Logistic { .. } | Link::Probability)

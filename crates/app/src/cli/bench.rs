@@ -1,6 +1,7 @@
 //! `redflag bench`: the project's benchmarks. Each prints the machine, the median of its repetitions, and their spread.
 
 mod engine;
+mod forest;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -17,6 +18,8 @@ pub struct Args {
 enum What {
     /// Windows alone, one event from JSON to JSON, and a whole file on all cores
     Engine(engine::Args),
+    /// Scoring alone: a model's rows by redflag, and by other libraries in the same run
+    Forest(forest::Args),
 }
 
 /// Runs the command.
@@ -26,6 +29,7 @@ enum What {
 pub fn run(args: Args) -> Result<()> {
     match args.what {
         What::Engine(args) => engine::run(&args),
+        What::Forest(args) => forest::run(&args),
     }
 }
 

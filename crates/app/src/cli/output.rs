@@ -32,6 +32,7 @@ pub fn is_wrong_input(error: &anyhow::Error) -> bool {
             || cause.is::<MetricError>()
             || cause.is::<engine::ModelMismatch>()
             || cause.is::<forest::grow::GrowError>()
+            || cause.is::<forest::ReadError>()
             || cause.is::<lab::simulate::SimulateError>()
     })
 }
