@@ -175,6 +175,36 @@ impl Forest {
         thresholds
     }
 
+    /// How many splits look at each feature, in the order of [`Forest::feature_names`]: importance where the library does
+    /// not say what its splits gained.
+    pub fn split_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.features.len()];
+        for split in self.trees.iter().flat_map(Tree::splits) {
+            counts[split.feature as usize] += 1;
+        }
+        counts
+    }
+
+    /// The same forest for rows in another order: value i of a row is now that of feature `from[i]`, under the name
+    /// `names[i]`. None if `from` is not an order of all features, or the names do not match it in number or are not distinct.
+    pub fn arranged(mut self, names: Vec<String>, from: &[usize]) -> Option<Forest> {
+        let mut places = vec![None; self.features.len()];
+        for (place, from) in from.iter().enumerate() {
+            *places.get_mut(*from)? = Some(place as u32);
+        }
+        let places: Vec<u32> = places.into_iter().collect::<Option<_>>()?;
+        if from.len() != places.len() || names.len() != places.len() {
+            return None;
+        }
+        for node in self.trees.iter_mut().flat_map(|tree| &mut tree.nodes) {
+            if let Node::Split(split) = node {
+                split.feature = places[split.feature as usize];
+            }
+        }
+        self.features = names;
+        self.check().ok()
+    }
+
     /// Whether a score is a probability: so for logistic objectives and for forests of class shares.
     pub fn gives_probability(&self) -> bool {
         matches!(self.output.link, Link::Logistic { .. } | Link::Probability)

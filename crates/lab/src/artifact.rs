@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use engine::{Detector, Model};
 use forest::Forest;
+use forest::read::NativeModel;
 use serde::{Deserialize, Serialize};
 
 /// A trained model as it is stored: JSON, readable by people.
@@ -21,17 +22,17 @@ pub struct ModelFile {
     pub detector: String,
     /// Fingerprint of the feature list that the forest was trained on.
     pub feature_fingerprint: String,
-    /// What grew the forest: `builtin`.
+    /// What grew the forest: `builtin`, or the library that an imported one is from.
     pub engine: String,
-    /// `gbdt`, `random-forest` or `decision-tree`.
+    /// `gbdt`, `random-forest` or `decision-tree`; `imported` of an imported one, whose file does not say.
     pub algorithm: String,
-    /// Parameters of growing.
+    /// Parameters of growing, or what the file of an imported model says.
     pub parameters: BTreeMap<String, String>,
-    /// First instant of the training data.
+    /// First instant of the training data; empty if unknown, as it is of imported models.
     pub trained_from: String,
-    /// First instant after the training data.
+    /// First instant after the training data; empty if unknown.
     pub trained_to: String,
-    /// Training rows.
+    /// Training rows; 0 if unknown.
     pub rows: u64,
     /// Of them fraud.
     pub frauds: u64,
@@ -58,6 +59,46 @@ impl ModelFile {
         let digest = fnv1a(self.forest.to_json().as_bytes());
         self.id = format!("{}-{:08x}", self.algorithm, (digest >> 32) as u32 ^ digest as u32);
         self
+    }
+
+    /// A model that another library made, whose forest has the detector's features by name and order.
+    pub fn imported(
+        native: NativeModel,
+        detector: &Detector,
+        stretch: (String, String),
+        review_score_min: f64,
+    ) -> ModelFile {
+        let mut parameters = BTreeMap::from([
+            ("format".to_string(), native.format.to_string()),
+            ("trees_in_file".to_string(), native.trees_in_file.to_string()),
+        ]);
+        parameters.extend(native.version.map(|version| ("version".to_string(), version)));
+        parameters.extend(native.objective.map(|objective| ("objective".to_string(), objective)));
+        ModelFile {
+            format: String::new(),
+            version: 0,
+            id: String::new(),
+            detector: detector.name.clone(),
+            feature_fingerprint: detector.feature_fingerprint.clone(),
+            engine: native.library.to_string(),
+            algorithm: "imported".to_string(),
+            parameters,
+            trained_from: stretch.0,
+            trained_to: stretch.1,
+            rows: 0,
+            frauds: 0,
+            review_score_min,
+            metrics: BTreeMap::new(),
+            forest: native.forest,
+        }
+        .seal()
+    }
+
+    /// Whether a file begins as a model file does, rather than as another library's.
+    pub fn is_like(bytes: &[u8]) -> bool {
+        let start = bytes.iter().take(64).filter(|byte| !byte.is_ascii_whitespace()).copied();
+        let expected = format!("{{\"format\":\"{FORMAT}\"");
+        start.take(expected.len()).eq(expected.bytes())
     }
 
     /// Reads a model file.

@@ -82,14 +82,14 @@ fn measure(args: &Args, detector: &str, model: &Path, input: &Path) -> Result<()
     let detector = load_detector(detector)?;
     let file = load_model(model)?;
     let training = training_period(&file)?;
-    let test = test_period(args, &training)?;
+    let test = test_period(args, training.as_ref())?;
     let plan = Plan {
         detector: &detector,
         model: bind_model(&file, &detector)?,
         input,
         columns: &column_map(args.columns.as_deref(), &detector)?,
         test: test.clone(),
-        handbook_training: args.protocol.is_some().then(|| training.clone()),
+        handbook_training: training.filter(|_| args.protocol.is_some()),
     };
     let bar = ReplayBar::new("scoring");
     let scored = score(&plan, &mut |progress| bar.show(progress));
@@ -103,16 +103,26 @@ fn measure(args: &Args, detector: &str, model: &Path, input: &Path) -> Result<()
     report(args, &detector, &file, &test, &evaluation)
 }
 
-fn training_period(file: &ModelFile) -> Result<Range<i64>> {
+/// None of an imported model, which does not say.
+fn training_period(file: &ModelFile) -> Result<Option<Range<i64>>> {
+    if file.trained_to.is_empty() {
+        return Ok(None);
+    }
     let read = |text: &str| {
         let instant = parse_instant(text);
         instant
             .with_context(|| format!("model {}: its training period has {text:?}, expected a time", file.id))
     };
-    Ok(read(&file.trained_from)?..read(&file.trained_to)?)
+    Ok(Some(read(&file.trained_from)?..read(&file.trained_to)?))
 }
 
-fn test_period(args: &Args, training: &Range<i64>) -> Result<Range<i64>> {
+fn test_period(args: &Args, training: Option<&Range<i64>>) -> Result<Range<i64>> {
+    let unknown = || args.from.filter(|_| args.protocol.is_none()).map(|from| from..from);
+    let Some(training) = training.cloned().or_else(unknown) else {
+        let message = "the model does not say when it was trained: give --from (and no --protocol), or import it \
+                       with --trained-from and --trained-to";
+        return Err(WrongInput(message.to_string()).into());
+    };
     let test = args.from.unwrap_or(training.end)..args.to.unwrap_or(*TIME_RANGE_US.end());
     let (from, to, trained_to) =
         (format_instant(test.start), format_instant(test.end), format_instant(training.end));

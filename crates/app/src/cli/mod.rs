@@ -45,7 +45,7 @@ enum Command {
     Train(train::Args),
     /// Measure a model on a later stretch
     Evaluate(evaluate::Args),
-    /// Look at model files, and score with them
+    /// Take in other libraries' models, look at models, and score with them
     Model(model::Args),
     /// Look at detector files
     Detector(detector::Args),

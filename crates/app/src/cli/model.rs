@@ -1,16 +1,23 @@
-//! `redflag model`: look at model files, and score with them.
+//! `redflag model`: take in other libraries' models, look at models, and score with them.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Subcommand;
+use forest::Forest;
+use forest::read::{Library, NativeModel, Options, read_with};
 use lab::artifact::ModelFile;
 use lab::dataset::MatrixReader;
 
-use super::output::load_model;
+use super::WrongInput;
 
-/// Look at model files, and score with them.
+/// A model for a detector, from another library's file.
+mod import;
+/// What a model is, printed.
+mod inspect;
+
+/// Take in other libraries' models, look at models, and score with them.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -19,31 +26,44 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Make a model for a detector from a file of XGBoost, LightGBM, CatBoost or scikit-learn (ONNX)
+    Import(import::Args),
     /// Print what a model is, what it was trained on, and what it looks at
-    #[command(after_help = "Example: redflag model inspect card.model")]
+    #[command(after_help = "Examples:
+  redflag model inspect card.model
+  redflag model inspect xgboost.ubj --json")]
     Inspect {
-        /// Model file
+        /// Model file, ours or another library's
         model: PathBuf,
+        /// Count the trees after the best iteration too, where training was stopped early
+        #[arg(long)]
+        all_trees: bool,
         /// Print it as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print the probability of each row of a feature matrix, one a line, in full precision
+    /// Print the score of each row of a feature matrix, one a line, in full precision
     #[command(after_help = "\
-Columns are found by name where the header has the model's names, else taken by position. An empty cell is a missing
+Reads our model files and those of XGBoost (JSON, UBJSON), LightGBM (text), CatBoost (JSON) and scikit-learn (ONNX). Columns
+are found by name where the header has the model's names, else taken by position. An empty cell is a missing
 value (NaN).
 
-Example: redflag model score --model card.model --in features.csv")]
+Examples:
+  redflag model score --model card.model --in features.csv
+  redflag model score --model lightgbm.txt --in features.csv --raw")]
     Score {
-        /// Model file
+        /// Model file, ours or another library's
         #[arg(long, value_name = "FILE")]
         model: PathBuf,
         /// Feature matrix as CSV
         #[arg(long = "in", value_name = "FILE")]
         input: PathBuf,
-        /// Print the raw margin instead: log-odds for boosting
+        /// Print the raw margin instead, as the library itself gives it: log-odds for boosting
         #[arg(long)]
         raw: bool,
+        /// Use the trees after the best iteration too, where training was stopped early
+        #[arg(long)]
+        all_trees: bool,
     },
     /// Print what each feature adds to the margin of each row
     Explain(super::explain::Args),
@@ -52,74 +72,79 @@ Example: redflag model score --model card.model --in features.csv")]
 /// Runs the command.
 ///
 /// # Errors
-/// If the model or the matrix cannot be read.
+/// If a model, matrix or detector cannot be read, or they do not match.
 pub fn run(args: Args) -> Result<()> {
     match args.what {
-        What::Inspect { model, json } => inspect(&load_model(&model)?, json),
-        What::Score { model, input, raw } => score(&load_model(&model)?, &input, raw),
+        What::Import(args) => import::run(&args),
+        What::Inspect { model, all_trees, json } => inspect::run(&model, &Options { all_trees }, json),
+        What::Score { model, input, raw, all_trees } => score(&model, &Options { all_trees }, &input, raw),
         What::Explain(args) => super::explain::run(args),
     }
 }
 
-fn inspect(model: &ModelFile, json: bool) -> Result<()> {
-    let forest = &model.forest;
-    let mut importance: Vec<(&String, f64)> =
-        forest.feature_names().iter().zip(forest.importance()).collect();
-    importance.sort_by(|a, b| b.1.total_cmp(&a.1));
-    if json {
-        return inspect_json(model, &importance);
-    }
-    let stretch = format!("{} to {}", model.trained_from, model.trained_to);
-    let parameters: Vec<String> =
-        model.parameters.iter().map(|(name, value)| format!("{name} {value}")).collect();
-    for (name, value) in [
-        ("model", model.id.clone()),
-        ("detector", format!("{}, features {}", model.detector, model.feature_fingerprint)),
-        ("algorithm", format!("{} by {}", model.algorithm, model.engine)),
-        ("parameters", parameters.join(", ")),
-        ("trained on", format!("{stretch}: {} rows, {} frauds", model.rows, model.frauds)),
-        ("trees", forest.tree_count().to_string()),
-        ("nodes", forest.node_count().to_string()),
-        ("depth", forest.max_depth().to_string()),
-        ("review from", format!("score {:.6}", model.review_score_min)),
-    ] {
-        println!("{name:<12} {value}");
-    }
-    model.metrics.iter().for_each(|(name, value)| println!("{name:<12} {value}"));
-    print_importance(&importance);
-    Ok(())
+/// A model from whichever kind of file.
+enum AnyModel {
+    Ours(Box<ModelFile>),
+    Native(Box<NativeModel>),
 }
 
-fn inspect_json(model: &ModelFile, importance: &[(&String, f64)]) -> Result<()> {
-    let mut found = serde_json::to_value(ModelFile { forest: model.forest.clone(), ..model.clone() })?;
-    if let Some(entries) = found.as_object_mut() {
-        entries.remove("forest");
+impl AnyModel {
+    fn forest(&self) -> &Forest {
+        match self {
+            AnyModel::Ours(file) => &file.forest,
+            AnyModel::Native(native) => &native.forest,
+        }
     }
-    found["trees"] = model.forest.tree_count().into();
-    found["nodes"] = model.forest.node_count().into();
-    found["depth"] = model.forest.max_depth().into();
-    let entry = |(name, share): &(&String, f64)| serde_json::json!({ "feature": name, "share": share });
-    found["importance"] = importance.iter().map(entry).collect();
-    println!("{found}");
-    Ok(())
-}
 
-/// Cells of the longest bar.
-const BAR_CELLS: f64 = 40.0;
-
-fn print_importance(importance: &[(&String, f64)]) {
-    println!("\nshare of the gain of all splits");
-    let widest = importance.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let largest = importance.first().map_or(0.0, |(_, share)| *share).max(f64::MIN_POSITIVE);
-    for (name, share) in importance {
-        let bar = "█".repeat((share / largest * BAR_CELLS).round() as usize);
-        println!("{}", format!("{name:<widest$} {:>6.2} % {bar}", share * 100.0).trim_end());
+    /// What a header may call the columns. Names that were made up match none, so columns count by position.
+    fn column_names(&self) -> Vec<String> {
+        match self {
+            AnyModel::Native(native) if !native.named => {
+                (1..=native.forest.feature_names().len()).map(|at| format!("column {at}")).collect()
+            }
+            _ => self.forest().feature_names().to_vec(),
+        }
     }
 }
 
-fn score(model: &ModelFile, input: &Path, raw: bool) -> Result<()> {
-    let mut matrix = MatrixReader::open(input, model.forest.feature_names())?;
-    let scorer = model.forest.scorer();
+/// Reads a model file, and says how long it is.
+fn load(path: &Path, options: &Options) -> Result<(AnyModel, usize)> {
+    let wrong =
+        |error: &dyn std::fmt::Display| WrongInput(format!("cannot read model {}: {error}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| wrong(&error))?;
+    if ModelFile::is_like(&bytes) {
+        return Ok((AnyModel::Ours(Box::new(super::output::load_model(path)?)), bytes.len()));
+    }
+    let native = read_with(&bytes, options).map_err(|error| wrong(&error))?;
+    Ok((AnyModel::Native(Box::new(native)), bytes.len()))
+}
+
+/// Says on the standard error that not all trees count.
+fn tell_of_early_stop(native: &NativeModel) {
+    let (used, all) = (native.forest.tree_count(), native.trees_in_file);
+    if used < all {
+        eprintln!("note: training was stopped early: {used} of {all} trees are used (--all-trees for all)");
+    }
+}
+
+/// How a library is spelt.
+fn title(library: Library) -> &'static str {
+    match library {
+        Library::Redflag => "redflag",
+        Library::XgBoost => "XGBoost",
+        Library::LightGbm => "LightGBM",
+        Library::CatBoost => "CatBoost",
+        Library::Onnx => "ONNX",
+    }
+}
+
+fn score(model: &Path, options: &Options, input: &Path, raw: bool) -> Result<()> {
+    let (model, _) = load(model, options)?;
+    if let AnyModel::Native(native) = &model {
+        tell_of_early_stop(native);
+    }
+    let mut matrix = MatrixReader::open(input, &model.column_names())?;
+    let scorer = model.forest().scorer();
     let mut scratch = forest::Scratch::default();
     let mut values = Vec::new();
     let mut out = BufWriter::new(std::io::stdout().lock());

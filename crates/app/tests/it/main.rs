@@ -9,3 +9,4 @@ mod messages;
 mod handbook;
 mod explain;
 mod other_sets;
+mod native_models;

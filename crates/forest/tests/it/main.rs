@@ -8,6 +8,7 @@ mod scoring;
 mod documents;
 mod reference;
 mod readers;
+mod readers_hostile;
 /// Contributions against other programs and against their definition.
 mod explain;
 mod explain_definition;

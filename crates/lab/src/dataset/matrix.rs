@@ -31,7 +31,7 @@ impl MatrixReader {
         let mut record = StringRecord::new();
         let damaged = |message: String| DatasetError::Damaged { path: path.to_path_buf(), message };
         let any = reader.read_record(&mut record).map_err(|error| damaged(error.to_string()))?;
-        let pending = any && record.iter().all(|cell| number(cell).is_some());
+        let pending = any && record.iter().all(|cell| number(cell).is_some()) && !counts_columns(&record);
         let columns = columns(&record, names)
             .map_err(|message| DatasetError::Columns { path: path.to_path_buf(), message })?;
         Ok(MatrixReader { path: path.to_path_buf(), reader, record, names: names.to_vec(), columns, pending })
@@ -64,6 +64,11 @@ impl MatrixReader {
     fn damaged(&self, message: String) -> DatasetError {
         DatasetError::Damaged { path: self.path.clone(), message }
     }
+}
+
+/// Whether the first line is 0, 1, 2 and so on: how pandas heads columns without names. With two columns it may well be a row.
+fn counts_columns(first: &StringRecord) -> bool {
+    first.len() > 2 && first.iter().enumerate().all(|(at, cell)| cell == at.to_string())
 }
 
 /// A cell's number; an empty one is missing.

@@ -26,9 +26,7 @@ impl Shared {
     pub(super) unsafe fn function<F: Copy>(&self, name: &'static str) -> Result<F, ForeignError> {
         // SAFETY: the caller's promise.
         let found = unsafe { self.library.get::<F>(name.as_bytes()) };
-        found
-            .map(|function| *function)
-            .map_err(|_| ForeignError::Function { path: self.path.clone(), name })
+        found.map(|function| *function).map_err(|_| ForeignError::Function { path: self.path.clone(), name })
     }
 
     /// The error of a call that said so, with the library's message.

@@ -149,8 +149,7 @@ impl OnnxRuntime {
             let threads = (functions.set_threads)(options, 1);
             let (bytes, length) = (model.as_ptr().cast(), model.len());
             let created = &raw mut onnx_model.session;
-            let session =
-                (functions.create_session)(functions.environment, bytes, length, options, created);
+            let session = (functions.create_session)(functions.environment, bytes, length, options, created);
             (functions.release_options)(options);
             (threads, session)
         };
@@ -240,7 +239,8 @@ impl OnnxModel {
         let mut values = Tensors(&self.runtime.0, [std::ptr::null_mut(); 2]);
         let scores = (self.scores.as_mut_ptr(), self.scores.len());
         // The library reads the rows, and writes the scores.
-        values.1[0] = self.tensor(rows.as_ptr().cast_mut(), rows.len(), [count as i64, self.columns as i64])?;
+        values.1[0] =
+            self.tensor(rows.as_ptr().cast_mut(), rows.len(), [count as i64, self.columns as i64])?;
         values.1[1] = self.tensor(scores.0, scores.1, [count as i64, self.results as i64])?;
         let (inputs, outputs) = ([self.input.as_ptr()], [self.output.as_ptr()]);
         // SAFETY: names end with zeros; the tensors and their memory outlive the call; the output is as large as its

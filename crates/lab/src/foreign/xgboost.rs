@@ -168,7 +168,9 @@ impl XgBoostBooster {
         }
         out.clear();
         // SAFETY: the shape says how many results there are; they live until the next prediction.
-        out.extend(unsafe { std::slice::from_raw_parts(result, count) }.iter().map(|margin| f64::from(*margin)));
+        out.extend(
+            unsafe { std::slice::from_raw_parts(result, count) }.iter().map(|margin| f64::from(*margin)),
+        );
         Ok(())
     }
 }

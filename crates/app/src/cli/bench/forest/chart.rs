@@ -63,8 +63,10 @@ impl Scale {
 
 impl Chart {
     fn model(&mut self, model: &ModelFigures) {
-        let title =
-            format!("{}: {} trees, depth {}, {} features", model.library, model.trees, model.depth, model.features);
+        let title = format!(
+            "{}: {} trees, depth {}, {} features",
+            model.library, model.trees, model.depth, model.features
+        );
         self.text(16.0, "title", &title);
         self.y += 20.0;
         self.text(16.0, "quiet", "microseconds a row, on a logarithmic scale; shorter is quicker");

@@ -22,7 +22,8 @@ impl Folder {
     /// What `REDFLAG_PEERS` says, or its usual place.
     pub fn of_this_user() -> Folder {
         let named = std::env::var_os("REDFLAG_PEERS").filter(|name| !name.is_empty()).map(PathBuf::from);
-        let usual = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/redflag/peers");
+        let usual =
+            || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/redflag/peers");
         Folder(named.unwrap_or_else(usual))
     }
 
@@ -31,12 +32,8 @@ impl Folder {
     /// # Errors
     /// If they are not there.
     pub fn standard_models(&self) -> Result<(Vec<PathBuf>, PathBuf)> {
-        const NAMES: [&str; 4] = [
-            "lightgbm-500x31.txt",
-            "xgboost-500x6.ubj",
-            "catboost-500x6.json",
-            "random-forest-200x12.onnx",
-        ];
+        const NAMES: [&str; 4] =
+            ["lightgbm-500x31.txt", "xgboost-500x6.ubj", "catboost-500x6.json", "random-forest-200x12.onnx"];
         let models: Vec<PathBuf> = NAMES.iter().map(|name| self.0.join("models").join(name)).collect();
         let rows = self.0.join("models/rows.csv");
         if let Some(absent) = models.iter().chain([&rows]).find(|path| !path.exists()) {
@@ -66,7 +63,8 @@ impl Folder {
     }
 
     fn advice(&self, absent: &Path, purpose: &str) -> anyhow::Error {
-        WrongInput(format!("{} is not there: run `scripts/peers install`, {purpose}", absent.display())).into()
+        WrongInput(format!("{} is not there: run `scripts/peers install`, {purpose}", absent.display()))
+            .into()
     }
 }
 
@@ -158,7 +156,13 @@ impl Peer {
             What::Lightgbm { library } => {
                 let (lightgbm, text) = (LightGbm::open(library)?, std::fs::read_to_string(model)?);
                 let row = lightgbm.load(&text)?.single_rows()?;
-                Box::new(LightGbmEngine { name, row, load: Box::new(move || Ok(lightgbm.load(&text)?)), booster: None, rows })
+                Box::new(LightGbmEngine {
+                    name,
+                    row,
+                    load: Box::new(move || Ok(lightgbm.load(&text)?)),
+                    booster: None,
+                    rows,
+                })
             }
             What::Onnxruntime { library, model, input, output, columns: results, margin } => {
                 let runtime = OnnxRuntime::open(library)?;
@@ -318,7 +322,13 @@ struct CatBoostPython {
 }
 
 impl CatBoostPython {
-    fn start(name: String, python: &Path, script: &Path, model: &Path, rows: &Rows) -> Result<CatBoostPython> {
+    fn start(
+        name: String,
+        python: &Path,
+        script: &Path,
+        model: &Path,
+        rows: &Rows,
+    ) -> Result<CatBoostPython> {
         let rows_file = std::env::temp_dir().join(format!("redflag-bench-forest-{}.f32", std::process::id()));
         let bytes: Vec<u8> = rows.narrow(0, COUNT).iter().flat_map(|x| x.to_le_bytes()).collect();
         std::fs::write(&rows_file, bytes).with_context(|| format!("{}", rows_file.display()))?;
@@ -342,7 +352,8 @@ impl CatBoostPython {
     fn answer(&mut self) -> Result<Vec<f64>> {
         let mut line = String::new();
         ensure!(self.answers.read_line(&mut line)? > 0, "the process has ended");
-        let numbers = line.split_whitespace().map(|word| word.parse().map_err(|_| anyhow!("it said {word:?}")));
+        let numbers =
+            line.split_whitespace().map(|word| word.parse().map_err(|_| anyhow!("it said {word:?}")));
         numbers.collect()
     }
 }
