@@ -2,6 +2,7 @@
 
 mod engine;
 mod forest;
+mod train;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -20,6 +21,8 @@ enum What {
     Engine(engine::Args),
     /// Scoring alone: a model's rows by redflag, and by other libraries in the same run
     Forest(forest::Args),
+    /// Boosting: seconds and average precision, beside XGBoost, LightGBM and CatBoost
+    Train(train::Args),
 }
 
 /// Runs the command.
@@ -30,6 +33,7 @@ pub fn run(args: Args) -> Result<()> {
     match args.what {
         What::Engine(args) => engine::run(&args),
         What::Forest(args) => forest::run(&args),
+        What::Train(args) => train::run(&args),
     }
 }
 

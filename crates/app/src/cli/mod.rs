@@ -42,7 +42,7 @@ enum Command {
     /// Compute the feature matrix of a file
     Features(features::Args),
     /// Grow a model on a stretch of a file
-    Train(train::Args),
+    Train(Box<train::Args>),
     /// Measure a model on a later stretch
     Evaluate(evaluate::Args),
     /// Take in other libraries' models, look at models, and score with them
@@ -85,7 +85,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Simulate(args) => simulate::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Features(args) => features::run(args),
-        Command::Train(args) => train::run(args),
+        Command::Train(args) => train::run(*args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Model(args) => model::run(args),
         Command::Bench(args) => bench::run(args),

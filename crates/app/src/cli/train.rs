@@ -7,14 +7,14 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::ValueEnum;
 use engine::time::{DAY_US, TIME_RANGE_US, format_instant};
-use forest::grow::{Algorithm, Params};
+use forest::grow::{Algorithm, Direction, Growth, Params};
 use lab::artifact::ModelFile;
 use lab::replay::Summary;
-use lab::train::{TrainingSet, load, train};
+use lab::train::{TrainingSet, load, train_from};
 
 use super::WrongInput;
 use super::input::Input;
-use super::output::{CountBar, ReplayBar, instant, warn_of_rejects};
+use super::output::{CountBar, ReplayBar, bind_model, instant, load_model, warn_of_rejects};
 
 /// Grow a model on a stretch of a file; what comes before it fills the windows.
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,10 @@ Features are computed by the engine as it would have computed them at the time; 
 detector gives them. Times are half-open: from is in, to is out.
 
 Example: redflag train --detector card --in transactions.parquet --algorithm gbdt \\
-           --train-from 2018-07-25 --train-to 2018-08-01 --out card.model")]
+           --train-from 2018-07-25 --train-to 2018-08-01 --out card.model
+         redflag train --detector card --in transactions.parquet --trees 1000 --early-stopping 50 \\
+           --monotone terminal_risk_7d=+1 --out card.model
+         redflag train --detector card --in august.parquet --continue-from card.model --trees 50 --out newer.model")]
 pub struct Args {
     #[command(flatten)]
     input: Input,
@@ -39,6 +42,9 @@ pub struct Args {
     /// First instant after the training data [default: all of the file]
     #[arg(long, value_name = "TIME", value_parser = instant)]
     train_to: Option<i64>,
+    /// Keep the trees of this model and add to them what the data has to teach (boosting)
+    #[arg(long, value_name = "MODEL")]
+    continue_from: Option<PathBuf>,
     /// Where the model goes
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -57,20 +63,44 @@ struct Growing {
     #[arg(long, value_name = "N")]
     trees: Option<usize>,
     /// Most splits on a path; 0 is unlimited
-    #[arg(long, value_name = "N")]
+    #[arg(long, visible_alias = "depth", value_name = "N")]
     max_depth: Option<u32>,
-    /// Share of each boosting step that is taken
+    /// In which order a tree is split (boosting)
+    #[arg(long, value_enum)]
+    growth: Option<Order>,
+    /// Most leaves of a tree (leaf-wise boosting)
+    #[arg(long, value_name = "N")]
+    max_leaves: Option<usize>,
+    /// Share of each boosting step that is taken; without it, what suits the number of trees
     #[arg(long, value_name = "X")]
     learning_rate: Option<f64>,
+    /// Trees over which the learning rate rises from a tenth to the whole (boosting)
+    #[arg(long, value_name = "N")]
+    warm_up: Option<usize>,
+    /// Stop after so many trees that do not rank the last fifth of the time better, and keep the best number (boosting)
+    #[arg(long, value_name = "ROUNDS")]
+    early_stopping: Option<usize>,
     /// Least training rows on each side of a split
     #[arg(long, value_name = "N")]
     min_samples_leaf: Option<usize>,
     /// Least weight on each side of a split
     #[arg(long, value_name = "X")]
     min_child_weight: Option<f64>,
-    /// Pull of leaf values towards what is known without the tree
+    /// Least gain of a split (boosting)
     #[arg(long, value_name = "X")]
+    min_gain: Option<f64>,
+    /// Pull of leaf values towards what is known without the tree (in boosting: L2)
+    #[arg(long, visible_alias = "l2", value_name = "X")]
     lambda: Option<f64>,
+    /// L1 regularization of leaf values (boosting)
+    #[arg(long, value_name = "X")]
+    l1: Option<f64>,
+    /// A feature whose whole numbers name categories; may be repeated
+    #[arg(long, value_name = "FEATURE")]
+    categorical: Vec<String>,
+    /// A feature with which the score may only rise (+1) or fall (-1); may be repeated (boosting)
+    #[arg(long, value_name = "FEATURE=+1|-1", value_parser = monotone, allow_hyphen_values = true)]
+    monotone: Vec<(String, Direction)>,
     /// Share of rows drawn for each tree
     #[arg(long, value_name = "X")]
     row_subsample: Option<f64>,
@@ -86,6 +116,37 @@ struct Growing {
     /// Seed of everything random
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Order {
+    /// Level by level, each node its own split
+    DepthWise,
+    /// The node of most gain first
+    LeafWise,
+    /// Level by level, all nodes of a level the same split
+    Symmetric,
+}
+
+impl From<Order> for Growth {
+    fn from(order: Order) -> Growth {
+        match order {
+            Order::DepthWise => Growth::DepthWise,
+            Order::LeafWise => Growth::LeafWise,
+            Order::Symmetric => Growth::Symmetric,
+        }
+    }
+}
+
+fn monotone(text: &str) -> Result<(String, Direction), String> {
+    let direction = |sign| match sign {
+        "+1" | "1" => Some(Direction::Rising),
+        "-1" => Some(Direction::Falling),
+        _ => None,
+    };
+    text.rsplit_once('=')
+        .and_then(|(name, sign)| Some((name.to_string(), direction(sign)?)))
+        .ok_or_else(|| "expected a feature and +1 or -1, as terminal_risk_7d=+1".to_string())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -123,6 +184,10 @@ fn engine(name: &str) -> Result<String, String> {
 pub fn run(args: Args) -> Result<()> {
     let (detector, columns) = args.input.load()?;
     let params = args.growing.params(args.algorithm.into());
+    let older = args.continue_from.as_deref().map(load_model).transpose()?;
+    if let Some(older) = &older {
+        bind_model(older, &detector)?;
+    }
     let period = period(args.train_from, args.train_to)?;
     let started = Instant::now();
     let bar = ReplayBar::new("features");
@@ -133,7 +198,9 @@ pub fn run(args: Args) -> Result<()> {
     let features_s = started.elapsed().as_secs_f64();
     eprintln!("{}", Stretch(&set));
     let bar = CountBar::new("growing", "trees", Some(params.trees as u64));
-    let grown = train(&detector, &set, &params, &mut |progress| bar.show(progress.trees_done as u64));
+    let grown = train_from(&detector, &set, &params, older.as_ref(), &mut |progress| {
+        bar.show(progress.trees_done as u64);
+    });
     bar.finish();
     let model = grown?;
     model.save(&args.out)?;
@@ -171,6 +238,14 @@ impl Growing {
         replace(&mut params.bins, self.bins);
         replace(&mut params.positive_weight, self.positive_weight);
         replace(&mut params.seed, self.seed);
+        replace(&mut params.min_gain, self.min_gain);
+        replace(&mut params.l1, self.l1);
+        replace(&mut params.growth, self.growth.map(Growth::from));
+        params.max_leaves = self.max_leaves;
+        params.warm_up = self.warm_up;
+        params.early_stopping = self.early_stopping;
+        params.categorical.clone_from(&self.categorical);
+        params.monotone.clone_from(&self.monotone);
         params.learning_rate = self.learning_rate.or(params.learning_rate);
         params.row_subsample = self.row_subsample.or(params.row_subsample);
         params.column_subsample = self.column_subsample.or(params.column_subsample);

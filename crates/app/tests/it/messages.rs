@@ -32,6 +32,10 @@ fn wrong_usage_is_exit_code_two_and_says_what_was_expected() {
             &format!("train {on} --max-depth 40 --out x.model"),
             "max_depth: expected 1 to 12 for boosting, got 40",
         ),
+        (&format!("train {on} --monotone amount=up --out x.model"), "expected a feature and +1 or -1"),
+        (&format!("train {on} --categorical colour --out x.model"), "there is no column \"colour\""),
+        (&format!("train {on} --max-leaves 8 --out x.model"), "max_leaves: expected none, or 2 to 4096 if"),
+        (&format!("train {on} --continue-from text.model --out x.model"), "is not a redflag model"),
         (
             &format!("train {on} --train-from 2030-01-01 --out x.model"),
             "has no labelled transactions from 2030",

@@ -153,6 +153,22 @@ fn the_same_training_gives_the_same_file() {
 }
 
 #[test]
+fn training_stops_in_time_and_goes_on_from_there() {
+    let desk = Desk::new("continued");
+    simulate(&desk, "banking", 20_000, "a.csv");
+    let on = "--detector banking --in a.csv";
+    let trained = desk.ok(&format!(
+        "train {on} --trees 150 --depth 6 --learning-rate 0.5 --early-stopping 5 --out a.model --json"
+    ));
+    let first = trained.json()["trees"].as_u64().unwrap();
+    assert!(first < 150, "{first} trees");
+    let options = "--continue-from a.model --trees 7 --monotone amount=+1 --growth leaf-wise --max-leaves 8";
+    let continued = desk.ok(&format!("train {on} {options} --out b.model --json")).json();
+    assert_eq!(continued["trees"].as_u64().unwrap(), first + 7);
+    assert!(String::from_utf8(desk.read("b.model")).unwrap().contains("continued_from"));
+}
+
+#[test]
 fn a_matrix_is_read_by_name_or_by_position_and_empty_cells_are_missing() {
     let desk = Desk::new("matrix");
     simulate(&desk, "ulb", 20_000, "a.csv");

@@ -83,8 +83,8 @@ struct Found {
 /// Which ranks go left.
 #[derive(Clone, Debug)]
 enum Left {
-    /// Up to `below`; `above` is the next that occurs.
-    UpTo { below: u32, above: u32 },
+    /// Up to `below`; `above` is the next that occurs, none if only missing values go right.
+    UpTo { below: u32, above: Option<u32> },
     /// Those of a set of categories: by rank, one bit each.
     Set(Vec<u64>),
 }
@@ -99,9 +99,9 @@ impl Left {
 
     fn test(&self, values: &[f64]) -> Test {
         match self {
-            Left::UpTo { below, above } => {
-                Test::Below(between(values[*below as usize], values[*above as usize]))
-            }
+            Left::UpTo { below, above } => Test::Below(
+                above.map_or(f64::MAX, |above| between(values[*below as usize], values[above as usize])),
+            ),
             Left::Set(_) => {
                 let of_set = |(rank, _): &(usize, &f64)| self.contains(*rank as u32);
                 Test::Within(ranges(values.iter().enumerate().filter(of_set).map(|(_, value)| *value)))
@@ -427,10 +427,14 @@ impl Scan<'_> {
         let mut below = None;
         for (rank, sums) in ascending {
             if let Some(below) = below.filter(|below| *below != rank) {
-                self.consider(left, || Left::UpTo { below, above: rank });
+                self.consider(left, || Left::UpTo { below, above: Some(rank) });
             }
             left.add(sums);
             below = Some(rank);
+        }
+        // All present values against the missing ones; without any of those, one side is empty and it is refused.
+        if let Some(below) = below {
+            self.consider(left, || Left::UpTo { below, above: None });
         }
     }
 
@@ -441,9 +445,9 @@ impl Scan<'_> {
             sum
         });
         let mut left = Sums::default();
-        for end in 1..ordered.len() {
+        for end in 1..=ordered.len() {
             left.add(ordered[end - 1].1);
-            let (set, own) = if 2.0 * left.weight <= known.weight {
+            let (set, own) = if 2.0 * left.weight <= known.weight || end == ordered.len() {
                 (&ordered[..end], left)
             } else {
                 (&ordered[end..], known.less(left))

@@ -54,7 +54,7 @@ impl Binned {
             } else {
                 Cut::Thresholds(bins::thresholds(column, table.labels, bins))
             };
-            let binned = column.iter().map(|x| cut.bin(*x)).collect();
+            let binned = cut.bins(column);
             (cut, binned)
         };
         let (cuts, columns): (Vec<Cut>, Vec<Vec<u8>>) =

@@ -241,7 +241,7 @@ impl Params {
         let boosting = self.algorithm == Algorithm::Gbdt;
         if boosting && self.growth != Growth::LeafWise {
             let fits = self.max_depth.is_some_and(|depth| (1..=LEVEL_DEPTH_MAX).contains(&depth));
-            expect(fits, "max_depth", depth, "1 to 12 for boosting, or more if it is leaf-wise")?;
+            expect(fits, "max_depth", depth, "1 to 12 for boosting")?;
         } else {
             expect(self.max_depth != Some(0), "max_depth", depth, "at least 1, or none")?;
         }

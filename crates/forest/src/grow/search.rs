@@ -59,15 +59,21 @@ pub(super) struct Search<'a> {
     pub(super) allowed: &'a [bool],
 }
 
-/// Sums of the first bins of an order, by how many they are.
+/// Working memory of a search.
+struct Work {
+    /// The bins in order.
+    order: [u8; BINS],
+    /// Sums of the first bins of an order, by how many they are.
+    prefixes: Prefixes,
+    /// Gains by prefix, over all nodes, with missing values on the right and on the left.
+    gains: [[f64; BINS]; 2],
+}
+
 struct Prefixes {
     gradients: [i32; BINS],
     hessians: [i32; BINS],
     rows: [i64; BINS],
 }
-
-/// Gains by prefix, over all nodes, with missing values on the right and on the left.
-type Gains = [[f64; BINS]; 2];
 
 impl Bounds {
     pub(super) const NONE: Bounds = Bounds { least: f64::NEG_INFINITY, most: f64::INFINITY };
@@ -86,9 +92,10 @@ impl Search<'_> {
     /// among equals. Several nodes share one split (an oblivious tree's level).
     pub(super) fn best(&self, group: usize, nodes: &[Candidate]) -> Option<Found> {
         let mut best = None;
+        let mut work = Work::new();
         for feature in group * GROUP..((group + 1) * GROUP).min(self.allowed.len()) {
             if self.allowed[feature] {
-                self.try_feature(feature, nodes, &mut best);
+                self.try_feature(feature, nodes, &mut work, &mut best);
             }
         }
         best
@@ -104,20 +111,28 @@ impl Search<'_> {
         self.params.min_samples_leaf > 1
     }
 
-    fn try_feature(&self, feature: usize, nodes: &[Candidate], best: &mut Option<Found>) {
+    fn try_feature(&self, feature: usize, nodes: &[Candidate], work: &mut Work, best: &mut Option<Found>) {
         match &self.binned.cuts[feature] {
             Cut::Thresholds(thresholds) => {
-                let order: [u8; BINS] = std::array::from_fn(|bin| bin as u8);
-                self.try_order(feature, &order[..thresholds.len()], nodes, best);
+                // All present values together against the missing ones, where there are any, is a split too.
+                let len = thresholds.len() + usize::from(self.has_missing(feature, nodes));
+                work.order = std::array::from_fn(|bin| bin as u8);
+                self.try_order(feature, len, nodes, work, best);
             }
             Cut::Categories(values) => {
-                let mut order = self.category_order(feature, values.len(), nodes);
-                self.try_order(feature, &order, nodes, best);
-                order.reverse();
-                self.try_order(feature, &order, nodes, best);
+                let order = self.category_order(feature, values.len(), nodes);
+                work.order[..order.len()].copy_from_slice(&order);
+                self.try_order(feature, order.len(), nodes, work, best);
+                work.order[..order.len()].reverse();
+                self.try_order(feature, order.len(), nodes, work, best);
                 self.send_unseen_with_most(feature, values.len(), nodes, best);
             }
         }
+    }
+
+    fn has_missing(&self, feature: usize, nodes: &[Candidate]) -> bool {
+        let missing = usize::from(MISSING_BIN) % self.binned.stride;
+        nodes.iter().any(|node| self.of_feature(feature, node.cells)[missing] != 0)
     }
 
     /// The histogram of one feature.
@@ -155,24 +170,30 @@ impl Search<'_> {
             (0..others as u8).filter(|bin| cells(usize::from(*bin)).any(|cell| cell != 0)).collect();
         let (left, right): (Vec<u8>, Vec<u8>) =
             known.iter().partition(|bin| contains(&best.left_bins, **bin));
-        if cells(others).all(|cell| cell == 0) && self.majority(feature, &left, nodes) {
+        if !right.is_empty() && cells(others).all(|cell| cell == 0) && self.majority(feature, &left, nodes) {
             *best = found(best.gain, feature, &right, !best.missing_left);
         }
     }
 
-    /// Tries every prefix of an order of bins for all nodes at once. A node in which a split may not be made adds
-    /// nothing to its gain; one in which it would break a direction forbids it.
-    fn try_order(&self, feature: usize, order: &[u8], nodes: &[Candidate], best: &mut Option<Found>) {
-        let mut gains = [[0.0; BINS]; 2];
-        let missing = usize::from(MISSING_BIN) % self.binned.stride;
-        let has_missing = nodes.iter().any(|node| self.of_feature(feature, node.cells)[missing] != 0);
-        for node in nodes {
-            self.add_gains(feature, order, node, has_missing, &mut gains);
-        }
+    /// Tries every prefix of the first `len` bins of the order for all nodes at once. A node in which a split may not be
+    /// made adds nothing to its gain; one in which it would break a direction forbids it.
+    fn try_order(
+        &self,
+        feature: usize,
+        len: usize,
+        nodes: &[Candidate],
+        work: &mut Work,
+        best: &mut Option<Found>,
+    ) {
+        let has_missing = self.has_missing(feature, nodes);
         for side in 0..1 + usize::from(has_missing) {
-            for (at, gain) in gains[side][..order.len()].iter().enumerate() {
+            work.gains[side][..len].fill(0.0);
+            for node in nodes {
+                self.add_gains(feature, len, node, side == 1, work);
+            }
+            for (at, gain) in work.gains[side][..len].iter().enumerate() {
                 if *gain > best.map_or(self.params.min_gain.max(GAIN_MIN), |best| best.gain) {
-                    let order = &order[..=at];
+                    let order = &work.order[..=at];
                     // Nothing learnt about missing values: they follow the majority.
                     let missing_left =
                         if has_missing { side == 1 } else { self.majority(feature, order, nodes) };
@@ -182,29 +203,22 @@ impl Search<'_> {
         }
     }
 
-    fn add_gains(
-        &self,
-        feature: usize,
-        order: &[u8],
-        node: &Candidate,
-        has_missing: bool,
-        gains: &mut Gains,
-    ) {
+    fn add_gains(&self, feature: usize, len: usize, node: &Candidate, missing_left: bool, work: &mut Work) {
         let (cells, counts) = (self.of_feature(feature, node.cells), self.of_feature(feature, node.counts));
         let missing = usize::from(MISSING_BIN) % self.binned.stride;
+        let start =
+            if missing_left { [cells[missing], counts.get(missing).map_or(0, |c| *c)] } else { [0; 2] };
+        let Work { order, prefixes, gains } = work;
+        prefixes.add_up(&order[..len], cells, counts, start);
+        let gains = &mut gains[usize::from(missing_left)][..len];
         let plain = self.params.l1 == 0.0
             && node.bounds == Bounds::NONE
             && self.directions[feature].is_none()
             && counts.is_empty();
-        for side in 0..1 + usize::from(has_missing) {
-            let start =
-                if side == 1 { [cells[missing], counts.get(missing).map_or(0, |c| *c)] } else { [0; 2] };
-            let prefixes = Prefixes::new(order, cells, counts, start);
-            if plain {
-                self.add_plain_gains(&prefixes, node.total, &mut gains[side][..order.len()]);
-            } else {
-                self.add_careful_gains(feature, &prefixes, node, &mut gains[side][..order.len()]);
-            }
+        if plain {
+            self.add_plain_gains(prefixes, node.total, gains);
+        } else {
+            self.add_careful_gains(feature, prefixes, node, gains);
         }
     }
 
@@ -282,19 +296,27 @@ impl Search<'_> {
     }
 }
 
+impl Work {
+    fn new() -> Work {
+        let prefixes = Prefixes { gradients: [0; BINS], hessians: [0; BINS], rows: [0; BINS] };
+        Work { order: [0; BINS], prefixes, gains: [[0.0; BINS]; 2] }
+    }
+}
+
 impl Prefixes {
-    fn new(order: &[u8], cells: &[Cell], counts: &[Cell], start: [Cell; 2]) -> Prefixes {
-        let mut prefixes = Prefixes { gradients: [0; BINS], hessians: [0; BINS], rows: [0; BINS] };
+    fn add_up(&mut self, order: &[u8], cells: &[Cell], counts: &[Cell], start: [Cell; 2]) {
         let [mut sum, mut rows] = start;
-        for (at, bin) in order.iter().enumerate() {
+        let sums = self.gradients.iter_mut().zip(&mut self.hessians);
+        for ((gradient, hessian), bin) in sums.zip(order) {
             sum += cells[usize::from(*bin)];
-            [prefixes.gradients[at], prefixes.hessians[at]] = halves(sum);
-            if !counts.is_empty() {
+            [*gradient, *hessian] = halves(sum);
+        }
+        if !counts.is_empty() {
+            for (prefix, bin) in self.rows.iter_mut().zip(order) {
                 rows += counts[usize::from(*bin)];
-                prefixes.rows[at] = rows;
+                *prefix = rows;
             }
         }
-        prefixes
     }
 }
 

@@ -365,7 +365,10 @@ impl Walk {
 /// What a split asks of a value, given how the feature was cut.
 pub(super) fn test(cut: &Cut, found: &Found) -> Test {
     match cut {
-        Cut::Thresholds(thresholds) => Test::Below(thresholds[usize::from(found.last_bin)]),
+        // Past the last threshold is every number: a split of present from missing values.
+        Cut::Thresholds(thresholds) => {
+            Test::Below(thresholds.get(usize::from(found.last_bin)).copied().unwrap_or(f64::MAX))
+        }
         Cut::Categories(values) => {
             let of_set = |(bin, _): &(usize, &f64)| contains(&found.left_bins, *bin as u8);
             Test::Within(ranges(values.iter().enumerate().filter(of_set).map(|(_, value)| *value)))

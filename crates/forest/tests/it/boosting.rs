@@ -250,6 +250,41 @@ fn missing_categories_are_learnt_from() {
     }
 }
 
+/// A column of one value, and otherwise missing, has no threshold: that it is there at all is what tells.
+#[test]
+fn being_there_at_all_is_a_split() {
+    let labels: Vec<bool> = (0..4000).map(|row| row % 5 == 0).collect();
+    let column = labels.iter().map(|label| if *label { f64::NAN } else { 7.0 }).collect();
+    let sample = Sample { columns: vec![column], labels, names: vec!["x".to_owned()] };
+    for growth in GROWTHS {
+        let forest = grown(&sample, &Params { growth, ..defaults(20) });
+        let (scorer, mut scratch) = (forest.scorer(), Scratch::default());
+        let mut score = |x| scorer.score(&[x], &mut scratch);
+        assert!(score(f64::NAN) > 0.5 && score(7.0) < 0.1 && score(-1e9) == score(7.0), "{growth}");
+        assert_eq!(Forest::from_json(&forest.to_json()).unwrap(), forest);
+    }
+}
+
+/// Every known category together on one side, and the missing ones on the other: nothing is left to turn around.
+#[test]
+fn all_categories_against_missing_ones() {
+    let labels: Vec<bool> = (0..4000).map(|row| row % 5 == 0).collect();
+    let column = labels
+        .iter()
+        .enumerate()
+        .map(|(row, label)| if *label { f64::NAN } else { (row % 3) as f64 })
+        .collect();
+    let sample = Sample { columns: vec![column], labels, names: vec!["x".to_owned()] };
+    let mut all: Vec<Params> = GROWTHS.map(|growth| Params { growth, ..defaults(20) }).to_vec();
+    all.push(Params::defaults(Algorithm::DecisionTree));
+    for params in all {
+        let forest = grown(&sample, &Params { categorical: vec!["x".to_owned()], ..params });
+        let (scorer, mut scratch) = (forest.scorer(), Scratch::default());
+        let mut score = |x| scorer.score(&[x], &mut scratch);
+        assert!(score(f64::NAN) >= score(1.0));
+    }
+}
+
 #[test]
 fn growing_stops_at_the_best_round() {
     let (train, test) = (sample(1500, 5, 10), sample(1500, 5, 11));

@@ -71,6 +71,24 @@ fn boosting_is_not_below_xgboost() {
     check_not_below(Algorithm::Gbdt, "gbdt", defaults, 0.01);
 }
 
+/// 200 trees of depth 6 and everything else by default, against the best of three libraries given the same.
+#[test]
+fn boosting_is_not_below_the_best_library() {
+    let reference = reference();
+    let peers = reference.numbers["peers"].as_object().expect("three libraries");
+    assert_eq!(peers.len(), 3);
+    let best = peers.values().max_by(|a, b| {
+        let reached = |peer: &Value| peer["average_precision"].as_f64().expect("a number");
+        reached(a).total_cmp(&reached(b))
+    });
+    let best = best.expect("three libraries")["average_precision"].as_f64().expect("a number");
+    let params = Params { max_depth: Some(6), ..Params::defaults(Algorithm::Gbdt) };
+    let reached =
+        |seed| average_precision(&grown(&reference, &Params { seed, ..params.clone() }), &reference.test);
+    let ours = (0..SEEDS).map(reached).sum::<f64>() / SEEDS as f64;
+    assert!(ours > best - 0.01, "{ours} against {best}");
+}
+
 #[test]
 fn forests_are_not_below_scikit_learn() {
     let defaults = Params::defaults(Algorithm::RandomForest);

@@ -300,10 +300,10 @@ fn replayed(args: &Args) -> Result<Spread> {
 }
 
 /// A folder that is gone when the benchmark is over.
-struct TemporaryFolder(PathBuf);
+pub(super) struct TemporaryFolder(pub(super) PathBuf);
 
 impl TemporaryFolder {
-    fn create() -> Result<TemporaryFolder> {
+    pub(super) fn create() -> Result<TemporaryFolder> {
         let path = std::env::temp_dir().join(format!("redflag-bench-{}", std::process::id()));
         std::fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(TemporaryFolder(path))
