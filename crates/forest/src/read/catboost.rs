@@ -192,16 +192,21 @@ impl Features {
         Ok(Features { categorical: categorical.collect(), names, named, floats })
     }
 
-    /// A split whose children are still to be numbered, or what is wrong with it.
+    /// The categorical feature of a split; all of them where the split mixes several.
+    fn categorical_of(&self, split: &SplitInfo) -> String {
+        let is_it = |own: usize| split.cat_feature_index.is_none_or(|at| at == own);
+        let names = self.categorical.iter().filter(|(own, _)| is_it(*own));
+        let names: Vec<String> = names.take(8).map(|(_, name)| format!("{name:?}")).collect();
+        if names.is_empty() { String::new() } else { format!(" on {}", names.join(" or ")) }
+    }
+
+    /// A split that leads to these two, or what is wrong with it.
     fn split(&self, split: &SplitInfo, below: u32, above: u32, cover: f64) -> Result<Split, SplitProblem> {
         if split.split_type != "FloatFeature" {
-            let name = |(_, name): &(usize, String)| format!(" on {name:?}");
-            let at =
-                split.cat_feature_index.and_then(|at| self.categorical.iter().find(|(own, _)| *own == at));
-            let on = at.map_or(String::new(), name);
             return Err(SplitProblem::Unsupported(format!(
-                "the categorical split {}{on}: train on numbers, or encode categories before",
-                split.split_type
+                "the categorical split {}{}: train on numbers, or encode categories before",
+                split.split_type,
+                self.categorical_of(split)
             )));
         }
         let (Some(border), Some(feature)) = (split.border, split.float_feature_index) else {
@@ -227,6 +232,7 @@ impl Features {
     }
 }
 
+/// What stops a split from being read.
 enum SplitProblem {
     Unsupported(String),
     Wrong(String),

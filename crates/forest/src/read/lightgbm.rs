@@ -77,8 +77,9 @@ fn check_sizes(text: &str, header: &Fields, trees: usize) -> Result<(), ReadErro
         count += 1;
         expected = expected.saturating_add(parsed(Some(size), "tree_sizes")?);
     }
-    // Line ends that were made longer since do not matter.
-    let bytes = text.find("\nTree=").map_or(0, |start| text.len() - start - 1);
+    // Counted as they were written, whatever line ends have become.
+    let rest = text.find("\nTree=").map_or("", |start| &text[start + 1..]);
+    let bytes = rest.bytes().filter(|byte| *byte != b'\r').count();
     if trees != count || bytes < expected {
         let problem = format!(
             "expected {count} trees in {expected} bytes, got {trees} in {bytes}: is the file cut off?"

@@ -31,6 +31,7 @@ pub fn run(path: &Path, options: &Options, json: bool) -> Result<()> {
         ("depth", forest.max_depth().to_string()),
         ("features", forest.feature_names().len().to_string()),
         ("file", format!("{bytes} bytes")),
+        ("scored by", forest.scorer().describe()),
     ];
     for (name, value) in about.into_iter().chain(size) {
         println!("{name:<12} {value}");
@@ -111,6 +112,7 @@ fn add_forest_json(found: &mut Value, forest: &Forest, importance: &Importance, 
     found["features"] = forest.feature_names().len().into();
     found["gives_probability"] = forest.gives_probability().into();
     found["file_bytes"] = bytes.into();
+    found["scored_by"] = forest.scorer().describe().into();
     let entry = |(name, share): &(&String, f64)| json!({ "feature": name, "share": share });
     found["importance"] = importance.shares.iter().map(entry).collect();
     found["importance_of"] = importance.of.into();
