@@ -6,7 +6,7 @@ use engine::model::ReasonScratch;
 use engine::{Decisions, Detector, Engine, EventBatch, Model, Narrator, Outcome, Value};
 use forest::Forest;
 use forest::explain::{Explainer, Scratch};
-use forest::grow::{Algorithm, Params, Table, grow};
+use serde_json::json;
 
 use crate::shipped::{parse, sample, text_of};
 
@@ -190,16 +190,29 @@ fn features_are_told_in_words() {
     );
 }
 
-/// A small forest that reads every feature, grown on noise.
-fn a_forest(detector: &Detector) -> Forest {
-    let names = detector.feature_names();
-    let noise = |row: usize, column: usize| ((row * 31 + column * 17 + row * row * 7) % 101) as f64;
-    let columns: Vec<Vec<f64>> =
-        (0..names.len()).map(|column| (0..400).map(|row| noise(row, column)).collect()).collect();
-    let labels: Vec<bool> = (0..400).map(|row| noise(row, 3) + noise(row, 5) > 120.0).collect();
-    let table = Table { names: &names, columns: &columns, labels: &labels, weights: None };
-    let params = Params { trees: 20, ..Params::defaults(Algorithm::Gbdt) };
-    grow(&table, &params, 1, &mut |_| {}).unwrap()
+/// A forest of one split for each feature, at the middle of what the sample has; every split weighs differently.
+fn a_forest(detector: &Detector, features: &[f64]) -> Forest {
+    let width = detector.features.len();
+    let tree = |feature: usize| {
+        let mut column: Vec<f64> = features.iter().skip(feature).step_by(width).copied().collect();
+        column.retain(|value| value.is_finite());
+        column.sort_by(f64::total_cmp);
+        let middle = column.get(column.len() / 2).copied().unwrap_or_default();
+        let weight = 0.01 * (feature % 7 + 1) as f64;
+        json!({ "nodes": [
+            { "feature": feature, "below": middle, "missing": "left", "left": 1, "right": 2, "gain": 1, "cover": 20 },
+            { "leaf": -weight, "cover": 12 },
+            { "leaf": 2.0 * weight + 1e-4 * feature as f64, "cover": 8 },
+        ] })
+    };
+    let document = json!({
+        "format": "redflag-forest", "version": 2, "features": detector.feature_names(), "values": "double",
+        "output": {
+            "summation": "double", "start": 0, "divisor": 1, "scale": 1, "bias": 0, "link": "logistic", "slope": 1,
+        },
+        "trees": (0..width).map(tree).collect::<Vec<_>>(),
+    });
+    Forest::from_json(&document.to_string()).unwrap()
 }
 
 fn decided(detector: &Arc<Detector>, model: &Model, batch: &EventBatch) -> Decisions {
@@ -226,7 +239,9 @@ fn card() -> Card {
     };
     let detector = with_threshold(0.9);
     let batch = sample(&detector, "card");
-    let forest = a_forest(&detector);
+    let mut decisions = Decisions::default();
+    Engine::new(Arc::clone(&detector), None, 1).process(&batch, 0, &mut decisions);
+    let forest = a_forest(&detector, &decisions.features);
     let model = Model::new("m", &forest, &detector.feature_fingerprint, 0.0, &detector).unwrap();
     let mut scores = decided(&detector, &model, &batch).scores;
     scores.sort_by(f64::total_cmp);
