@@ -246,12 +246,17 @@ impl Output {
 
     /// The raw number that callers see, from the sum of the trees' outputs; in the precision of the sum.
     pub(crate) fn margin(&self, sum: f64) -> f64 {
-        let margin = self.bias + self.scale * (sum / self.divisor);
+        let margin = self.exact_margin(sum);
         match self.summation {
             // A sum of two numbers in single precision is the same rounded at once or through double precision.
             Summation::InTurn(precision) => precision.round(margin),
             Summation::EightLanes => margin,
         }
+    }
+
+    /// [`Output::margin`] in double precision, whatever the precision of the sum.
+    pub(crate) fn exact_margin(&self, sum: f64) -> f64 {
+        self.bias + self.scale * (sum / self.divisor)
     }
 
     /// The score that belongs to a margin.

@@ -161,7 +161,7 @@ fn a_model_that_does_not_fit_the_detector_is_not_taken_in() {
         ("ours.model --detector card-handbook", vec!["is a redflag model already"]),
         (
             "cut.txt --detector card-handbook",
-            vec!["cannot read model cut.txt: LightGBM text: expected 12 trees"],
+            vec!["cannot read model cut.txt: tree 4, leaf_value: expected 9 numbers, got 7"],
         ),
         ("absent.txt --detector card-handbook", vec!["cannot read model absent.txt"]),
     ] {

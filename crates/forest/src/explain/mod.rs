@@ -109,7 +109,7 @@ impl Explainer {
     pub fn path_dependent(forest: &Forest) -> Result<Explainer, NotExplained> {
         let mut questions = Questions::new(forest.features.len(), forest.values);
         let trees = PathDependent::compile(&forest.trees, &mut questions)?;
-        let expected = forest.output.margin(forest.output.start + trees.expected);
+        let expected = forest.output.exact_margin(forest.output.start + trees.expected);
         Ok(Explainer::new(forest, questions, expected, Method::PathDependent(trees)))
     }
 
@@ -125,7 +125,7 @@ impl Explainer {
         }
         let mut questions = Questions::new(features, forest.values);
         let trees = Interventional::compile(&forest.trees, background, &mut questions)?;
-        let expected = forest.output.margin(forest.output.start + trees.expected);
+        let expected = forest.output.exact_margin(forest.output.start + trees.expected);
         Ok(Explainer::new(forest, questions, expected, Method::Interventional(trees)))
     }
 
