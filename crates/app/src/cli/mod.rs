@@ -5,7 +5,6 @@ mod decision;
 mod demo;
 mod detector;
 mod evaluate;
-mod explain;
 mod features;
 mod input;
 mod model;
@@ -68,7 +67,10 @@ pub struct WrongInput(pub String);
 /// input.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    match dispatch(cli.command) {
+    // Said before anything runs: a scorer itself would quietly take the best there is.
+    let instructions = forest::Instructions::chosen()
+        .map_err(|error| WrongInput(format!("{}: {error}", forest::Instructions::VARIABLE)).into());
+    match instructions.and_then(|_| dispatch(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

@@ -12,6 +12,8 @@ use lab::dataset::MatrixReader;
 
 use super::WrongInput;
 
+/// What each feature adds to a row's margin.
+mod explain;
 /// A model for a detector, from another library's file.
 mod import;
 /// What a model is, printed.
@@ -66,7 +68,7 @@ Examples:
         all_trees: bool,
     },
     /// Print what each feature adds to the margin of each row
-    Explain(super::explain::Args),
+    Explain(explain::Args),
 }
 
 /// Runs the command.
@@ -78,7 +80,7 @@ pub fn run(args: Args) -> Result<()> {
         What::Import(args) => import::run(&args),
         What::Inspect { model, all_trees, json } => inspect::run(&model, &Options { all_trees }, json),
         What::Score { model, input, raw, all_trees } => score(&model, &Options { all_trees }, &input, raw),
-        What::Explain(args) => super::explain::run(args),
+        What::Explain(args) => explain::run(args),
     }
 }
 

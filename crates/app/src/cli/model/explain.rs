@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use forest::Forest;
 use forest::explain::{Explainer, Scratch};
+use forest::read::Options;
 use lab::dataset::MatrixReader;
 use serde_json::json;
 
-use super::WrongInput;
-use super::output::load_model;
+use super::super::WrongInput;
+use super::{AnyModel, load, tell_of_early_stop};
 
 /// Print what each feature adds to the margin of each row.
 #[derive(Debug, clap::Args)]
@@ -24,7 +25,7 @@ missing value (NaN). The output is CSV: the expected margin, then a contribution
 
 Example: redflag model explain --model card.model --in features.csv > contributions.csv")]
 pub struct Args {
-    /// Model file
+    /// Model file, ours or another library's
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Feature matrix as CSV
@@ -43,8 +44,12 @@ pub struct Args {
 /// # Errors
 /// If the model or a matrix cannot be read, or the model cannot be explained.
 pub fn run(args: Args) -> Result<()> {
-    let forest = load_model(&args.model)?.forest;
-    let explainer = compile(&forest, args.background.as_deref())?;
+    let (model, _) = load(&args.model, &Options::default())?;
+    if let AnyModel::Native(native) = &model {
+        tell_of_early_stop(native);
+    }
+    let (forest, columns) = (model.forest(), model.column_names());
+    let explainer = compile(forest, &columns, args.background.as_deref())?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let names = forest.feature_names();
     if !args.json {
@@ -53,7 +58,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut summary = Summary::new(names.len());
     let mut contributions = vec![0.0; names.len()];
     let mut scratch = Scratch::default();
-    each_row(&args.input, &forest, |row| {
+    each_row(&args.input, &columns, |row| {
         explainer.explain(row, &mut scratch, &mut contributions);
         summary.add(&contributions);
         let write = if args.json { write_json } else { write_csv };
@@ -66,14 +71,14 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-fn compile(forest: &Forest, background: Option<&Path>) -> Result<Explainer> {
+fn compile(forest: &Forest, columns: &[String], background: Option<&Path>) -> Result<Explainer> {
     let Some(path) = background else {
         return Explainer::path_dependent(forest).map_err(|refused| {
             WrongInput(format!("--model: {refused}; --background names a file of such rows")).into()
         });
     };
     let mut rows = Vec::new();
-    each_row(path, forest, |row| {
+    each_row(path, columns, |row| {
         rows.extend_from_slice(row);
         Ok(())
     })?;
@@ -81,8 +86,8 @@ fn compile(forest: &Forest, background: Option<&Path>) -> Result<Explainer> {
         .map_err(|refused| WrongInput(format!("--background: {refused}")).into())
 }
 
-fn each_row(path: &Path, forest: &Forest, mut work: impl FnMut(&[f64]) -> Result<()>) -> Result<()> {
-    let mut matrix = MatrixReader::open(path, forest.feature_names())?;
+fn each_row(path: &Path, columns: &[String], mut work: impl FnMut(&[f64]) -> Result<()>) -> Result<()> {
+    let mut matrix = MatrixReader::open(path, columns)?;
     let mut row = Vec::new();
     while matrix.next_row(&mut row)? {
         work(&row).with_context(|| format!("explaining {}", path.display()))?;
