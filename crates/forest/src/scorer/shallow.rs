@@ -10,7 +10,7 @@
 //!   current leaf below it moves on to the first leaf of its right side. It is the interval form of the bit
 //!   masks of QuickScorer (Lucchese and others 2015), a byte where those need a bit a leaf.
 
-use crate::ensemble::{Forest, Node, Output, Tree};
+use crate::ensemble::{Forest, LANES, Node, Output, Tree};
 
 use super::leaves::{EightLanes, InTurn, Leaf, Leaves, Place, Sum, Table};
 use super::linked::LinkedTrees;
@@ -326,8 +326,26 @@ impl<S: Simd> Transposed<S> {
         slots: &Aligned<SLOTS_MAX>,
         sum: &mut A,
     ) {
+        match table.stride {
+            32 => self.add_strided::<A, 32>(simd, shape, table, slots, sum),
+            64 => self.add_strided::<A, 64>(simd, shape, table, slots, sum),
+            128 => self.add_strided::<A, 128>(simd, shape, table, slots, sum),
+            _ => self.add_strided::<A, 256>(simd, shape, table, slots, sum),
+        }
+    }
+
+    /// With a stride known to the compiler a leaf is one load: no bound to check, no address to compute.
+    fn add_strided<A: Sum, const STRIDE: usize>(
+        &self,
+        simd: S,
+        shape: Shape,
+        table: &Table<A::Leaf>,
+        slots: &Aligned<SLOTS_MAX>,
+        sum: &mut A,
+    ) {
         let count = shape.steps();
-        for (block, leaves) in table.values.chunks(S::LANES * table.stride).enumerate() {
+        let trees = table.values.as_chunks::<STRIDE>().0;
+        for (block, leaves) in trees.chunks(S::LANES).enumerate() {
             let own = block * count..(block + 1) * count;
             let ids = simd.run(OneRow {
                 shape,
@@ -337,9 +355,16 @@ impl<S: Simd> Transposed<S> {
                 marks: self.marks.get(own.clone()).unwrap_or_default(),
                 masks: self.masks.get(own).unwrap_or_default(),
             });
-            let first = block * S::LANES;
-            for ((lane, leaves), id) in leaves.chunks_exact(table.stride).enumerate().zip(ids.iter()) {
-                sum.add(first + lane, leaves[usize::from(*id)]);
+            // Eight at a time, so that the sum knows its lanes; a block starts at a multiple of eight.
+            let (eights, rest) = leaves.as_chunks::<LANES>();
+            let (ids, ids_of_rest) = (ids.as_chunks::<LANES>().0, &ids[LANES * eights.len()..]);
+            for (ids, leaves) in ids.iter().zip(eights) {
+                for lane in 0..LANES {
+                    sum.add(lane, leaves[lane][usize::from(ids[lane]) % STRIDE]);
+                }
+            }
+            for (lane, (id, leaves)) in ids_of_rest.iter().zip(rest).enumerate() {
+                sum.add(lane, leaves[usize::from(*id) % STRIDE]);
             }
         }
     }
