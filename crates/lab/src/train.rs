@@ -204,7 +204,11 @@ pub fn train_from(
         feature_fingerprint: detector.feature_fingerprint.clone(),
         engine: "builtin".to_string(),
         algorithm: params.algorithm.to_string(),
-        parameters: parameters(&Params { trees: settled.trees, ..params.clone() }, older),
+        parameters: parameters(
+            &Params { early_stopping: params.early_stopping, ..settled },
+            set.len(),
+            older,
+        ),
         trained_from: format_instant(period.start),
         trained_to: format_instant(period.end),
         rows: set.len() as u64,
@@ -257,7 +261,7 @@ impl Growing<'_> {
         let forest = grow::grow_from(&table, params, history, cores(), progress)?;
         Ok(Params {
             trees: forest.tree_count() - self.older.map_or(0, Forest::tree_count),
-            learning_rate: Some(params.learning_rate()),
+            learning_rate: Some(params.learning_rate(set.len())),
             warm_up: Some(params.warm_up()),
             early_stopping: None,
             ..params.clone()
@@ -288,7 +292,7 @@ impl Growing<'_> {
     }
 }
 
-fn parameters(params: &Params, older: Option<&ModelFile>) -> BTreeMap<String, String> {
+fn parameters(params: &Params, rows: usize, older: Option<&ModelFile>) -> BTreeMap<String, String> {
     let entry = |name: &str, value: String| (name.to_string(), value);
     let mut entries = BTreeMap::from([
         entry("trees", params.trees.to_string()),
@@ -304,7 +308,7 @@ fn parameters(params: &Params, older: Option<&ModelFile>) -> BTreeMap<String, St
     if params.algorithm == Algorithm::Gbdt {
         entries.extend([
             entry("growth", params.growth.to_string()),
-            entry("learning_rate", params.learning_rate().to_string()),
+            entry("learning_rate", params.learning_rate(rows).to_string()),
             entry("warm_up", params.warm_up().to_string()),
             entry("l1", params.l1.to_string()),
             entry("min_gain", params.min_gain.to_string()),

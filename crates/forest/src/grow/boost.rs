@@ -112,7 +112,7 @@ impl<'a> Boosting<'a> {
     fn rate(&self, round: usize) -> f64 {
         let warm_up = if self.continued { 0 } else { self.params.warm_up() };
         let risen = if round < warm_up { WARM_UP_FROM + round as f64 / warm_up as f64 } else { 1.0 };
-        self.params.learning_rate() * risen.min(1.0)
+        self.params.learning_rate(self.margins.len()) * risen.min(1.0)
     }
 
     fn update_gradients(&mut self) {
