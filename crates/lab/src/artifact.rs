@@ -94,11 +94,12 @@ impl ModelFile {
         .seal()
     }
 
-    /// Whether a file begins as a model file does, rather than as another library's.
+    /// Whether a file is a model file of ours, in whatever order its keys are, rather than another library's.
     pub fn is_like(bytes: &[u8]) -> bool {
-        let start = bytes.iter().take(64).filter(|byte| !byte.is_ascii_whitespace()).copied();
-        let expected = format!("{{\"format\":\"{FORMAT}\"");
-        start.take(expected.len()).eq(expected.bytes())
+        let mut start = bytes.iter().filter(|byte| !byte.is_ascii_whitespace());
+        let is_json = start.next() == Some(&b'{') && start.next() == Some(&b'"');
+        let name = format!("\"{FORMAT}\"");
+        is_json && bytes.windows(name.len()).any(|window| window == name.as_bytes())
     }
 
     /// Reads a model file.

@@ -95,7 +95,6 @@ fn any_model_can_be_looked_at() {
 fn check_replay(desk: &Desk, native: &str) {
     desk.ok(&format!("model import {native} --detector card-handbook --out m.model"));
     desk.ok("replay --detector card-handbook --model m.model --in a.csv --out d.csv");
-    desk.ok(&format!("model score --model {native} --in f.csv"));
     let scores = desk.ok(&format!("model score --model {native} --in f.csv")).out;
     let decided = desk.text("d.csv");
     let mut lines = decided.lines();
@@ -161,7 +160,7 @@ fn a_model_that_does_not_fit_the_detector_is_not_taken_in() {
         ("ours.model --detector card-handbook", vec!["is a redflag model already"]),
         (
             "cut.txt --detector card-handbook",
-            vec!["cannot read model cut.txt: tree 4, leaf_value: expected 9 numbers, got 7"],
+            vec!["cannot read model cut.txt: LightGBM text: the file is cut off: expected"],
         ),
         ("absent.txt --detector card-handbook", vec!["cannot read model absent.txt"]),
     ] {

@@ -25,14 +25,17 @@ pub(super) fn read(text: &str) -> Result<NativeModel, ReadError> {
     let (header, mut more) = fields(&mut lines);
     refuse_several_outputs(&header)?;
     let (features, named) = features(&header)?;
+    let sizes = check_sizes(text, &header)?;
     let mut trees = Vec::new();
     while more {
         let fields;
         (fields, more) = self::fields(&mut lines);
         trees.push(TreeReader { at: trees.len(), fields, features: features.len() }.read()?);
     }
-    check_sizes(text, &header, trees.len())?;
     let tree_count = trees.len();
+    if sizes.is_some_and(|sizes| sizes != tree_count) {
+        return Err(syntax(format!("tree_sizes: expected one for each of {tree_count} trees")));
+    }
     let objective = header.get("objective").copied();
     let output = output(objective, header.contains_key("average_output").then_some(tree_count))?;
     let forest = Forest { features, values: Precision::Double, output, trees }.check()?;
@@ -69,9 +72,10 @@ fn fields<'a>(lines: &mut Lines<'a>) -> (Fields<'a>, bool) {
     (fields, false)
 }
 
-/// The header says how many bytes each tree has: else one could not tell whether a file ends inside its last number.
-fn check_sizes(text: &str, header: &Fields, trees: usize) -> Result<(), ReadError> {
-    let Some(sizes) = header.get("tree_sizes") else { return Ok(()) };
+/// The header says how many bytes each tree has: else one could not tell whether a file ends inside its last number. How
+/// many trees it says there are, if it does.
+fn check_sizes(text: &str, header: &Fields) -> Result<Option<usize>, ReadError> {
+    let Some(sizes) = header.get("tree_sizes") else { return Ok(None) };
     let (mut count, mut expected) = (0, 0usize);
     for size in sizes.split_ascii_whitespace() {
         count += 1;
@@ -80,13 +84,10 @@ fn check_sizes(text: &str, header: &Fields, trees: usize) -> Result<(), ReadErro
     // Counted as they were written, whatever line ends have become.
     let rest = text.find("\nTree=").map_or("", |start| &text[start + 1..]);
     let bytes = rest.bytes().filter(|byte| *byte != b'\r').count();
-    if trees != count || bytes < expected {
-        let problem = format!(
-            "expected {count} trees in {expected} bytes, got {trees} in {bytes}: is the file cut off?"
-        );
-        return Err(syntax(problem));
+    if bytes < expected {
+        return Err(syntax(format!("the file is cut off: expected {expected} bytes of trees, got {bytes}")));
     }
-    Ok(())
+    Ok(Some(count))
 }
 
 fn refuse_several_outputs(header: &Fields) -> Result<(), ReadError> {

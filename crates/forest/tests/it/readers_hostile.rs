@@ -224,7 +224,7 @@ fn inconsistent_lightgbm_models_are_refused() {
             "tree 1, split_feature: expected 999999999999 numbers",
         ),
         (with_line(&text, "leaf_value", "0.5"), "tree 1, leaf_value: expected"),
-        (with_line(&text, "tree_sizes", "1 1"), "expected 2 trees in 2 bytes, got 6"),
+        (with_line(&text, "tree_sizes", "1 1"), "tree_sizes: expected one for each of 6 trees"),
         (
             with_line(&text, "max_feature_idx", "3"),
             "feature_names: expected 3 + 1 as max_feature_idx says, got 6",
