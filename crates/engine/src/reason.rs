@@ -130,12 +130,12 @@ impl Narrator<'_> {
 
     fn division(&self, above: &NumberExpr, below: &NumberExpr, value: f64) -> Option<String> {
         match above {
-            NumberExpr::Amount => {
+            _ if self.is_amount(above) => {
                 let of = self.window_of(below)?;
                 Some(format!("amount is {} times {}", short(value), self.quantity(of)))
             }
             NumberExpr::Arithmetic(Arithmetic::Subtract, from, mean)
-                if **from == NumberExpr::Amount && self.is_deviation(below) =>
+                if self.is_amount(from) && self.is_deviation(below) =>
             {
                 let mean = self.window_of(mean)?;
                 let side = if value < 0.0 { "below" } else { "above" };
@@ -143,6 +143,18 @@ impl Narrator<'_> {
                 Some(format!("amount is {distance} standard deviations {side} {}", self.quantity(mean)))
             }
             _ => None,
+        }
+    }
+
+    /// Whether it is the amount, of the event or passed on as a feature.
+    fn is_amount(&self, expression: &NumberExpr) -> bool {
+        match expression {
+            NumberExpr::Amount => true,
+            NumberExpr::Feature(feature) => {
+                let definition = &self.detector.features[*feature].definition;
+                matches!(definition, Definition::Field(Source::Amount))
+            }
+            _ => false,
         }
     }
 

@@ -215,6 +215,26 @@ fn a_forest(detector: &Detector, features: &[f64]) -> Forest {
     Forest::from_json(&document.to_string()).unwrap()
 }
 
+/// In the shipped detector the amount has a name of its own and is a feature as well.
+#[test]
+fn ratios_of_the_shipped_detector_are_told_in_words() {
+    let detector = parse(&text_of("card"));
+    let features: Vec<f64> = (1..=detector.features.len()).map(|value| value as f64).collect();
+    let narrator = Narrator { detector: &detector, amount: 1.0, features: &features };
+    let told = |name: &str| {
+        let feature = detector.features.iter().position(|feature| feature.name == name).unwrap();
+        let value = features[feature];
+        narrator.sentence(feature).replace(&format!(" {value} "), " N ")
+    };
+    assert_eq!(told("amount_over_mean"), "amount is N times the customer's 30-day mean");
+    assert_eq!(told("amount_over_max_before"), "amount is N times the customer's 30-day maximum before it");
+    assert_eq!(
+        told("amount_deviations"),
+        "amount is N standard deviations above the customer's 30-day mean before it"
+    );
+    assert_eq!(told("amount_over_terminal_mean"), "amount is N times the terminal's 7-day mean");
+}
+
 fn decided(detector: &Arc<Detector>, model: &Model, batch: &EventBatch) -> Decisions {
     let mut decisions = Decisions::default();
     Engine::new(Arc::clone(detector), Some(model.clone()), 1).process(batch, 0, &mut decisions);

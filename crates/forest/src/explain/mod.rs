@@ -5,8 +5,8 @@
 //! known, sum to the row's margin. What a tree gives while a feature is unknown can be understood in two ways, both
 //! those of the `shap` package:
 //!
-//! - **path-dependent**: the row goes down both sides of a split, in the shares of the training data that did. Needs nothing
-//!   but the forest, and is what XGBoost's `pred_contribs` and LightGBM's `pred_contrib` compute;
+//! - **path-dependent**: the row goes down both sides of a split, in the shares of the training data that did. Needs
+//!   nothing but the forest, and is what XGBoost's `pred_contribs` and LightGBM's `pred_contrib` compute;
 //! - **interventional**: the value is that of another row, and the mean is over a background of them.
 //!
 //! Sums are exact up to the rounding of doubles. A forest that adds in single precision differs from its

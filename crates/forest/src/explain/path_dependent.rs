@@ -7,7 +7,8 @@
 //! 1972, "Multilinear extensions of games", Management Science 18):
 //!
 //! ```text
-//! phi_i = v * integral from 0 to 1 of (o_i - z_i) * product(g_j(t), j in F without i) dt,   g_j(t) = t * o_j + (1 - t) * z_j
+//! phi_i = v * integral from 0 to 1 of (o_i - z_i) * product(g_j(t), j in F without i) dt
+//! g_j(t) = t * o_j + (1 - t) * z_j
 //! ```
 //!
 //! The integrand is a polynomial of degree `|F| - 1`, so a Gauss-Legendre rule of `|F| / 2` points, rounded up, gives

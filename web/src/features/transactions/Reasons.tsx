@@ -12,7 +12,7 @@ export function Reasons({ decision }: { decision: Decision }) {
   const reasons = asked.phase === 'told' ? asked.reasons : decision.reasons
   const told = asked.phase === 'told' || reasons.length > 0
   return (
-    <Panel title="Reasons" note="what speaks for fraud, and what it adds to the model's margin" className="reasons-panel">
+    <Panel title="Reasons" note="what speaks for fraud, and what it adds to the model's margin">
       {reasons.length > 0 && <ReasonList reasons={reasons} outcome={decision.outcome} />}
       {told && reasons.length === 0 && <p className="reasons-none">Nothing speaks for fraud.</p>}
       {!told && (
