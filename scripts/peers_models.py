@@ -5,6 +5,7 @@
     peers_models.py catboost FILE ROWS N   times CatBoost itself on request; ROWS holds N numbers a row, single precision
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -121,6 +122,7 @@ def tl2cgen_library(model, folder):
     import tl2cgen
 
     source = folder / "tl2cgen"
+    shutil.rmtree(source, ignore_errors=True)
     started = time.monotonic()
     tl2cgen.generate_c_code(model, dirpath=source, params={"parallel_comp": 32})
     units = sorted(source.glob("*.c"))
@@ -251,7 +253,7 @@ def for_catboost(file, folder):
         return onnx_session(onnx.load(path), folder, False)
 
     yield "catboost-cpp", exported
-    yield "catboost", lambda: {"kind": "catboost-python", "version": version("catboost"),
+    yield "catboost-python", lambda: {"kind": "catboost-python", "version": version("catboost"),
                                "python": sys.executable, "script": os.path.abspath(__file__)}
     yield "onnxruntime", converted
 
@@ -260,7 +262,10 @@ def for_onnx(file, folder):
     import onnx
     import treelite
 
-    yield "onnxruntime", lambda: onnx_session(onnx.load(file), folder, True)
+    model = onnx.load(file)
+    attributes = [attribute for node in model.graph.node for attribute in node.attribute]
+    squashed = any(each.name == "post_transform" and each.s == b"LOGISTIC" for each in attributes)
+    yield "onnxruntime", lambda: onnx_session(model, folder, not squashed)
     if file.with_suffix(".treelite").exists():
         saved = treelite.Model.deserialize(str(file.with_suffix(".treelite")))
         yield "tl2cgen", lambda: tl2cgen_library(saved, folder)
@@ -285,18 +290,31 @@ def prepare(file, folder):
     parts = [file.read_bytes(), json.dumps([PREPARATION, versions()]).encode()]
     digest = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
     prepared = folder / digest
+    prepared.mkdir(parents=True, exist_ok=True)
+    with open(prepared / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Libraries talk on the standard output from C; the answer must be alone there.
+        answer = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+        print(json.dumps(completed(file, prepared)), file=answer, flush=True)
+
+
+def completed(file, prepared):
+    """What is prepared, after trying again what is not: the reason may be gone."""
     listing = prepared / "peers.json"
-    if not listing.exists():
-        prepared.mkdir(parents=True, exist_ok=True)
-        peers, absent = [], []
-        for name, make in peers_for(file)(file, prepared):
-            print(f"preparing {name} for {file.name}", file=sys.stderr)
-            try:
-                peers.append(make())
-            except Exception as error:  # A library that cannot score this model is told of, and the others go on.
-                absent.append({"peer": name, "why": " ".join(str(error).split())[:300] or type(error).__name__})
-        listing.write_text(json.dumps({"peers": peers, "absent": absent}, indent=1))
-    print(listing.read_text())
+    peers = json.loads(listing.read_text())["peers"] if listing.exists() else []
+    absent = []
+    for kind, make in peers_for(file)(file, prepared):
+        if any(peer["kind"] == kind for peer in peers):
+            continue
+        print(f"preparing {kind} for {file.name}", file=sys.stderr)
+        try:
+            peers.append(make())
+        except Exception as error:  # A library that cannot score this model is told of, and the others go on.
+            absent.append({"peer": kind, "why": " ".join(str(error).split())[:300] or type(error).__name__})
+    made = {"peers": peers, "absent": absent}
+    listing.write_text(json.dumps(made, indent=1))
+    return made
 
 
 def versions():

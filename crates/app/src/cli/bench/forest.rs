@@ -23,6 +23,7 @@ use self::measure::{Agreement, Load, Timing, agreements, engines, loads, times};
 use self::peers::{Absent, Folder, Peer, Prepared};
 use self::rows::Rows;
 use super::Machine;
+use crate::cli::WrongInput;
 
 /// How often loading is measured.
 const LOADS: u32 = 5;
@@ -117,6 +118,9 @@ fn measured(args: &Args, folder: &Folder, path: &Path, input: Option<&Path>) -> 
     let file = std::fs::read(path).with_context(|| format!("{}", path.display()))?;
     let model = read(&file).with_context(|| format!("{}", path.display()))?;
     let forest = &model.forest;
+    if forest.feature_names().is_empty() {
+        return Err(WrongInput(format!("{}: the model has no features", path.display())).into());
+    }
     let rows = Rc::new(match input {
         Some(input) => Rows::read(input, forest)?,
         None => Rows::drawn(forest),
