@@ -304,7 +304,7 @@ fn damaged_files_never_panic() {
                     _ => drop(damaged.splice(at..at, WORDS[next(&mut state) % WORDS.len()].iter().copied())),
                 }
             }
-            let options = Options { all_trees: next(&mut state) % 2 == 0 };
+            let options = Options { all_trees: next(&mut state).is_multiple_of(2) };
             if let Ok(model) = read_with(&damaged, &options) {
                 let row = vec![1.5; model.forest.feature_names().len()];
                 model.forest.scorer().score(&row, &mut Scratch::default());
