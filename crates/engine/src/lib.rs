@@ -33,5 +33,5 @@ pub use decide::Outcome;
 pub use detector::{Detector, Mistake};
 pub use event::{EventBatch, FieldError, Label, Rejection, Value};
 pub use model::{Model, ModelMismatch};
-pub use process::{Decisions, Engine, Status};
+pub use process::{Decider, Decisions, Engine, Positions, Status, TimeJumps};
 pub use reason::{Narrator, Reason};

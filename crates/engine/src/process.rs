@@ -67,6 +67,16 @@ impl Decisions {
         self.statuses.is_empty()
     }
 
+    /// Puts what earlier stages, elsewhere, have found out about a row.
+    ///
+    /// # Panics
+    /// If there is no such row, or the number of features is another.
+    pub fn set_row(&mut self, row: usize, features: &[f64], status: Status) {
+        let columns = self.features.len() / self.len().max(1);
+        self.features[row * columns..][..columns].copy_from_slice(features);
+        self.statuses[row] = status;
+    }
+
     /// Features of a row.
     pub fn features_of(&self, row: usize) -> &[f64] {
         let columns = self.features.len() / self.len().max(1);
@@ -86,11 +96,15 @@ impl Decisions {
         &self.reasons[start..self.reasons_end[row] as usize]
     }
 
-    fn clear(&mut self) {
+    /// Begins a batch: rows in time, no feature known. For rows that pass through stages one by one; an engine that
+    /// does it all begins by itself.
+    pub fn begin(&mut self, rows: usize, columns: usize) {
         self.features.clear();
+        self.features.resize(rows * columns, f64::NAN);
+        self.statuses.clear();
+        self.statuses.resize(rows, Status::OnTime);
         self.scores.clear();
         self.outcomes.clear();
-        self.statuses.clear();
         self.fired.clear();
         self.fired_end.clear();
         self.reasons.clear();
@@ -102,11 +116,48 @@ impl Decisions {
 pub struct Engine {
     pub(crate) detector: Arc<Detector>,
     pub(crate) plan: Plan,
-    model: Option<Model>,
+    /// The one kind of entity that a stage keeps; all of them if `None`.
+    pub(crate) only: Option<String>,
     pub(crate) shards: Vec<Shard>,
     /// Newest event time of the stream.
     pub(crate) stream_us: Option<i64>,
+    decider: Decider,
     scratch: Scratch,
+}
+
+/// What makes decisions of features: expressions, model, rules. It has no state.
+pub struct Decider {
+    detector: Arc<Detector>,
+    model: Option<Model>,
+    chunks: Vec<Chunk>,
+}
+
+/// The positions of a batch's rows in the log.
+#[derive(Debug, Clone, Copy)]
+pub enum Positions<'a> {
+    /// Row `i` stands at this and `i`.
+    From(i64),
+    /// Each row has its own, by row.
+    Each(&'a [i64]),
+}
+
+impl Positions<'_> {
+    #[inline]
+    fn of(self, row: usize) -> i64 {
+        match self {
+            Positions::From(first) => first + row as i64,
+            Positions::Each(positions) => positions[row],
+        }
+    }
+}
+
+/// What a stage does with an event that is too far ahead of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeJumps {
+    /// Refuses it: so the first stage, where the stream comes in.
+    Refuse,
+    /// Takes it: an earlier stage has let it through.
+    Admit,
 }
 
 /// One owner of entities: a table for each kind.
@@ -132,7 +183,7 @@ struct Observed {
 #[derive(Clone, Copy)]
 struct Task<'a> {
     batch: &'a EventBatch,
-    first_sequence: i64,
+    positions: Positions<'a>,
     hashes: &'a [u64],
     stream_us: &'a [i64],
 }
@@ -143,7 +194,6 @@ struct Scratch {
     hashes: Vec<u64>,
     /// Newest event time of the stream as of each row.
     stream_us: Vec<i64>,
-    chunks: Vec<Chunk>,
 }
 
 /// Results of one run of rows, computed by one thread.
@@ -168,8 +218,27 @@ impl Engine {
     /// An engine without a past. `shards` owners share the entities; results do not depend on how many.
     pub fn new(detector: Arc<Detector>, model: Option<Model>, shards: usize) -> Engine {
         let plan = Plan::new(&detector);
+        Engine::with_plan(detector, plan, None, model, shards)
+    }
+
+    /// A stage without a past: it keeps the windows of one kind of entity, or of none. A chain of stages, one for each
+    /// kind, computes what one engine does; see [`Engine::observe_rows`].
+    pub fn stage(detector: Arc<Detector>, kind: Option<&str>) -> Engine {
+        let mut plan = Plan::new(&detector);
+        plan.kinds.retain(|plan| Some(plan.name.as_str()) == kind);
+        Engine::with_plan(detector, plan, Some(kind.unwrap_or_default().to_string()), None, 1)
+    }
+
+    fn with_plan(
+        detector: Arc<Detector>,
+        plan: Plan,
+        only: Option<String>,
+        model: Option<Model>,
+        shards: usize,
+    ) -> Engine {
         let shards = (0..shards.max(1)).map(|_| Shard::new(&plan)).collect();
-        Engine { detector, plan, model, shards, stream_us: None, scratch: Scratch::default() }
+        let decider = Decider::new(Arc::clone(&detector), model);
+        Engine { detector, plan, only, shards, stream_us: None, decider, scratch: Scratch::default() }
     }
 
     /// Its detector.
@@ -179,12 +248,12 @@ impl Engine {
 
     /// Its model.
     pub fn model(&self) -> Option<&Model> {
-        self.model.as_ref()
+        self.decider.model.as_ref()
     }
 
     /// Replaces the model; the state stays.
     pub fn set_model(&mut self, model: Option<Model>) {
-        self.model = model;
+        self.decider.model = model;
     }
 
     /// The newest event time of the stream.
@@ -196,20 +265,43 @@ impl Engine {
     /// `decisions` is overwritten; its memory is reused, so that in steady state nothing is allocated.
     pub fn process(&mut self, batch: &EventBatch, first_sequence: i64, decisions: &mut Decisions) {
         self.observe(batch, first_sequence, decisions);
-        self.decide(batch, decisions);
+        self.decider.decide(batch, decisions);
     }
 
     /// Enters a batch of transactions and computes their window features only: what replaying a log for its state needs.
     pub fn observe(&mut self, batch: &EventBatch, first_sequence: i64, decisions: &mut Decisions) {
-        decisions.clear();
-        self.place_in_time(batch, decisions);
+        decisions.begin(batch.len(), self.detector.features.len());
+        let positions = Positions::From(first_sequence);
+        self.scratch.begin(batch.len(), self.plan.kinds.len());
+        self.place_in_time(batch, 0..batch.len(), TimeJumps::Refuse, decisions);
         self.hash_entities(batch);
-        decisions.features.resize(batch.len() * self.detector.features.len(), f64::NAN);
         if self.shards.len() == 1 {
-            self.observe_here(batch, first_sequence, decisions);
+            self.observe_here(batch, 0..batch.len(), positions, decisions);
         } else {
-            self.observe_sharded(batch, first_sequence, decisions);
+            self.observe_sharded(batch, positions, decisions);
         }
+    }
+
+    /// Enters some rows of a batch, in the order given, and adds what this engine's kinds of entities know of them to
+    /// `decisions`, which was begun for the batch. So a batch whose rows belong to many partitions passes through the
+    /// stages that own them, and is decided once. Rows that were refused by an earlier stage are left alone.
+    pub fn observe_rows(
+        &mut self,
+        batch: &EventBatch,
+        rows: &[u32],
+        positions: Positions,
+        jumps: TimeJumps,
+        decisions: &mut Decisions,
+    ) {
+        let rows = || rows.iter().map(|row| *row as usize);
+        self.scratch.begin(batch.len(), self.plan.kinds.len());
+        self.place_in_time(batch, rows(), jumps, decisions);
+        for (kind, hashes) in
+            self.plan.kinds.iter().zip(self.scratch.hashes.chunks_exact_mut(batch.len().max(1)))
+        {
+            rows().for_each(|row| hashes[row] = hash_text(batch.text(row, kind.by)));
+        }
+        self.observe_here(batch, rows(), positions, decisions);
     }
 
     /// Learns that an earlier transaction was fraud or not. `transaction` is that transaction's row, `sequence` its
@@ -263,25 +355,33 @@ impl Engine {
     }
 
     /// "Now" is the event: the stream's time is that of its newest event, and a row too far ahead of it is refused.
-    fn place_in_time(&mut self, batch: &EventBatch, decisions: &mut Decisions) {
+    fn place_in_time(
+        &mut self,
+        batch: &EventBatch,
+        rows: impl Iterator<Item = usize>,
+        jumps: TimeJumps,
+        decisions: &mut Decisions,
+    ) {
         let jump_us = self.detector.schema.max_time_jump_us;
         let mut newest_us = self.stream_us;
-        self.scratch.stream_us.resize(batch.len(), 0);
-        decisions.statuses.extend((0..batch.len()).zip(&mut self.scratch.stream_us).map(|(row, as_of)| {
-            let time_us = batch.time_us(row);
-            let refused = newest_us.is_some_and(|newest_us| time_us > newest_us + jump_us);
-            if !refused {
+        for row in rows {
+            let (time_us, status) = (batch.time_us(row), &mut decisions.statuses[row]);
+            if *status == Status::TimeJump {
+                continue;
+            }
+            let too_far = newest_us.is_some_and(|newest_us| time_us > newest_us + jump_us);
+            if too_far && jumps == TimeJumps::Refuse {
+                *status = Status::TimeJump;
+            } else {
                 newest_us = newest_us.max(Some(time_us));
             }
-            *as_of = newest_us.unwrap_or(time_us);
-            if refused { Status::TimeJump } else { Status::OnTime }
-        }));
+            self.scratch.stream_us[row] = newest_us.unwrap_or(time_us);
+        }
         self.stream_us = newest_us;
     }
 
     fn hash_entities(&mut self, batch: &EventBatch) {
         let hashes = &mut self.scratch.hashes;
-        hashes.resize(self.plan.kinds.len() * batch.len(), 0);
         for (kind, hashes) in self.plan.kinds.iter().zip(hashes.chunks_exact_mut(batch.len().max(1))) {
             let hash = |(first_row, hashes): (usize, &mut [u64])| {
                 for (row, hash) in (first_row * CHUNK_ROWS..).zip(hashes) {
@@ -297,34 +397,43 @@ impl Engine {
     }
 
     /// With one shard nothing needs to be dealt and gathered.
-    fn observe_here(&mut self, batch: &EventBatch, first_sequence: i64, decisions: &mut Decisions) {
+    fn observe_here(
+        &mut self,
+        batch: &EventBatch,
+        mut rows: impl Iterator<Item = usize>,
+        positions: Positions,
+        decisions: &mut Decisions,
+    ) {
         let columns = self.detector.features.len();
-        let Scratch { hashes, stream_us, .. } = &self.scratch;
-        let task = Task { batch, first_sequence, hashes, stream_us };
+        let Scratch { hashes, stream_us } = &self.scratch;
+        let task = Task { batch, positions, hashes, stream_us };
         let shard = &mut self.shards[0];
-        let mut rows = [0; RUN_ROWS];
-        for first in (0..batch.len()).step_by(RUN_ROWS) {
-            let last = (first + RUN_ROWS).min(batch.len());
+        let mut run = [0; RUN_ROWS];
+        loop {
             let mut count = 0;
-            for row in (first..last).filter(|row| decisions.statuses[*row] != Status::TimeJump) {
-                rows[count] = row as u32;
+            let admitted = rows.by_ref().filter(|row| decisions.statuses[*row] != Status::TimeJump);
+            for row in admitted.take(RUN_ROWS) {
+                run[count] = row as u32;
                 count += 1;
             }
             for (kind, plan) in self.plan.kinds.iter().enumerate() {
-                shard.observe_run(kind, &task, &rows[..count], |row, timeliness, features| {
+                shard.observe_run(kind, &task, &run[..count], |row, timeliness, features| {
                     let out = &mut decisions.features[row * columns..][..columns];
                     plan.columns.iter().zip(features).for_each(|(column, value)| out[*column] = *value);
                     worsen(&mut decisions.statuses[row], timeliness);
                 });
             }
+            if count < RUN_ROWS {
+                return;
+            }
         }
     }
 
-    fn observe_sharded(&mut self, batch: &EventBatch, first_sequence: i64, decisions: &mut Decisions) {
+    fn observe_sharded(&mut self, batch: &EventBatch, positions: Positions, decisions: &mut Decisions) {
         let columns = self.detector.features.len();
         let shards = self.shards.len() as u64;
-        let Scratch { hashes, stream_us, .. } = &self.scratch;
-        let task = Task { batch, first_sequence, hashes, stream_us };
+        let Scratch { hashes, stream_us } = &self.scratch;
+        let task = Task { batch, positions, hashes, stream_us };
         let statuses = &decisions.statuses;
         let parallel = batch.len() >= PARALLEL_ROWS_MIN;
         let work = |(number, shard): (usize, &mut Shard)| {
@@ -350,18 +459,31 @@ impl Engine {
             features.zip(statuses.chunks_mut(CHUNK_ROWS)).enumerate().for_each(gather);
         }
     }
+}
+
+impl Decider {
+    /// What decides for this detector with this model.
+    pub fn new(detector: Arc<Detector>, model: Option<Model>) -> Decider {
+        Decider { detector, model, chunks: Vec::new() }
+    }
+
+    /// Its model.
+    pub fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
+    }
 
     /// Expressions, scores, rules: row by row, in runs of [`CHUNK_ROWS`].
-    fn decide(&mut self, batch: &EventBatch, decisions: &mut Decisions) {
+    /// `decisions` holds the window features of all rows.
+    pub fn decide(&mut self, batch: &EventBatch, decisions: &mut Decisions) {
         let columns = self.detector.features.len();
         let chunks = batch.len().div_ceil(CHUNK_ROWS);
-        if self.scratch.chunks.len() < chunks {
-            self.scratch.chunks.resize_with(chunks, Chunk::default);
+        if self.chunks.len() < chunks {
+            self.chunks.resize_with(chunks, Chunk::default);
         }
         let (detector, model) = (&*self.detector, self.model.as_ref());
         let statuses = &decisions.statuses;
         let features = decisions.features.chunks_mut(CHUNK_ROWS * columns);
-        let outputs = &mut self.scratch.chunks[..chunks];
+        let outputs = &mut self.chunks[..chunks];
         let work = |(number, (rows, chunk)): (usize, (&mut [f64], &mut Chunk))| {
             chunk.fill(detector, model, batch, number * CHUNK_ROWS, statuses, rows);
         };
@@ -371,7 +493,7 @@ impl Engine {
         } else {
             features.zip(outputs.iter_mut()).enumerate().for_each(work);
         }
-        for chunk in &self.scratch.chunks[..chunks] {
+        for chunk in &self.chunks[..chunks] {
             decisions.scores.extend_from_slice(&chunk.scores);
             decisions.outcomes.extend_from_slice(&chunk.outcomes);
             let before = decisions.fired.len() as u32;
@@ -381,6 +503,13 @@ impl Engine {
             decisions.reasons.extend_from_slice(&chunk.reasons);
             decisions.reasons_end.extend(chunk.reasons_end.iter().map(|end| before + end));
         }
+    }
+}
+
+impl Scratch {
+    fn begin(&mut self, rows: usize, kinds: usize) {
+        self.hashes.resize(kinds * rows, 0);
+        self.stream_us.resize(rows, 0);
     }
 }
 
@@ -432,8 +561,7 @@ impl Shard {
             if key.is_empty() {
                 continue;
             }
-            let sequence = task.first_sequence + row as i64;
-            table.plan.read_values(task.batch, row, sequence, &mut self.values);
+            table.plan.read_values(task.batch, row, task.positions.of(row), &mut self.values);
             let event = Observation {
                 key,
                 hash: hashes[row],

@@ -37,7 +37,7 @@ impl Engine {
     /// Writes the state. `position` is the last position of the log that it contains.
     pub fn snapshot(&self, position: i64) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        put_text(&mut out, &layout(&self.detector));
+        put_text(&mut out, &layout(&self.detector, self.only.as_deref()));
         put(&mut out, position);
         put(&mut out, i64::from(self.stream_us.is_some()));
         put(&mut out, self.stream_us.unwrap_or(0));
@@ -74,6 +74,26 @@ impl Engine {
         shards: usize,
         bytes: &[u8],
     ) -> Result<(Engine, i64), SnapshotError> {
+        let mut engine = Engine::new(detector, model, shards);
+        let position = engine.refill(bytes)?;
+        Ok((engine, position))
+    }
+
+    /// Restores the state of a stage.
+    ///
+    /// # Errors
+    /// As [`Engine::restore`], and if the snapshot is that of another stage.
+    pub fn restore_stage(
+        detector: Arc<Detector>,
+        kind: Option<&str>,
+        bytes: &[u8],
+    ) -> Result<(Engine, i64), SnapshotError> {
+        let mut engine = Engine::stage(detector, kind);
+        let position = engine.refill(bytes)?;
+        Ok((engine, position))
+    }
+
+    fn refill(&mut self, bytes: &[u8]) -> Result<i64, SnapshotError> {
         let body_len = bytes.len().checked_sub(8).ok_or(SnapshotError::Unknown)?;
         let body = bytes[..body_len].strip_prefix(MAGIC).ok_or(SnapshotError::Unknown)?;
         if checksum(&bytes[..body_len]).to_le_bytes() != bytes[body_len..] {
@@ -81,21 +101,20 @@ impl Engine {
         }
         let mut reader = Reader { bytes: body, at: 0 };
         let found = reader.text()?.to_string();
-        let wanted = layout(&detector);
+        let wanted = layout(&self.detector, self.only.as_deref());
         if found != wanted {
             return Err(SnapshotError::OtherFeatures { found, wanted });
         }
-        let mut engine = Engine::new(detector, model, shards);
         let position = reader.word()?;
         let has_time = reader.word()? == 1;
         let stream_us = reader.instant()?;
-        engine.stream_us = has_time.then_some(stream_us);
+        self.stream_us = has_time.then_some(stream_us);
         let mut entries = Vec::new();
-        for kind in 0..engine.plan.kinds.len() {
+        for kind in 0..self.plan.kinds.len() {
             while let Some((key, newest_us)) = reader.entity(&mut entries)? {
                 let hash = hash_text(key);
-                let shard = owner(hash, engine.shards.len() as u64);
-                let table = &mut engine.shards[shard].tables[kind];
+                let shard = owner(hash, self.shards.len() as u64);
+                let table = &mut self.shards[shard].tables[kind];
                 if !table.restore(key, hash, newest_us, &entries) {
                     return Err(SnapshotError::Damaged(reader.at));
                 }
@@ -104,15 +123,16 @@ impl Engine {
         if reader.at != body.len() {
             return Err(SnapshotError::Damaged(reader.at));
         }
-        Ok((engine, position))
+        Ok(position)
     }
 }
 
 /// What the entries of a state mean: the feature list, and the settings outside of it that they depend on.
-fn layout(detector: &Detector) -> String {
+fn layout(detector: &Detector, only: Option<&str>) -> String {
     let schema = &detector.schema;
+    let stage = only.map(|kind| format!(", stage {kind}")).unwrap_or_default();
     format!(
-        "{} with {} decimals, lateness {}, time jump {}",
+        "{} with {} decimals, lateness {}, time jump {}{stage}",
         detector.feature_fingerprint,
         schema.amount_decimals,
         format_duration(schema.max_lateness_us),

@@ -41,7 +41,13 @@ pub(crate) struct KindPlan {
     pub expiry_us: i64,
     /// A late event is inserted if it is no later than this.
     pub max_lateness_us: i64,
+    /// The least delay of all windows: none has looked past an event that is older than the newest by less than this.
+    pub delay_us: i64,
 }
+
+/// Partitions of a stream come in one beside the other, and never exactly abreast. Where every window of a kind is delayed
+/// they may drift apart by this much without a trace in any feature.
+pub const DRIFT_MAX_US: i64 = crate::time::DAY_US;
 
 /// The cursor at "now": an event crosses it as it arrives.
 pub(crate) const ARRIVAL: usize = 0;
@@ -281,6 +287,8 @@ struct KindBuilder {
     sums: Vec<Sum>,
     extremes: Vec<Extreme>,
     distincts: Vec<Distinct>,
+    /// The least delay so far.
+    delay_us: i64,
     /// With the columns of the feature matrix.
     reads_before: Vec<(usize, Read)>,
     reads_after: Vec<(usize, Read)>,
@@ -302,6 +310,7 @@ impl KindBuilder {
             sums: Vec::new(),
             extremes: Vec::new(),
             distincts: Vec::new(),
+            delay_us: i64::MAX,
             reads_before: Vec::new(),
             reads_after: Vec::new(),
         }
@@ -315,6 +324,7 @@ impl KindBuilder {
 
     fn add(&mut self, column: usize, window: &Window, schema: &Schema) {
         let frame = self.frame(window.delay_us, window.window_us);
+        self.delay_us = self.delay_us.min(window.delay_us);
         let source = window.of.map(|source| intern(&mut self.sources, source));
         let measure = self.measure(window, frame, source, schema);
         let read = Read { measure, frame, scale: scale(window.of, schema), empty: window.empty };
@@ -395,7 +405,8 @@ impl KindBuilder {
 
     fn finish(self, schema: &Schema) -> KindPlan {
         let label_column = self.sources.iter().position(|source| *source == Source::Label);
-        let retention_us = self.offsets.last().copied().unwrap_or(0) + schema.max_lateness_us;
+        let max_lateness_us = schema.max_lateness_us.max(self.delay_us.min(DRIFT_MAX_US));
+        let retention_us = self.offsets.last().copied().unwrap_or(0) + max_lateness_us;
         let crossings = self.crossings();
         let reads_before = self.reads_before.len();
         let (columns, reads) = self.reads_before.into_iter().chain(self.reads_after).unzip();
@@ -415,7 +426,8 @@ impl KindBuilder {
             retention_us,
             // One event dated ahead, within what is allowed, must not cost the quiet entities their past.
             expiry_us: retention_us + schema.max_time_jump_us,
-            max_lateness_us: schema.max_lateness_us,
+            max_lateness_us,
+            delay_us: self.delay_us,
         }
     }
 }

@@ -151,7 +151,12 @@ impl EntityTable {
         }
         let enters = event.time_us >= newest_us - self.plan.max_lateness_us;
         self.windows(slot).observe_late(event.time_us, event.values, enters, out);
-        if enters { Timeliness::Late } else { Timeliness::TooLate }
+        match enters {
+            // No window has looked past it yet: nothing was answered without it.
+            true if event.time_us > newest_us - self.plan.delay_us => Timeliness::OnTime,
+            true => Timeliness::Late,
+            false => Timeliness::TooLate,
+        }
     }
 
     /// Sets the label of the event with this time and sequence number, if it is still held.

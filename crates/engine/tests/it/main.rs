@@ -14,3 +14,5 @@ mod mutations;
 mod shipped;
 /// Reasons: which, when, and in what words.
 mod reasons;
+/// A chain of stages, one for each kind of entity, against the engine that does it all.
+mod stages;

@@ -11,6 +11,8 @@ const MILLIONTHS: f64 = 1e6;
 pub const LATENESS_S: i64 = 120;
 pub const JUMP_S: i64 = 600;
 
+const DAY_S: i64 = 86_400;
+
 /// One `[[feature]]` with one window.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec {
@@ -130,7 +132,11 @@ impl<'a> Oracle<'a> {
         let reach = |spec: &Spec| spec.delay_s + spec.window_s.max(spec.baseline_s_if_used());
         let longest =
             self.specs.iter().filter(|spec| spec.by_shop == by_shop).map(reach).max().unwrap_or_default();
-        let retention = longest + LATENESS_S;
+        // What all windows are delayed by, an event may be older without having been missed by any.
+        let delay = self.specs.iter().filter(|spec| spec.by_shop == by_shop).map(|spec| spec.delay_s).min();
+        let delay = delay.unwrap_or_default();
+        let lateness = LATENESS_S.max(delay.min(DAY_S));
+        let retention = longest + lateness;
         let time = self.events[index].time_s;
         let mut newest = past.iter().map(|at| self.events[*at].time_s).max();
         // State is bounded: an entity that was quiet for so long is a new one.
@@ -153,8 +159,8 @@ impl<'a> Oracle<'a> {
             features[feature] = self.value(spec, index, &visible);
         }
         let fate = match newest {
-            Some(newest) if time < newest - LATENESS_S => return Fate::TooLate,
-            Some(newest) if time < newest => Fate::Late,
+            Some(newest) if time < newest - lateness => return Fate::TooLate,
+            Some(newest) if time < newest && time <= newest - delay => Fate::Late,
             _ => Fate::OnTime,
         };
         self.entered[usize::from(by_shop)].push(index);

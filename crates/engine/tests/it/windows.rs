@@ -10,8 +10,8 @@ use crate::oracle::{Event, Fate, Oracle, Spec, detector_text};
 /// A stream: each event with the labels that are learnt right after it, as (index of the event, fraud).
 #[derive(Debug, Clone)]
 pub struct Stream {
-    events: Vec<Event>,
-    learnt: Vec<Vec<(usize, bool)>>,
+    pub events: Vec<Event>,
+    pub learnt: Vec<Vec<(usize, bool)>>,
 }
 
 fn a_spec() -> impl Strategy<Value = Spec> {
