@@ -86,6 +86,17 @@ pub struct NewDecision<'a> {
     pub features: &'a [f64],
     /// Why it looks suspicious, as JSON; `None` if there is nothing to say.
     pub reasons: Option<&'a str>,
+    /// Where the transaction stood in its topic; `None` over HTTP.
+    pub origin: Option<Origin>,
+}
+
+/// A place in the topic that transactions come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+pub struct Origin {
+    /// The partition.
+    pub partition: i32,
+    /// The offset in it.
+    pub offset: i64,
 }
 
 /// How an event stood to the newest of its entities.
@@ -188,6 +199,8 @@ pub struct StoredDecision {
     pub features: Vec<f64>,
     /// Why it looks suspicious, as JSON.
     pub reasons: Option<String>,
+    /// Where the transaction stood in its topic; `None` over HTTP.
+    pub origin: Option<Origin>,
     /// What it was decided with.
     pub versions: std::sync::Arc<Versions>,
     /// The newest label.
@@ -281,14 +294,22 @@ impl Totals {
 
     /// Adds what a group counts.
     pub fn add(&mut self, group: &Group) {
-        for decision in &group.decisions {
-            self.outcomes[decision.outcome as usize] += 1;
-            self.late += u64::from(decision.timeliness != Timeliness::OnTime);
-        }
+        group.decisions.iter().for_each(|decision| self.add_decision(decision));
         self.rejected += group.rejections.len() as u64;
         self.repeated += group.repeated;
-        self.labels += group.labels.len() as u64;
-        self.labelled_fraud += group.labels.iter().filter(|label| label.fraud).count() as u64;
+        group.labels.iter().for_each(|label| self.add_label(label));
+    }
+
+    /// Adds one decision.
+    pub fn add_decision(&mut self, decision: &NewDecision) {
+        self.outcomes[decision.outcome as usize] += 1;
+        self.late += u64::from(decision.timeliness != Timeliness::OnTime);
+    }
+
+    /// Adds one label.
+    pub fn add_label(&mut self, label: &NewLabel) {
+        self.labels += 1;
+        self.labelled_fraud += u64::from(label.fraud);
     }
 }
 
@@ -313,6 +334,17 @@ pub trait Store: Send {
     /// If the database refuses; then nothing of the group is written.
     fn append(&mut self, group: &Group) -> Result<()>;
 
+    /// Writes a group whose order another log (a topic) holds, and says how many of its decisions were new. It is written
+    /// in one transaction and may come again: a crash between this and the commit of the other log repeats it, and
+    /// several processes may write at once. So positions in the group are ignored, the database gives them; and what is
+    /// known already is left as it is and counted nowhere: a decision whose id is stored, a label that is stored or says
+    /// what the newest of its transaction says, a rejection from a place (any `source` but `http`) that has one.
+    /// `transaction_sequence` of a label is the stored position of its transaction.
+    ///
+    /// # Errors
+    /// If the database refuses; then nothing of the group is written.
+    fn merge(&mut self, group: &Group) -> Result<u64>;
+
     /// Finds out whether it would accept a group now, and leaves no trace. A group that was begun is given up.
     ///
     /// # Errors
@@ -330,6 +362,12 @@ pub trait Store: Send {
     /// # Errors
     /// If the database refuses.
     fn position(&mut self, id: &str) -> Result<Option<i64>>;
+
+    /// The positions of these transactions in the log, in the order of the ids.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn positions(&mut self, ids: &[&str]) -> Result<Vec<Option<i64>>>;
 
     /// Decisions, newest first.
     ///

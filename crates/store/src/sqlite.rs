@@ -3,35 +3,36 @@
 //! Commits append to the log and never wait for the database file: moving the log into it (a checkpoint) is done by a
 //! thread of its own, because in the middle of a commit it would stall every answer that waits for that commit.
 
+mod checkpoints;
+mod rows;
+mod write;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use engine::Outcome;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use crate::{
-    Filter, Group, LogEntry, NewDecision, NewLabel, NewRejection, Result, Store, StoreError, StoredDecision,
-    StoredLabel, Timeliness, Totals, Versions,
-};
+use self::checkpoints::Checkpoints;
+use self::rows::{COLUMNS, read_decision, read_log_entry, read_totals};
+use self::write::Counts;
+use crate::{Filter, Group, LogEntry, Result, Store, StoreError, StoredDecision, Totals, Versions};
 
 /// The schema, one step a version. A released step is never edited.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../migrations/sqlite/0001_decisions.sql"),
     include_str!("../migrations/sqlite/0002_reasons.sql"),
+    include_str!("../migrations/sqlite/0003_origins.sql"),
 ];
 
 /// The schema version from which on decisions have reasons.
 const REASONS_SINCE: i64 = 2;
 
-/// Rejections that are kept: enough to see what goes wrong, too few to fill a disk.
-const REJECTIONS_MAX: i64 = 100_000;
-
-/// How often the log is moved into the database file, and made safe against the loss of power where commits are not.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+/// The schema version from which on decisions have origins.
+const ORIGINS_SINCE: i64 = 3;
 
 /// How long the one writer waits for a person with a shell on the database. Its callers can be told to try again, and
 /// that is better than to let them wait.
@@ -39,9 +40,6 @@ const WRITER_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How long a reader waits.
 const READER_PATIENCE: Duration = Duration::from_secs(5);
-
-/// The highest nice value.
-const LEAST_PRIORITY: i32 = 19;
 
 /// When the log has grown beyond this, the writer itself moves the rest of it, so that it starts anew.
 const LOG_PAGES_MAX: i64 = 64_000;
@@ -61,18 +59,10 @@ pub struct Sqlite {
     path: PathBuf,
     connection: Connection,
     versions: HashMap<i64, Arc<Versions>>,
-    totals: Totals,
-    rejections: i64,
+    counts: Counts,
     checkpoints: Option<Checkpoints>,
     /// The schema of the file: a reader takes it as it is.
     schema: i64,
-}
-
-struct Checkpoints {
-    stop: Arc<AtomicBool>,
-    /// Pages in the log at the last checkpoint.
-    log_pages: Arc<AtomicI64>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Sqlite {
@@ -100,11 +90,7 @@ impl Sqlite {
         connection.set_prepared_statement_cache_capacity(64);
         let checkpoints = Checkpoints::start(path.to_path_buf());
         let mut sqlite = Sqlite::with(path, connection, Some(checkpoints))?;
-        sqlite.totals = read_totals(&sqlite.connection)?;
-        sqlite.rejections =
-            sqlite
-                .connection
-                .query_row("SELECT coalesce(max(id), 0) FROM rejections", [], |row| row.get(0))?;
+        sqlite.counts = Counts::read(&sqlite.connection)?;
         Ok(sqlite)
     }
 
@@ -130,8 +116,7 @@ impl Sqlite {
             path: path.to_path_buf(),
             connection,
             versions: HashMap::new(),
-            totals: Totals::default(),
-            rejections: 0,
+            counts: Counts::default(),
             checkpoints,
             schema,
         })
@@ -140,7 +125,12 @@ impl Sqlite {
     /// What is read of a decision.
     fn columns(&self) -> String {
         let reasons = if self.schema >= REASONS_SINCE { "reasons" } else { "NULL AS reasons" };
-        format!("{COLUMNS}, {reasons}")
+        let origin = if self.schema >= ORIGINS_SINCE {
+            "origin_partition, origin_offset"
+        } else {
+            "NULL AS origin_partition, NULL AS origin_offset"
+        };
+        format!("{COLUMNS}, {reasons}, {origin}")
     }
 
     fn versions(&mut self, id: i64) -> Result<Arc<Versions>> {
@@ -182,23 +172,27 @@ impl Sqlite {
             .collect()
     }
 
-    fn write(&mut self, group: &Group) -> Result<()> {
-        let mut totals = self.totals;
-        totals.add(group);
-        let mut rejections = self.rejections;
-        insert_decisions(&self.connection, &group.decisions)?;
-        for label in &group.labels {
-            insert_label(&self.connection, label)?;
+    /// Writes in the transaction that was begun and ends it: by what `write` did, or by nothing of it.
+    fn in_transaction<T>(&mut self, write: impl FnOnce(&Connection, &mut Counts) -> Result<T>) -> Result<T> {
+        self.begin()?;
+        let mut counts = self.counts;
+        let written = write(&self.connection, &mut counts).and_then(|value| {
+            self.counts.replace_by(&counts, &self.connection)?;
+            self.connection.prepare_cached("COMMIT")?.execute([])?;
+            Ok(value)
+        });
+        match written {
+            Ok(value) => {
+                self.counts = counts;
+                self.bound_log();
+                Ok(value)
+            }
+            Err(error) => {
+                // The first error says what is wrong; that of undoing it would only hide it.
+                drop(self.connection.execute_batch("ROLLBACK"));
+                Err(error)
+            }
         }
-        for rejection in &group.rejections {
-            rejections += 1;
-            insert_rejection(&self.connection, rejections, rejection)?;
-        }
-        write_totals(&self.connection, &self.totals, &totals)?;
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
-        self.totals = totals;
-        self.rejections = rejections;
-        Ok(())
     }
 
     /// Once in a while the writer itself finishes what the checkpoint thread has left, so that the log starts anew: as
@@ -212,14 +206,6 @@ impl Sqlite {
         }
     }
 }
-
-const COLUMNS: &str = "sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, score, outcome, rules, \
-     timeliness, version, synthetic, event, features, \
-     (SELECT max(labels.sequence) FROM labels WHERE transaction_sequence = decisions.sequence) AS label_sequence, \
-     (SELECT fraud FROM labels WHERE transaction_sequence = decisions.sequence ORDER BY labels.sequence DESC LIMIT 1) \
-     AS fraud, \
-     (SELECT known_at_us FROM labels WHERE transaction_sequence = decisions.sequence ORDER BY labels.sequence DESC \
-     LIMIT 1) AS known_at_us";
 
 impl Store for Sqlite {
     fn version(&mut self, versions: &Versions) -> Result<i64> {
@@ -258,21 +244,19 @@ impl Store for Sqlite {
     }
 
     fn append(&mut self, group: &Group) -> Result<()> {
-        self.begin()?;
-        if let Err(error) = self.write(group) {
-            // The first error says what is wrong; that of undoing it would only hide it.
-            drop(self.connection.execute_batch("ROLLBACK"));
-            return Err(error);
-        }
-        self.bound_log();
-        Ok(())
+        self.in_transaction(|connection, counts| write::append(connection, group, counts))
+    }
+
+    fn merge(&mut self, group: &Group) -> Result<u64> {
+        let next = self.last_position()? + 1;
+        self.in_transaction(|connection, counts| write::merge(connection, group, next, counts))
     }
 
     fn probe(&mut self) -> Result<()> {
         if !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
-        write_a_total_again(&mut self.connection)
+        write::a_total_again(&mut self.connection)
     }
 
     fn find(&mut self, id: &str) -> Result<Option<StoredDecision>> {
@@ -283,6 +267,10 @@ impl Store for Sqlite {
     fn position(&mut self, id: &str) -> Result<Option<i64>> {
         let mut statement = self.connection.prepare_cached("SELECT sequence FROM decisions WHERE id = ?")?;
         Ok(statement.query_row([id], |row| row.get(0)).optional()?)
+    }
+
+    fn positions(&mut self, ids: &[&str]) -> Result<Vec<Option<i64>>> {
+        ids.iter().map(|id| self.position(id)).collect()
     }
 
     fn decisions(&mut self, filter: &Filter) -> Result<Vec<StoredDecision>> {
@@ -358,190 +346,4 @@ fn migrate(connection: &Connection) -> Result<()> {
         connection.execute_batch(&format!("BEGIN; {step} PRAGMA user_version = {version}; COMMIT;"))?;
     }
     Ok(())
-}
-
-fn insert_decisions(connection: &Connection, decisions: &[NewDecision]) -> Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO decisions (sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, score, \
-         outcome, rules, timeliness, version, synthetic, event, features, reasons) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?;
-    let mut blob = Vec::new();
-    for decision in decisions {
-        blob.clear();
-        decision.features.iter().for_each(|value| blob.extend_from_slice(&value.to_le_bytes()));
-        statement.execute(params![
-            decision.sequence,
-            decision.id,
-            decision.key,
-            decision.event_time_us,
-            decision.decided_at_us,
-            decision.latency_us,
-            decision.amount_minor,
-            Some(decision.score).filter(|score| score.is_finite()),
-            decision.outcome.name(),
-            decision.rules,
-            decision.timeliness.name(),
-            decision.version,
-            decision.synthetic,
-            decision.event,
-            blob,
-            decision.reasons,
-        ])?;
-    }
-    Ok(())
-}
-
-fn insert_label(connection: &Connection, label: &NewLabel) -> Result<()> {
-    let sql = "INSERT INTO labels (sequence, transaction_sequence, fraud, known_at_us) VALUES (?, ?, ?, ?)";
-    let values = params![label.sequence, label.transaction_sequence, label.fraud, label.known_at_us];
-    connection.prepare_cached(sql)?.execute(values)?;
-    Ok(())
-}
-
-fn insert_rejection(connection: &Connection, id: i64, rejection: &NewRejection) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO rejections (id, received_at_us, source, reason, raw) VALUES (?, ?, ?, ?, ?)",
-        )?
-        .execute(params![id, rejection.received_at_us, rejection.source, rejection.reason, rejection.raw])?;
-    connection.prepare_cached("DELETE FROM rejections WHERE id <= ?")?.execute([id - REJECTIONS_MAX])?;
-    Ok(())
-}
-
-/// The totals by name, in a fixed order.
-fn named(totals: &Totals) -> [(&'static str, u64); 8] {
-    [
-        ("approve", totals.outcomes[0]),
-        ("review", totals.outcomes[1]),
-        ("decline", totals.outcomes[2]),
-        ("late", totals.late),
-        ("rejected", totals.rejected),
-        ("repeated", totals.repeated),
-        ("labels", totals.labels),
-        ("labelled_fraud", totals.labelled_fraud),
-    ]
-}
-
-fn write_totals(connection: &Connection, before: &Totals, after: &Totals) -> Result<()> {
-    let mut statement =
-        connection.prepare_cached("INSERT OR REPLACE INTO totals (name, value) VALUES (?, ?)")?;
-    for ((name, value), (_, old)) in named(after).into_iter().zip(named(before)) {
-        if value != old {
-            statement.execute(params![name, value as i64])?;
-        }
-    }
-    Ok(())
-}
-
-/// A real write, so that a full disk shows.
-fn write_a_total_again(connection: &mut Connection) -> Result<()> {
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    transaction.execute(
-        "INSERT OR REPLACE INTO totals (name, value) \
-         VALUES ('approve', coalesce((SELECT value FROM totals WHERE name = 'approve'), 0))",
-        [],
-    )?;
-    Ok(transaction.commit()?)
-}
-
-fn read_totals(connection: &Connection) -> Result<Totals> {
-    let mut statement = connection.prepare_cached("SELECT value FROM totals WHERE name = ?")?;
-    let mut value = |name: &str| -> Result<u64> {
-        let value: Option<i64> = statement.query_row([name], |row| row.get(0)).optional()?;
-        Ok(value.unwrap_or(0) as u64)
-    };
-    Ok(Totals {
-        outcomes: [value("approve")?, value("review")?, value("decline")?],
-        late: value("late")?,
-        rejected: value("rejected")?,
-        repeated: value("repeated")?,
-        labels: value("labels")?,
-        labelled_fraud: value("labelled_fraud")?,
-    })
-}
-
-fn read_decision(row: &Row) -> rusqlite::Result<StoredDecision> {
-    let features: Vec<u8> = row.get("features")?;
-    let rules: String = row.get("rules")?;
-    let label = match row.get("label_sequence")? {
-        Some(sequence) => {
-            Some(StoredLabel { sequence, fraud: row.get("fraud")?, known_at_us: row.get("known_at_us")? })
-        }
-        None => None,
-    };
-    Ok(StoredDecision {
-        sequence: row.get("sequence")?,
-        id: row.get("id")?,
-        key: row.get("key")?,
-        event_time_us: row.get("event_time_us")?,
-        decided_at_us: row.get("decided_at_us")?,
-        latency_us: row.get("latency_us")?,
-        amount_minor: row.get("amount_minor")?,
-        score: row.get("score")?,
-        outcome: Outcome::from_name(&row.get::<_, String>("outcome")?).unwrap_or(Outcome::Review),
-        rules: rules.split(',').filter(|rule| !rule.is_empty()).map(str::to_string).collect(),
-        timeliness: Timeliness::from_name(&row.get::<_, String>("timeliness")?).unwrap_or(Timeliness::OnTime),
-        synthetic: row.get("synthetic")?,
-        event: row.get("event")?,
-        features: features
-            .chunks_exact(8)
-            .map(|bytes| f64::from_le_bytes(bytes.try_into().expect("chunks of eight")))
-            .collect(),
-        reasons: row.get("reasons")?,
-        versions: Arc::new(Versions {
-            detector: String::new(),
-            feature_fingerprint: String::new(),
-            rules_fingerprint: String::new(),
-            model: None,
-            feature_names: Vec::new(),
-        }),
-        label,
-    })
-}
-
-fn read_log_entry(row: &Row) -> rusqlite::Result<LogEntry> {
-    let (sequence, event) = (row.get(0)?, row.get(1)?);
-    let transaction_sequence: Option<i64> = row.get(2)?;
-    Ok(match transaction_sequence {
-        None => LogEntry::Transaction { sequence, event },
-        Some(transaction_sequence) => {
-            LogEntry::Label { sequence, transaction_sequence, event, fraud: row.get(3)? }
-        }
-    })
-}
-
-impl Checkpoints {
-    fn start(path: PathBuf) -> Checkpoints {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let log_pages = Arc::new(AtomicI64::new(0));
-        let pages = Arc::clone(&log_pages);
-        let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
-            let Ok(connection) = Connection::open(&path) else { return };
-            // On a busy machine a decision comes first. Without the right to step back it works all the same.
-            rustix::process::setpriority_process(Some(rustix::thread::gettid()), LEAST_PRIORITY).ok();
-            while !stopped.load(Ordering::Acquire) {
-                std::thread::park_timeout(CHECKPOINT_INTERVAL);
-                // A checkpoint that fails is tried again a second later; the log holds everything meanwhile.
-                if let Ok(found) =
-                    connection.query_row("PRAGMA wal_checkpoint(passive)", [], |row| row.get(1))
-                {
-                    pages.store(found, Ordering::Release);
-                }
-            }
-        });
-        Checkpoints { stop, log_pages, thread: thread.ok() }
-    }
-}
-
-impl Drop for Checkpoints {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            // The thread cannot panic, and there is nobody left to tell.
-            drop(thread.join());
-        }
-    }
 }

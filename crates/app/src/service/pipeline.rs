@@ -592,6 +592,7 @@ impl Work {
             event: &self.events[start(&self.event_ends, row)..self.event_ends[row]],
             features: self.decisions.features_of(row),
             reasons: Some(&*self.reasons[row]).filter(|reasons| !reasons.is_empty()),
+            origin: None,
         }
     }
 
@@ -729,6 +730,7 @@ mod tests {
                 event: "{}",
                 features: &[],
                 reasons: Some(&reasons_json),
+                origin: None,
             };
             let summary = DecisionSummary {
                 id: "t1".into(),

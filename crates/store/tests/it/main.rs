@@ -5,4 +5,5 @@
 mod rows;
 mod database;
 mod suite;
+mod merge;
 mod sqlite;

@@ -1,7 +1,9 @@
 //! What is written in tests: decisions that differ in every column, and what is read back.
 
 use engine::Outcome;
-use store::{Group, NewDecision, NewLabel, NewRejection, StoredDecision, StoredLabel, Timeliness, Versions};
+use store::{
+    Group, NewDecision, NewLabel, NewRejection, Origin, StoredDecision, StoredLabel, Timeliness, Versions,
+};
 
 /// A decision that owns what it refers to.
 #[derive(Debug, Clone)]
@@ -50,6 +52,11 @@ impl Row {
         (self.outcome != Outcome::Approve).then_some(r#"[{"feature":"a","text":"\u00fc"}]"#)
     }
 
+    fn origin(&self) -> Option<Origin> {
+        let partition = self.sequence as i32 % 4;
+        (partition != 3).then_some(Origin { partition, offset: self.sequence << 33 })
+    }
+
     pub fn new_decision<'a>(&'a self, key: &'a str, version: i64) -> NewDecision<'a> {
         NewDecision {
             sequence: self.sequence,
@@ -68,6 +75,7 @@ impl Row {
             event: &self.event,
             features: &self.features,
             reasons: self.reasons(),
+            origin: self.origin(),
         }
     }
 
@@ -89,6 +97,7 @@ impl Row {
             event: self.event.clone(),
             features: self.features.clone(),
             reasons: self.reasons().map(str::to_string),
+            origin: self.origin(),
             versions: std::sync::Arc::new(versions.clone()),
             label,
         }

@@ -18,11 +18,11 @@ fn append(store: &mut Sqlite, at: i64) -> store::Result<()> {
 fn a_newer_file_is_refused_and_left_alone() {
     let file = SqliteFile::new("newer");
     drop(file.writer());
-    Connection::open(&file.0).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    Connection::open(&file.0).unwrap().pragma_update(None, "user_version", 4).unwrap();
     let before = std::fs::read(&file.0).unwrap();
     let refused = Sqlite::open(&file.0, Sync::Interval).err().unwrap();
-    assert!(matches!(refused, StoreError::Newer { found: 3, known: 2 }), "{refused}");
-    assert_eq!(refused.to_string(), "the database has schema version 3, this program knows up to 2");
+    assert!(matches!(refused, StoreError::Newer { found: 4, known: 3 }), "{refused}");
+    assert_eq!(refused.to_string(), "the database has schema version 4, this program knows up to 3");
     assert_eq!(std::fs::read(&file.0).unwrap(), before);
 }
 
@@ -74,7 +74,7 @@ fn a_commit_to_the_disk_is_read_like_any_other() {
     assert_same(&found, &row(0).stored(&versions(Some("m")), None));
 }
 
-/// Written by the first version of the schema and kept as it was: decisions had no reasons yet.
+/// Written by the first version of the schema and kept as it was: decisions had neither reasons nor origins.
 fn version_1(test: &str) -> SqliteFile {
     let file = SqliteFile::new(test);
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1.db");
@@ -87,7 +87,9 @@ fn check_version_1(store: &mut Sqlite) {
     for at in 0..5 {
         let found = store.find(&format!("t{at}")).unwrap().unwrap();
         let label = Some(known).filter(|_| at == 3);
-        assert_same(&found, &StoredDecision { reasons: None, ..row(at).stored(&versions(Some("m")), label) });
+        let unknown =
+            StoredDecision { reasons: None, origin: None, ..row(at).stored(&versions(Some("m")), label) };
+        assert_same(&found, &unknown);
     }
     let log = store.log(-1, 100).unwrap();
     assert_eq!(log.len(), 6);

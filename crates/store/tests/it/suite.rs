@@ -4,6 +4,7 @@ use engine::Outcome;
 use store::{Filter, Group, LogEntry, Store, StoredDecision, StoredLabel, Totals};
 
 use super::database::{Database, SqliteFile};
+use super::merge::*;
 use super::rows::{Row, assert_same, label, rejection, row, versions, with_group};
 
 /// Runs each test on each database.
@@ -33,6 +34,12 @@ on_every_database!(
     a_reader_sees_what_is_committed,
     a_probe_leaves_no_trace,
     what_was_written_is_there_after_opening_again,
+    what_comes_again_is_counted_once,
+    what_is_known_is_left_as_it_is,
+    the_database_gives_the_positions,
+    labels_that_say_nothing_new_are_left_out,
+    a_place_is_rejected_once,
+    a_merge_that_fails_leaves_nothing,
 );
 
 /// Appends rows in groups of ten.

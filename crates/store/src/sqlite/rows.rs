@@ -1,0 +1,88 @@
+//! Rows as they are read.
+
+use std::sync::Arc;
+
+use engine::Outcome;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::{LogEntry, Origin, Result, StoredDecision, StoredLabel, Timeliness, Totals, Versions};
+
+pub(super) const COLUMNS: &str = "sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, score, outcome, rules, \
+     timeliness, version, synthetic, event, features, \
+     (SELECT max(labels.sequence) FROM labels WHERE transaction_sequence = decisions.sequence) AS label_sequence, \
+     (SELECT fraud FROM labels WHERE transaction_sequence = decisions.sequence ORDER BY labels.sequence DESC LIMIT 1) \
+     AS fraud, \
+     (SELECT known_at_us FROM labels WHERE transaction_sequence = decisions.sequence ORDER BY labels.sequence DESC \
+     LIMIT 1) AS known_at_us";
+
+pub(super) fn read_totals(connection: &Connection) -> Result<Totals> {
+    let mut statement = connection.prepare_cached("SELECT value FROM totals WHERE name = ?")?;
+    let mut value = |name: &str| -> Result<u64> {
+        let value: Option<i64> = statement.query_row([name], |row| row.get(0)).optional()?;
+        Ok(value.unwrap_or(0) as u64)
+    };
+    Ok(Totals {
+        outcomes: [value("approve")?, value("review")?, value("decline")?],
+        late: value("late")?,
+        rejected: value("rejected")?,
+        repeated: value("repeated")?,
+        labels: value("labels")?,
+        labelled_fraud: value("labelled_fraud")?,
+    })
+}
+pub(super) fn read_decision(row: &Row) -> rusqlite::Result<StoredDecision> {
+    let features: Vec<u8> = row.get("features")?;
+    let rules: String = row.get("rules")?;
+    let label = match row.get("label_sequence")? {
+        Some(sequence) => {
+            Some(StoredLabel { sequence, fraud: row.get("fraud")?, known_at_us: row.get("known_at_us")? })
+        }
+        None => None,
+    };
+    Ok(StoredDecision {
+        sequence: row.get("sequence")?,
+        id: row.get("id")?,
+        key: row.get("key")?,
+        event_time_us: row.get("event_time_us")?,
+        decided_at_us: row.get("decided_at_us")?,
+        latency_us: row.get("latency_us")?,
+        amount_minor: row.get("amount_minor")?,
+        score: row.get("score")?,
+        outcome: Outcome::from_name(&row.get::<_, String>("outcome")?).unwrap_or(Outcome::Review),
+        rules: rules.split(',').filter(|rule| !rule.is_empty()).map(str::to_string).collect(),
+        timeliness: Timeliness::from_name(&row.get::<_, String>("timeliness")?).unwrap_or(Timeliness::OnTime),
+        synthetic: row.get("synthetic")?,
+        event: row.get("event")?,
+        features: features
+            .chunks_exact(8)
+            .map(|bytes| f64::from_le_bytes(bytes.try_into().expect("chunks of eight")))
+            .collect(),
+        reasons: row.get("reasons")?,
+        origin: read_origin(row)?,
+        versions: Arc::new(Versions {
+            detector: String::new(),
+            feature_fingerprint: String::new(),
+            rules_fingerprint: String::new(),
+            model: None,
+            feature_names: Vec::new(),
+        }),
+        label,
+    })
+}
+
+fn read_origin(row: &Row) -> rusqlite::Result<Option<Origin>> {
+    let partition: Option<i32> = row.get("origin_partition")?;
+    let offset: Option<i64> = row.get("origin_offset")?;
+    Ok(partition.zip(offset).map(|(partition, offset)| Origin { partition, offset }))
+}
+
+pub(super) fn read_log_entry(row: &Row) -> rusqlite::Result<LogEntry> {
+    let (sequence, event) = (row.get(0)?, row.get(1)?);
+    let transaction_sequence: Option<i64> = row.get(2)?;
+    Ok(match transaction_sequence {
+        None => LogEntry::Transaction { sequence, event },
+        Some(transaction_sequence) => {
+            LogEntry::Label { sequence, transaction_sequence, event, fraud: row.get(3)? }
+        }
+    })
+}
