@@ -8,6 +8,8 @@
 pub mod settings;
 /// From the log and a snapshot to the state, and where both are kept.
 pub mod recovery;
+/// Decisions as text.
+pub mod render;
 /// The thread that decides and remembers.
 pub mod pipeline;
 /// Figures of what happened: totals, rates, latency.

@@ -12,14 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
-use engine::{Decisions, Detector, Engine, EventBatch, FieldError, Narrator, Rejection, Status};
-use lab::dataset::{EventReader, write_event, write_json_text, write_number};
-use store::{Group, NewDecision, NewLabel, NewRejection, Sqlite, Store, Timeliness};
+use engine::{Decisions, Detector, Engine, EventBatch, FieldError, Rejection, Status};
+use lab::dataset::EventReader;
+use store::{Group, NewDecision, NewLabel, NewRejection, Sqlite, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use super::recovery::Recovery;
 use super::stats::Stats;
-use super::wire::{DecisionSummary, Instant as WireInstant, LabelAccepted, Reason, StateSize};
+use super::render::{self, Rendered};
+use super::wire::{DecisionSummary, Instant as WireInstant, LabelAccepted, StateSize};
 
 /// Requests in one group: enough to share a commit, few enough to stay within a millisecond or two.
 const GROUP_MAX: usize = 256;
@@ -141,14 +142,8 @@ struct Work {
     decisions: Decisions,
     /// For each row of the batch: made by a simulator, and when it came in.
     origins: Vec<(bool, Instant)>,
-    /// Events as JSON, one after the other, and where each ends.
-    events: String,
-    event_ends: Vec<usize>,
-    /// Fired rules of each row, comma-separated.
-    rules: String,
-    rule_ends: Vec<usize>,
-    /// Reasons of each row as JSON, empty where there are none.
-    reasons: Vec<String>,
+    /// What is stored of each row as text.
+    rendered: Rendered,
     /// Ids of the batch, for repeats within a group.
     ids: HashMap<String, usize>,
     rejections: Vec<NewRejection>,
@@ -517,11 +512,7 @@ impl Work {
             batch,
             decisions: Decisions::default(),
             origins: Vec::new(),
-            events: String::new(),
-            event_ends: Vec::new(),
-            rules: String::new(),
-            rule_ends: Vec::new(),
-            reasons: Vec::new(),
+            rendered: Rendered::default(),
             ids: HashMap::new(),
             rejections: Vec::new(),
             repeated: 0,
@@ -531,11 +522,7 @@ impl Work {
     fn clear(&mut self) {
         self.batch.clear();
         self.origins.clear();
-        self.events.clear();
-        self.event_ends.clear();
-        self.rules.clear();
-        self.rule_ends.clear();
-        self.reasons.clear();
+        self.rendered.clear();
         self.ids.clear();
         self.rejections.clear();
         self.repeated = 0;
@@ -543,23 +530,10 @@ impl Work {
 
     /// Writes each row's event, fired rules and reasons as text.
     fn render(&mut self, engine: &Engine) {
-        let rules = &engine.detector().rules;
-        for row in 0..self.batch.len() {
-            write_event(&self.batch, row, false, &mut self.events);
-            self.event_ends.push(self.events.len());
-            for (index, rule) in self.decisions.rules_of(row).iter().enumerate() {
-                if index > 0 {
-                    self.rules.push(',');
-                }
-                self.rules.push_str(&rules[*rule as usize].name);
-            }
-            self.rule_ends.push(self.rules.len());
-            self.reasons.push(reasons_json(engine.detector(), &self.batch, &self.decisions, row));
-            if self.decisions.statuses[row] == Status::TimeJump {
-                let rejection = engine.time_jump(&self.batch, row).into();
-                let event = &self.events[start(&self.event_ends, row)..];
-                self.rejections.push(new_rejection("http", &rejection, event.as_bytes()));
-            }
+        self.rendered.fill(engine.detector(), &self.batch, &self.decisions);
+        for row in (0..self.batch.len()).filter(|row| self.decisions.statuses[*row] == Status::TimeJump) {
+            let rejection = engine.time_jump(&self.batch, row).into();
+            self.rejections.push(new_rejection("http", &rejection, self.rendered.event(row).as_bytes()));
         }
     }
 
@@ -575,25 +549,9 @@ impl Work {
 
     fn row(&self, row: usize, first_sequence: i64, decided_at_us: i64, version: i64) -> NewDecision<'_> {
         let (synthetic, received) = self.origins[row];
-        NewDecision {
-            sequence: first_sequence + row as i64,
-            id: self.batch.id(row),
-            key: self.batch.key(row),
-            event_time_us: self.batch.time_us(row),
-            decided_at_us,
-            latency_us: received.elapsed().as_micros() as i64,
-            amount_minor: self.batch.amount_minor(row),
-            score: self.decisions.scores[row],
-            outcome: self.decisions.outcomes[row],
-            rules: &self.rules[start(&self.rule_ends, row)..self.rule_ends[row]],
-            timeliness: timeliness(self.decisions.statuses[row]),
-            version,
-            synthetic,
-            event: &self.events[start(&self.event_ends, row)..self.event_ends[row]],
-            features: self.decisions.features_of(row),
-            reasons: Some(&*self.reasons[row]).filter(|reasons| !reasons.is_empty()),
-            origin: None,
-        }
+        let decided = self.rendered.decision(&self.batch, &self.decisions, row);
+        let latency_us = received.elapsed().as_micros() as i64;
+        NewDecision { sequence: first_sequence + row as i64, decided_at_us, latency_us, version, synthetic, ..decided }
     }
 
     /// The answer to each row, in order.
@@ -605,31 +563,10 @@ impl Work {
                 Status::TimeJump => Answer::Rejected(engine.time_jump(&self.batch, row).into()),
                 _ => {
                     let decision = stored.next().expect("every row that was not refused is in the group");
-                    Answer::Decided { json: summary_json(decision, minor_per_unit), repeated: false }
+                    Answer::Decided { json: render::summary(decision, minor_per_unit), repeated: false }
                 }
             })
             .collect()
-    }
-}
-
-fn reasons_json(detector: &Detector, batch: &EventBatch, decisions: &Decisions, row: usize) -> String {
-    let reasons = decisions.reasons_of(row);
-    if reasons.is_empty() {
-        return String::new();
-    }
-    let narrator = Narrator { detector, amount: batch.amount(row), features: decisions.features_of(row) };
-    serde_json::to_string(&Reason::tell(reasons, narrator)).expect("a reason has no maps with odd keys")
-}
-
-fn start(ends: &[usize], row: usize) -> usize {
-    if row == 0 { 0 } else { ends[row - 1] }
-}
-
-fn timeliness(status: Status) -> Timeliness {
-    match status {
-        Status::Late => Timeliness::Late,
-        Status::TooLate => Timeliness::TooLate,
-        Status::OnTime | Status::TimeJump => Timeliness::OnTime,
     }
 }
 
@@ -642,112 +579,5 @@ pub fn new_rejection(source: &str, rejection: &Rejection, body: &[u8]) -> NewRej
         source: source.to_string(),
         reason,
         raw: String::from_utf8_lossy(&body[..body.len().min(RAW_BYTES_MAX)]).into_owned(),
-    }
-}
-
-/// The same text as `serde_json` makes of a `DecisionSummary`, without making one: this is in every answer's way.
-fn summary_json(decision: &NewDecision, minor_per_unit: f64) -> String {
-    let mut out = String::with_capacity(320);
-    out.push_str("{\"id\":");
-    write_json_text(decision.id, &mut out);
-    out.push_str(",\"sequence\":");
-    write_number(decision.sequence as f64, &mut out);
-    out.push_str(",\"key\":");
-    match decision.key {
-        Some(key) => write_json_text(key, &mut out),
-        None => out.push_str("null"),
-    }
-    for (name, us) in [("event_time", decision.event_time_us), ("decided_at", decision.decided_at_us)] {
-        out.push_str(",\"");
-        out.push_str(name);
-        out.push_str("\":\"");
-        engine::time::write_instant(us, &mut out);
-        out.push('"');
-    }
-    out.push_str(",\"amount\":");
-    write_double(decision.amount_minor as f64 / minor_per_unit, &mut out);
-    out.push_str(",\"score\":");
-    write_double(decision.score, &mut out);
-    out.push_str(",\"outcome\":\"");
-    out.push_str(decision.outcome.name());
-    out.push_str("\",\"rules\":[");
-    for (index, rule) in decision.rules.split(',').filter(|rule| !rule.is_empty()).enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        write_json_text(rule, &mut out);
-    }
-    out.push_str("],\"reasons\":");
-    out.push_str(decision.reasons.unwrap_or("[]"));
-    out.push_str(if decision.timeliness == Timeliness::OnTime {
-        ",\"late\":false"
-    } else {
-        ",\"late\":true"
-    });
-    out.push_str(",\"latency_us\":");
-    write_number(decision.latency_us as f64, &mut out);
-    out.push_str(if decision.synthetic { ",\"synthetic\":true}" } else { ",\"synthetic\":false}" });
-    out
-}
-
-/// As `serde_json` writes a double: whole numbers with a point.
-fn write_double(number: f64, out: &mut String) {
-    let whole_from = out.len();
-    write_number(number, out);
-    if number.is_finite() && !out[whole_from..].contains(['.', 'e']) {
-        out.push_str(".0");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::service::wire::DecisionSummary;
-    use engine::Outcome;
-
-    #[test]
-    fn the_quick_answer_is_what_serde_would_write() {
-        let text = "amount is \"odd\"".to_string();
-        let reasons = vec![Reason { feature: "a".into(), value: None, contribution: 1e-7, text }];
-        let reasons_json = serde_json::to_string(&reasons).unwrap();
-        for (score, amount_minor, key) in
-            [(0.25, 5_716, Some("c\"1")), (1.0, 100, None), (1e-7, 0, Some("x"))]
-        {
-            let decision = NewDecision {
-                sequence: 7,
-                id: "t1",
-                key,
-                event_time_us: 1_522_540_831_000_000,
-                decided_at_us: 1_522_540_831_000_250,
-                latency_us: 42,
-                amount_minor,
-                score,
-                outcome: Outcome::Review,
-                rules: "a,b",
-                timeliness: Timeliness::Late,
-                version: 1,
-                synthetic: true,
-                event: "{}",
-                features: &[],
-                reasons: Some(&reasons_json),
-                origin: None,
-            };
-            let summary = DecisionSummary {
-                id: "t1".into(),
-                sequence: 7,
-                key: key.map(str::to_string),
-                event_time: WireInstant(decision.event_time_us),
-                decided_at: WireInstant(decision.decided_at_us),
-                amount: amount_minor as f64 / 100.0,
-                score: Some(score),
-                outcome: Outcome::Review.into(),
-                rules: vec!["a".into(), "b".into()],
-                reasons: reasons.clone(),
-                late: true,
-                latency_us: 42,
-                synthetic: true,
-            };
-            assert_eq!(summary_json(&decision, 100.0), serde_json::to_string(&summary).unwrap());
-        }
     }
 }
