@@ -5,8 +5,10 @@
 
 use engine::Outcome;
 
+mod database;
 mod sqlite;
 
+pub use database::Database;
 pub use sqlite::{Sqlite, Sync};
 
 /// Why the store could not do as asked.

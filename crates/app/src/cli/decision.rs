@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Subcommand;
 use engine::{Decisions, Detector, EventBatch, Model, Narrator};
 use lab::artifact::ModelFile;
 use lab::dataset::EventReader;
 use serde_json::json;
-use store::{Sqlite, Store, StoredDecision};
+use store::{Store, StoredDecision};
 
 use super::WrongInput;
 use super::output::load_detector;
+use super::store::Kept;
 use crate::service::reasons;
 use crate::service::recovery::Recovery;
 use crate::service::wire::{Decision, Reason};
@@ -31,9 +32,8 @@ enum What {
     Show {
         /// The transaction's id
         id: String,
-        /// The data folder of the service
-        #[arg(long, default_value = "redflag-data")]
-        data_dir: PathBuf,
+        #[command(flatten)]
+        kept: Kept,
         /// Recompute it from the log and compare bit for bit
         #[arg(long)]
         replay: bool,
@@ -57,10 +57,10 @@ enum What {
 /// # Errors
 /// If there is no such decision, or it comes out otherwise when recomputed.
 pub fn run(args: Args) -> Result<()> {
-    let What::Show { id, data_dir, replay, explain, detector, model, json } = args.what;
-    let recovery = Recovery::new(&data_dir);
-    let mut store = Sqlite::open_reader(&recovery.database())
-        .with_context(|| format!("no database in {}", data_dir.display()))?;
+    let What::Show { id, kept, replay, explain, detector, model, json } = args.what;
+    let data_dir = &kept.data_dir;
+    let recovery = Recovery::new(data_dir);
+    let mut store = kept.open_reader()?;
     let Some(stored) = store.find(&id)? else {
         return Err(WrongInput(format!("id is {id:?}: expected the id of a stored transaction")).into());
     };
@@ -75,7 +75,7 @@ pub fn run(args: Args) -> Result<()> {
                 reasons::explain(&stored, &detector, model.as_ref()).map_err(WrongInput)?;
         }
         if replay {
-            verdict = Some(recompute(&recovery, &mut store, &detector, model, &stored)?);
+            verdict = Some(recompute(&recovery, &mut *store, &detector, model, &stored)?);
         }
     }
     show(&stored, &decision, &detector, verdict.as_ref(), json)?;
@@ -113,7 +113,7 @@ fn model_of(
 /// Recomputes a decision from base, log and model; what differs, in words.
 fn recompute(
     recovery: &Recovery,
-    store: &mut Sqlite,
+    store: &mut dyn Store,
     detector: &Arc<Detector>,
     model: Option<Model>,
     stored: &StoredDecision,

@@ -25,6 +25,7 @@ use lab::replay;
 use lab::simulate::{self, Settings as Simulation};
 use lab::train::{self, BATCH_ROWS, TrainingSet};
 use serde::{Deserialize, Serialize};
+use store::Database;
 
 use super::output::load_detector;
 use super::serve::log_to_stderr;
@@ -120,9 +121,8 @@ pub fn run(args: Args) -> Result<()> {
 
 /// The newest event in the log, if there is one: the stream goes on after it.
 fn newest_event(data_dir: &Path) -> Result<Option<i64>> {
-    use store::Store;
-    let database = crate::service::recovery::Recovery::new(data_dir).database();
-    let newest = store::Sqlite::open_reader(&database)?
+    let newest = Database::in_folder(data_dir)
+        .open_reader()?
         .decisions(&store::Filter { limit: 1, ..Default::default() })?;
     Ok(newest.first().map(|decision| decision.event_time_us))
 }

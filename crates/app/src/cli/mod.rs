@@ -13,6 +13,7 @@ mod replay;
 mod serve;
 mod simulate;
 mod state;
+mod store;
 mod train;
 
 use std::process::ExitCode;

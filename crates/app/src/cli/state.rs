@@ -1,15 +1,14 @@
 //! `redflag state`: what the engine holds, kind by kind, or the windows of one entity.
 
-use std::path::PathBuf;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use engine::Engine;
 use engine::features::KindState;
 use serde_json::json;
-use store::{Filter, Sqlite, Store};
+use store::Filter;
 
 use super::WrongInput;
 use super::output::load_detector;
+use super::store::Kept;
 use crate::service::recovery::Recovery;
 
 /// Look at the state: memory by kind of entity, or the windows of one entity.
@@ -17,9 +16,8 @@ use crate::service::recovery::Recovery;
 #[command(after_help = "Examples:\n  redflag state --data-dir redflag-data/demo\n  \
                         redflag state --data-dir redflag-data/demo --entity customer_id=177")]
 pub struct Args {
-    /// The data folder of the service
-    #[arg(long, default_value = "redflag-data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    kept: Kept,
     /// The detector; by default the one of the newest decision
     #[arg(long)]
     detector: Option<String>,
@@ -36,15 +34,14 @@ pub struct Args {
 /// # Errors
 /// If there is no database, or nothing is held of the entity.
 pub fn run(args: Args) -> Result<()> {
-    let recovery = Recovery::new(&args.data_dir);
-    let mut store = Sqlite::open_reader(&recovery.database())
-        .with_context(|| format!("no database in {}", args.data_dir.display()))?;
+    let recovery = Recovery::new(&args.kept.data_dir);
+    let mut store = args.kept.open_reader()?;
     let newest = store.decisions(&Filter { limit: 1, ..Filter::default() })?.pop();
     let name = args.detector.or_else(|| newest.map(|decision| decision.versions.detector.clone()));
     let name =
         name.ok_or_else(|| WrongInput("the log is empty: name the detector with --detector".to_string()))?;
     let detector = load_detector(&name)?;
-    let (engine, _) = recovery.restore(&detector, None, &mut store, &mut |_| {})?;
+    let (engine, _) = recovery.restore(&detector, None, &mut *store, &mut |_| {})?;
     match &args.entity {
         Some(entity) => show_entity(&engine, entity, args.json),
         None => {

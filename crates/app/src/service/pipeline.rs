@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use axum::body::Bytes;
 use engine::{Decisions, Detector, Engine, EventBatch, FieldError, Rejection, Status};
 use lab::dataset::EventReader;
-use store::{Group, NewDecision, NewLabel, NewRejection, Sqlite, Store};
+use store::{Group, NewDecision, NewLabel, NewRejection, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use super::recovery::Recovery;
@@ -121,7 +121,7 @@ pub fn now_us() -> i64 {
 /// The engine, the store, and what they need to work group by group.
 pub struct Pipeline {
     engine: Engine,
-    store: Sqlite,
+    store: Box<dyn Store>,
     recovery: Recovery,
     shared: Arc<Shared>,
     reader: EventReader,
@@ -171,7 +171,7 @@ impl Pipeline {
     /// If the store refuses.
     pub fn new(
         engine: Engine,
-        mut store: Sqlite,
+        mut store: Box<dyn Store>,
         recovery: Recovery,
         shared: Arc<Shared>,
         snapshot_every: u64,
@@ -429,7 +429,7 @@ impl Pipeline {
     fn restored(&mut self) -> anyhow::Result<(Engine, i64)> {
         self.store.probe()?;
         let model = self.engine.model().cloned();
-        self.recovery.restore(&self.shared.detector, model, &mut self.store, &mut |_| {})
+        self.recovery.restore(&self.shared.detector, model, &mut *self.store, &mut |_| {})
     }
 
     fn measure_state(&mut self) {

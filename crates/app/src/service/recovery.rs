@@ -38,11 +38,6 @@ impl Recovery {
         Recovery { data_dir: data_dir.to_path_buf() }
     }
 
-    /// The database file.
-    pub fn database(&self) -> PathBuf {
-        self.data_dir.join("redflag.db")
-    }
-
     fn latest(&self) -> PathBuf {
         self.data_dir.join("state.snapshot")
     }

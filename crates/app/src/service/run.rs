@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use engine::Detector;
 use lab::artifact::ModelFile;
-use store::{Sqlite, Store, Sync};
+use store::Sync;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
@@ -93,17 +93,17 @@ impl Service {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Service> {
         let recovery = data_dir.recovery;
-        let mut store = Sqlite::open(&recovery.database(), settings.sync)?;
+        let database = settings.database();
+        let mut store = database.open(settings.sync)?;
         let bound = model.as_ref().map(|file| file.bind(&detector)).transpose()?;
         let explained_by = bound.clone();
-        let (engine, _) = recovery.restore(&detector, bound, &mut store, progress)?;
+        let (engine, _) = recovery.restore(&detector, bound, &mut *store, progress)?;
         let shared = Arc::new(Shared {
             detector,
             stats: Mutex::new(Stats::new(store.totals()?)),
             condition: Mutex::new(Condition { stream_us: engine.stream_us(), ..Condition::default() }),
         });
         let (requests, queue) = mpsc::channel(settings.queue);
-        let database = recovery.database();
         let pipeline = Pipeline::new(engine, store, recovery, Arc::clone(&shared), settings.snapshot_every)?;
         let (runtime, pipeline) = start_pipeline(pipeline, queue, settings.sync)?;
         let api = Arc::new(Doors {

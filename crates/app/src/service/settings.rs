@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use store::Sync;
+use store::{Database, Sync};
 
 use crate::cli::WrongInput;
 
@@ -18,6 +18,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where database, snapshots and models are kept.
     pub data_dir: PathBuf,
+    /// The database, where it is not the SQLite file in the data folder.
+    pub database: Option<Database>,
     /// Name of a shipped detector, or a file.
     pub detector: String,
     /// The model file; without one, rules alone decide.
@@ -37,6 +39,7 @@ impl Default for Settings {
         Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir: PathBuf::from("redflag-data"),
+            database: None,
             detector: "card".to_string(),
             model: None,
             warm_up: None,
@@ -48,9 +51,10 @@ impl Default for Settings {
 }
 
 /// The keys, each with the environment variable that overrides it.
-const KEYS: [(&str, &str); 8] = [
+const KEYS: [(&str, &str); 9] = [
     ("listen", "REDFLAG_LISTEN"),
     ("data_dir", "REDFLAG_DATA_DIR"),
+    ("database", "REDFLAG_DATABASE"),
     ("detector", "REDFLAG_DETECTOR"),
     ("model", "REDFLAG_MODEL"),
     ("warm_up", "REDFLAG_WARM_UP"),
@@ -60,6 +64,11 @@ const KEYS: [(&str, &str); 8] = [
 ];
 
 impl Settings {
+    /// The database that is used.
+    pub fn database(&self) -> Database {
+        self.database.clone().unwrap_or_else(|| Database::in_folder(&self.data_dir))
+    }
+
     /// Reads a settings file (defaults without one), then the environment.
     ///
     /// # Errors
@@ -110,6 +119,10 @@ impl Settings {
                 self.listen = text.parse().map_err(|_| expected("an address and port, as 127.0.0.1:8080"))?
             }
             "data_dir" => self.data_dir = PathBuf::from(text),
+            "database" => {
+                let database = Database::parse(text).map_err(|expected| format!("`{key}`: {expected}"))?;
+                self.database = Some(database);
+            }
             "detector" => self.detector = text.to_string(),
             "model" => self.model = Some(PathBuf::from(text)),
             "warm_up" => self.warm_up = Some(PathBuf::from(text)),

@@ -6,12 +6,11 @@ mod problem;
 mod read;
 mod write;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use lab::artifact::ModelFile;
-use store::Sqlite;
+use store::{Database, Store};
 use tokio::sync::{mpsc, watch};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -32,9 +31,9 @@ pub struct Doors {
     /// What the pipeline shares.
     pub shared: Arc<Shared>,
     /// Idle connections for reading, taken in turn by blocking tasks.
-    pub readers: Mutex<Vec<Sqlite>>,
+    pub readers: Mutex<Vec<Box<dyn Store>>>,
     /// The database, for more connections.
-    pub database: PathBuf,
+    pub database: Database,
     /// The newest picture for viewers.
     pub frames: watch::Sender<Arc<Frame>>,
     /// The model that decides.

@@ -8,7 +8,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use store::{Filter, Sqlite, Store, StoredDecision};
+use store::{Filter, Store, StoredDecision};
 
 use super::problem::{invalid, problem, unavailable};
 use super::{Api, Doors};
@@ -255,16 +255,16 @@ pub async fn ready(State(api): State<Api>) -> Response {
 /// Runs a query on a connection of its own, away from the threads that answer requests.
 async fn read<T: Send + 'static>(
     api: &Api,
-    query: impl FnOnce(&mut Sqlite) -> store::Result<T> + Send + 'static,
+    query: impl FnOnce(&mut dyn Store) -> store::Result<T> + Send + 'static,
 ) -> Option<T> {
     let api = Arc::clone(api);
     let work = move || {
         let idle = lock(&api.readers).pop();
         let mut reader = match idle {
             Some(reader) => reader,
-            None => Sqlite::open_reader(&api.database)?,
+            None => api.database.open_reader()?,
         };
-        let found = query(&mut reader);
+        let found = query(&mut *reader);
         lock(&api.readers).push(reader);
         found
     };
