@@ -6,6 +6,8 @@
 mod cli;
 /// The service: a pipeline of one thread, and the doors to it.
 mod service;
+/// Kafka in and out: transactions become decisions, exactly once.
+mod stream;
 
 use std::process::ExitCode;
 

@@ -14,6 +14,7 @@ mod serve;
 mod simulate;
 mod state;
 mod store;
+mod topics;
 mod train;
 
 use std::process::ExitCode;
@@ -55,6 +56,8 @@ enum Command {
     Bench(bench::Args),
     /// Look at the state: memory by kind of entity, or the windows of one
     State(state::Args),
+    /// Create redflag's Kafka topics, and look into them
+    Topics(topics::Args),
     /// Print the OpenAPI document of the service
     Openapi,
 }
@@ -95,6 +98,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Detector(args) => detector::run(args),
         Command::Decision(args) => decision::run(args),
         Command::State(args) => state::run(args),
+        Command::Topics(args) => topics::run(args),
         Command::Openapi => {
             println!("{}", crate::service::openapi_json());
             Ok(())

@@ -18,8 +18,8 @@ use store::{Group, NewDecision, NewLabel, NewRejection, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use super::recovery::Recovery;
-use super::stats::Stats;
 use super::render::{self, Rendered};
+use super::stats::Stats;
 use super::wire::{DecisionSummary, Instant as WireInstant, LabelAccepted, StateSize};
 
 /// Requests in one group: enough to share a commit, few enough to stay within a millisecond or two.
@@ -478,7 +478,10 @@ fn answer_all(waiting: &mut Vec<Waiting>, rows: &[Answer]) {
 }
 
 /// A line of a batch can be as long as the batch.
-fn check_size(body: &[u8]) -> Result<(), Rejection> {
+///
+/// # Errors
+/// If it is longer than a transaction may be.
+pub fn check_size(body: &[u8]) -> Result<(), Rejection> {
     if body.len() <= TRANSACTION_BYTES_MAX {
         return Ok(());
     }
@@ -551,7 +554,14 @@ impl Work {
         let (synthetic, received) = self.origins[row];
         let decided = self.rendered.decision(&self.batch, &self.decisions, row);
         let latency_us = received.elapsed().as_micros() as i64;
-        NewDecision { sequence: first_sequence + row as i64, decided_at_us, latency_us, version, synthetic, ..decided }
+        NewDecision {
+            sequence: first_sequence + row as i64,
+            decided_at_us,
+            latency_us,
+            version,
+            synthetic,
+            ..decided
+        }
     }
 
     /// The answer to each row, in order.

@@ -55,12 +55,19 @@ impl Rendered {
 
     /// The row's event in canonical JSON; empty if events were left out.
     pub fn event(&self, row: usize) -> &str {
-        let end = self.event_ends.get(row).copied().unwrap_or_default();
-        self.events.get(start(&self.event_ends, row)..end).unwrap_or_default()
+        match self.event_ends.get(row) {
+            Some(end) => &self.events[start(&self.event_ends, row)..*end],
+            None => "",
+        }
     }
 
     /// The row's decision. Position, times and version are for the caller to fill in.
-    pub fn decision<'a>(&'a self, batch: &'a EventBatch, decisions: &'a Decisions, row: usize) -> NewDecision<'a> {
+    pub fn decision<'a>(
+        &'a self,
+        batch: &'a EventBatch,
+        decisions: &'a Decisions,
+        row: usize,
+    ) -> NewDecision<'a> {
         NewDecision {
             sequence: 0,
             id: batch.id(row),

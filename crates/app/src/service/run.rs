@@ -15,12 +15,13 @@ use store::Sync;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
-use super::api::{self, Doors, Frame};
+use super::api::{self, Doors, Frame, StreamDoor};
 use super::pipeline::{Condition, Pipeline, Request, Shared, now_us};
 use super::recovery::Recovery;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::wire;
+use crate::stream::{self, worker::Stream};
 
 /// After the word to stop, requests under way get this long.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -40,6 +41,25 @@ enum Worker {
     Thread(JoinHandle<()>),
     /// On the one thread that answers HTTP.
     Inline(tokio::task::JoinHandle<()>),
+    /// From Kafka; with it the end of the queue that nobody fills.
+    Stream(Stream, mpsc::Receiver<Request>),
+}
+
+impl Worker {
+    /// The worker, and what tells that it has ended by itself.
+    fn split(mut self) -> (Worker, impl Future<Output = ()>) {
+        let ended = match &mut self {
+            Worker::Stream(stream, _) => stream.ended(),
+            _ => None,
+        };
+        let wait = async move {
+            match ended {
+                Some(ended) => drop(ended.await),
+                None => std::future::pending().await,
+            }
+        };
+        (self, wait)
+    }
 }
 
 /// From so many cores on, HTTP and the pipeline work side by side.
@@ -92,6 +112,9 @@ impl Service {
         source: wire::Source,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Service> {
+        if settings.kafka.is_on() {
+            return Service::start_stream(settings, data_dir, listener, detector, model, source);
+        }
         let recovery = data_dir.recovery;
         let database = settings.database();
         let mut store = database.open(settings.sync)?;
@@ -110,14 +133,61 @@ impl Service {
             requests,
             shared,
             readers: Mutex::new(Vec::new()),
-            database,
+            database: Some(database),
             frames: watch::Sender::new(Arc::new(Frame::default())),
             model,
             explained_by,
             source,
             started_us: now_us(),
+            stream: None,
         });
         Ok(Service { listener, runtime, api, pipeline, _lock: data_dir.lock })
+    }
+
+    /// Joins the consumer group that decides what a Kafka topic holds.
+    fn start_stream(
+        settings: &Settings,
+        data_dir: DataDir,
+        listener: TcpListener,
+        detector: Arc<Detector>,
+        model: Option<ModelFile>,
+        source: wire::Source,
+    ) -> Result<Service> {
+        let database = settings.remember.then(|| settings.database());
+        let mut store = database.as_ref().map(|database| database.open(settings.sync)).transpose()?;
+        let bound = model.as_ref().map(|file| file.bind(&detector)).transpose()?;
+        let totals = store.as_mut().map_or(Ok(store::Totals::default()), |store| store.totals())?;
+        let shared = Arc::new(Shared {
+            detector: Arc::clone(&detector),
+            stats: Mutex::new(Stats::new(totals)),
+            condition: Mutex::new(Condition::default()),
+        });
+        let condition = Arc::new(stream::condition::Condition::default());
+        let setup = stream::worker::Setup {
+            settings: settings.kafka.clone(),
+            detector,
+            model: bound.clone(),
+            store,
+            shared: Arc::clone(&shared),
+            condition: Arc::clone(&condition),
+        };
+        let stream = Stream::start(setup, &settings.data_dir)?;
+        let (requests, queue) = mpsc::channel(1);
+        let transactions = settings.kafka.transactions.clone();
+        let api = Arc::new(Doors {
+            requests,
+            shared,
+            readers: Mutex::new(Vec::new()),
+            database,
+            frames: watch::Sender::new(Arc::new(Frame::default())),
+            model,
+            explained_by: bound,
+            source,
+            started_us: now_us(),
+            stream: Some(StreamDoor { condition, transactions }),
+        });
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        Ok(Service { listener, runtime, api, pipeline: Worker::Stream(stream, queue), _lock: data_dir.lock })
     }
 
     /// Serves until Ctrl-C or SIGTERM, beside `driver`, which feeds the demo. Then drains: no new requests, those under
@@ -127,12 +197,14 @@ impl Service {
     /// If the sockets fail.
     pub fn run(self, driver: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let Service { listener, runtime, api, pipeline, _lock } = self;
-        let served = runtime.block_on(serve(listener, Arc::clone(&api), driver));
+        let (pipeline, ended) = pipeline.split();
+        let served = runtime.block_on(serve(listener, Arc::clone(&api), driver, ended));
         // The queue may be full of requests; the word to stop waits behind them, so all of them are answered.
         let stopped = runtime.block_on(api.requests.send(Request::Stop)).is_ok();
         let ended = match pipeline {
             Worker::Thread(thread) => thread.join().is_ok(),
             Worker::Inline(task) => runtime.block_on(task).is_ok(),
+            Worker::Stream(stream, _queue) => return stream.stop().and(served),
         };
         if !(stopped && ended) {
             bail!("the pipeline ended by a panic");
@@ -162,6 +234,7 @@ async fn serve(
     listener: TcpListener,
     api: Arc<Doors>,
     driver: impl Future<Output = ()> + Send + 'static,
+    ended: impl Future<Output = ()>,
 ) -> Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -180,7 +253,10 @@ async fn serve(
         .with_graceful_shutdown(async move { drop(stopped.await) })
         .into_future(),
     );
-    asked_to_stop().await?;
+    tokio::select! {
+        asked = asked_to_stop() => asked?,
+        () = ended => {}
+    }
     tracing::info!("stopping: answering what is under way");
     driver.abort();
     // Whoever served may have failed already; its end says so.

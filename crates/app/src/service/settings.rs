@@ -7,6 +7,7 @@ use anyhow::Result;
 use store::{Database, Sync};
 
 use crate::cli::WrongInput;
+use crate::stream::settings::{self as kafka, KafkaSettings};
 
 /// The commented default file: the reference of all settings.
 pub const DEFAULT_FILE: &str = include_str!("../../redflag.toml");
@@ -20,6 +21,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The database, where it is not the SQLite file in the data folder.
     pub database: Option<Database>,
+    /// Whether decisions are stored at all; with Kafka they need not be.
+    pub remember: bool,
     /// Name of a shipped detector, or a file.
     pub detector: String,
     /// The model file; without one, rules alone decide.
@@ -32,6 +35,8 @@ pub struct Settings {
     pub snapshot_every: u64,
     /// Requests that may wait for the pipeline.
     pub queue: usize,
+    /// Kafka in and out.
+    pub kafka: KafkaSettings,
 }
 
 impl Default for Settings {
@@ -40,12 +45,14 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir: PathBuf::from("redflag-data"),
             database: None,
+            remember: true,
             detector: "card".to_string(),
             model: None,
             warm_up: None,
             sync: Sync::Interval,
             snapshot_every: 1_000_000,
             queue: 8_192,
+            kafka: KafkaSettings::default(),
         }
     }
 }
@@ -89,36 +96,75 @@ impl Settings {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| vec![error.to_string()])?;
         let mut settings = Settings::default();
         let mut mistakes = Vec::new();
-        for (key, value) in &table {
-            let text = match value {
-                toml::Value::String(text) => text.clone(),
-                toml::Value::Integer(number) => number.to_string(),
-                other => {
-                    mistakes.push(format!(
-                        "`{key}` must be a string or a whole number, not {}",
-                        other.type_str()
-                    ));
-                    continue;
-                }
-            };
-            mistakes.extend(settings.set(key, &text).err());
-        }
+        settings.take_table("", &table, &mut mistakes);
         for (key, variable) in KEYS {
-            if let Some(text) = environment(variable) {
-                mistakes
-                    .extend(settings.set(key, &text).err().map(|mistake| format!("{variable}: {mistake}")));
-            }
+            settings.take_variable(key, variable, &environment, &mut mistakes);
         }
+        for key in kafka::KEYS {
+            let variable = format!("REDFLAG_KAFKA_{}", key.to_ascii_uppercase());
+            settings.take_variable(&format!("kafka.{key}"), &variable, &environment, &mut mistakes);
+        }
+        settings.check_together(&mut mistakes);
         if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
     }
 
+    /// What each setting alone cannot tell.
+    fn check_together(&self, mistakes: &mut Vec<String>) {
+        if !self.remember && !self.kafka.is_on() {
+            mistakes.push("`database` is \"none\": only with kafka.brokers can that be".to_string());
+        }
+        if self.warm_up.is_some() && self.kafka.is_on() {
+            let mistake =
+                "`warm_up` is set together with kafka.brokers: there, history is what the topic holds";
+            mistakes.push(mistake.to_string());
+        }
+    }
+
+    /// Takes the keys of a table and those inside it, `kafka.brokers` for `brokers` in `[kafka]`.
+    fn take_table(&mut self, prefix: &str, table: &toml::Table, mistakes: &mut Vec<String>) {
+        for (key, value) in table {
+            let key = format!("{prefix}{key}");
+            let text = match value {
+                toml::Value::String(text) => text.clone(),
+                toml::Value::Integer(number) => number.to_string(),
+                toml::Value::Boolean(truth) if prefix == "kafka.properties." => truth.to_string(),
+                toml::Value::Table(table) if key == "kafka" || key == "kafka.properties" => {
+                    self.take_table(&format!("{key}."), table, mistakes);
+                    continue;
+                }
+                other => {
+                    let found = other.type_str();
+                    mistakes.push(format!("`{key}` must be a string or a whole number, not {found}"));
+                    continue;
+                }
+            };
+            mistakes.extend(self.set(&key, &text).err());
+        }
+    }
+
+    fn take_variable(
+        &mut self,
+        key: &str,
+        variable: &str,
+        environment: &impl Fn(&str) -> Option<String>,
+        mistakes: &mut Vec<String>,
+    ) {
+        if let Some(text) = environment(variable) {
+            mistakes.extend(self.set(key, &text).err().map(|mistake| format!("{variable}: {mistake}")));
+        }
+    }
+
     fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
+        if let Some(key) = key.strip_prefix("kafka.") {
+            return self.kafka.set(key, text);
+        }
         let expected = |what: &str| format!("`{key}` is \"{text}\", expected {what}");
         match key {
             "listen" => {
                 self.listen = text.parse().map_err(|_| expected("an address and port, as 127.0.0.1:8080"))?
             }
             "data_dir" => self.data_dir = PathBuf::from(text),
+            "database" if text == "none" => self.remember = false,
             "database" => {
                 let database = Database::parse(text).map_err(|expected| format!("`{key}`: {expected}"))?;
                 self.database = Some(database);

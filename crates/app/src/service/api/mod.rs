@@ -32,8 +32,8 @@ pub struct Doors {
     pub shared: Arc<Shared>,
     /// Idle connections for reading, taken in turn by blocking tasks.
     pub readers: Mutex<Vec<Box<dyn Store>>>,
-    /// The database, for more connections.
-    pub database: Database,
+    /// The database, for more connections; `None` if nothing is stored.
+    pub database: Option<Database>,
     /// The newest picture for viewers.
     pub frames: watch::Sender<Arc<Frame>>,
     /// The model that decides.
@@ -44,6 +44,16 @@ pub struct Doors {
     pub source: wire::Source,
     /// When the service started.
     pub started_us: i64,
+    /// How the stream from Kafka is; `None` where transactions come in over HTTP.
+    pub stream: Option<StreamDoor>,
+}
+
+/// What the doors know of Kafka.
+pub struct StreamDoor {
+    /// How the stream is.
+    pub condition: Arc<crate::stream::condition::Condition>,
+    /// Where transactions come in.
+    pub transactions: String,
 }
 
 #[derive(OpenApi)]
@@ -87,6 +97,7 @@ pub fn router(api: Api) -> Router {
     let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
     router
         .route("/openapi.json", axum::routing::get(move || async move { (json, text) }))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&api), write::only_where_decided))
         .fallback(page::serve)
         .method_not_allowed_fallback(page::wrong_method)
         .with_state(api)

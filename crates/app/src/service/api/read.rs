@@ -221,12 +221,18 @@ fn current_health(api: &Doors) -> Health {
     let stopped = api.requests.is_closed().then(|| "the pipeline has stopped".to_string());
     let model =
         api.model.as_ref().map_or("no model: rules alone decide".to_string(), |model| model.id.clone());
-    let parts = vec![
-        part("store", condition.store_error, "accepts".to_string()),
-        part("engine", stopped, held),
-        part("queue", None, format!("{waiting} of {} requests waiting", api.requests.max_capacity())),
-        part("model", None, model),
-    ];
+    let mut parts = match &api.stream {
+        Some(stream) => {
+            let (problem, detail) = stream.condition.tell();
+            vec![part("kafka", problem.or(stopped), detail)]
+        }
+        None => vec![
+            part("store", condition.store_error, "accepts".to_string()),
+            part("engine", stopped, held),
+            part("queue", None, format!("{waiting} of {} requests waiting", api.requests.max_capacity())),
+        ],
+    };
+    parts.push(part("model", None, model));
     let degraded = parts.iter().any(|part| part.status == HealthStatus::Degraded);
     Health { status: if degraded { HealthStatus::Degraded } else { HealthStatus::Ok }, parts }
 }
@@ -258,11 +264,12 @@ async fn read<T: Send + 'static>(
     query: impl FnOnce(&mut dyn Store) -> store::Result<T> + Send + 'static,
 ) -> Option<T> {
     let api = Arc::clone(api);
+    let database = api.database.clone()?;
     let work = move || {
         let idle = lock(&api.readers).pop();
         let mut reader = match idle {
             Some(reader) => reader,
-            None => api.database.open_reader()?,
+            None => database.open_reader()?,
         };
         let found = query(&mut *reader);
         lock(&api.readers).push(reader);

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use engine::{FieldError, Rejection};
 use tokio::sync::oneshot;
@@ -56,6 +57,20 @@ pub async fn decide(State(api): State<Api>, request: Request) -> Response {
     ))]
 pub async fn predict(State(api): State<Api>, request: Request) -> Response {
     decide_one(&api, request).await
+}
+
+/// Where Kafka brings the transactions, they are not taken over HTTP as well: their order would stand nowhere.
+pub async fn only_where_decided(State(api): State<Api>, request: Request, next: Next) -> Response {
+    match &api.stream {
+        Some(stream) if request.method() == Method::POST => {
+            let detail = format!(
+                "this service decides what the Kafka topic `{}` holds: send it there",
+                stream.transactions
+            );
+            problem(StatusCode::CONFLICT, "transactions come in through Kafka", &detail, Vec::new())
+        }
+        _ => next.run(request).await,
+    }
 }
 
 async fn decide_one(api: &Api, request: Request) -> Response {

@@ -1,0 +1,135 @@
+//! How far partitions that other processes own have come.
+//!
+//! Each offset is committed with the newest event time before it, so that whoever shares the work can tell. A partition that
+//! has nothing left to read holds nobody up.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client::{self, ASK_TIMEOUT, Logged};
+use super::settings::KafkaSettings;
+use crate::service::pipeline::lock;
+
+/// How often somebody is asked while partitions wait, and otherwise.
+const URGENT: Duration = Duration::from_millis(20);
+const ROUTINE: Duration = Duration::from_secs(1);
+
+/// A partition with nothing left to read counts as idle only after so long: what was just written may be on its way.
+pub const IDLE_AFTER: Duration = Duration::from_millis(500);
+
+/// The newest event time as it is committed beside an offset.
+pub fn metadata_of(newest_us: Option<i64>) -> String {
+    newest_us.map(|us| us.to_string()).unwrap_or_default()
+}
+
+/// The inverse of [`metadata_of`].
+pub fn time_of(metadata: &str) -> Option<i64> {
+    metadata.parse().ok()
+}
+
+/// Newest event times of partitions, asked for in the background.
+pub struct Progress {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// By partition; `i64::MAX` for one that is idle. Absent: nothing is known.
+    newest_us: Mutex<HashMap<i32, i64>>,
+    /// The partitions that are asked about.
+    wanted: Mutex<Vec<i32>>,
+    urgent: AtomicBool,
+    stop: AtomicBool,
+}
+
+impl Progress {
+    /// Asks about partitions of `topic` on a thread of its own, from now on.
+    pub fn watch(settings: &Arc<KafkaSettings>, group: &str, topic: &str) -> Result<Progress> {
+        let shared = Arc::new(Shared::default());
+        let watched = Arc::clone(&shared);
+        let consumer = client::reader(settings, group)?;
+        let topic = topic.to_string();
+        std::thread::Builder::new()
+            .name("progress".into())
+            .spawn(move || watch(&watched, &consumer, &topic))?;
+        Ok(Progress { shared })
+    }
+
+    /// The least newest event time of partitions that others own; `None` while that is not known of all of them.
+    pub fn least_us(&self, others: &[i32]) -> Option<i64> {
+        let mut wanted = lock(&self.shared.wanted);
+        if *wanted != others {
+            *wanted = others.to_vec();
+            lock(&self.shared.newest_us).clear();
+        }
+        drop(wanted);
+        let newest_us = lock(&self.shared.newest_us);
+        others.iter().map(|partition| newest_us.get(partition).copied()).min().unwrap_or(Some(i64::MAX))
+    }
+
+    /// Whether somebody waits for an answer.
+    pub fn set_urgent(&self, urgent: bool) {
+        self.shared.urgent.store(urgent, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn watch(shared: &Shared, consumer: &BaseConsumer<Logged>, topic: &str) {
+    let mut idle_since = HashMap::new();
+    let mut asked = Instant::now() - ROUTINE;
+    while !shared.stop.load(Ordering::Relaxed) {
+        std::thread::sleep(URGENT);
+        let wanted = lock(&shared.wanted).clone();
+        let due = shared.urgent.load(Ordering::Relaxed) || asked.elapsed() >= ROUTINE;
+        if wanted.is_empty() || !due {
+            continue;
+        }
+        asked = Instant::now();
+        // Kafka being away is said elsewhere; until it is back the old answers hold.
+        if let Ok(found) = ask(consumer, topic, &wanted, &mut idle_since) {
+            let mut newest_us = lock(&shared.newest_us);
+            if *lock(&shared.wanted) == wanted {
+                *newest_us = found;
+            }
+        }
+    }
+}
+
+fn ask(
+    consumer: &BaseConsumer<Logged>,
+    topic: &str,
+    partitions: &[i32],
+    idle_since: &mut HashMap<i32, Instant>,
+) -> Result<HashMap<i32, i64>> {
+    let mut wanted = TopicPartitionList::new();
+    partitions.iter().for_each(|partition| drop(wanted.add_partition(topic, *partition)));
+    let committed = consumer.committed_offsets(wanted, ASK_TIMEOUT)?;
+    let mut newest_us = HashMap::new();
+    for place in committed.elements_for_topic(topic) {
+        let partition = place.partition();
+        let (first, end) = consumer.fetch_watermarks(topic, partition, ASK_TIMEOUT)?;
+        let at = match place.offset() {
+            Offset::Offset(offset) => offset,
+            _ => first,
+        };
+        if at < end {
+            idle_since.remove(&partition);
+        }
+        let idle =
+            at >= end && idle_since.entry(partition).or_insert_with(Instant::now).elapsed() >= IDLE_AFTER;
+        let known = if idle { Some(i64::MAX) } else { time_of(place.metadata()) };
+        newest_us.extend(known.map(|us| (partition, us)));
+    }
+    Ok(newest_us)
+}

@@ -1,0 +1,232 @@
+//! What goes to the database, written by a thread of its own while the next rows are decided.
+//!
+//! A transaction commits only after everything that it decided is stored. Storing it again changes nothing, so a commit that
+//! fails after that costs time, never truth.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use engine::Decisions;
+use engine::detector::Schema;
+use store::{Group, NewDecision, NewRejection, Origin, Store};
+
+use super::intake::Intake;
+use crate::service::render::Rendered;
+
+/// A database that takes longer than this for what one transaction holds is treated as gone: Kafka gives the transaction up
+/// soon after.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Rows of one stage on their way through, and what became of them. The memory is kept from batch to batch.
+pub struct Unit {
+    /// The rows.
+    pub intake: Intake,
+    /// The rows that go on, in the order in which they are entered.
+    pub order: Vec<u32>,
+    /// Positions that labels are learnt by, row by row.
+    pub positions: Vec<i64>,
+    /// What became of the rows.
+    pub decisions: Decisions,
+    /// The same as text.
+    pub rendered: Rendered,
+    /// What was no transaction.
+    pub rejections: Vec<NewRejection>,
+    /// Rows whose id was seen before.
+    pub repeated: u64,
+    /// When the rows were decided.
+    pub decided_at_us: i64,
+    /// From receipt to decision.
+    pub latency_us: i64,
+}
+
+impl Unit {
+    fn new(schema: &Arc<Schema>) -> Unit {
+        Unit {
+            intake: Intake::new(schema),
+            order: Vec::new(),
+            positions: Vec::new(),
+            decisions: Decisions::default(),
+            rendered: Rendered::default(),
+            rejections: Vec::new(),
+            repeated: 0,
+            decided_at_us: 0,
+            latency_us: 0,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.intake.clear();
+        self.order.clear();
+        self.positions.clear();
+        self.rendered.clear();
+        self.rejections.clear();
+        self.repeated = 0;
+    }
+
+    /// Leaves the rows that do not go on out of what is computed next.
+    pub fn skip_others(&mut self) {
+        if self.order.len() == self.intake.len() {
+            return;
+        }
+        let mut goes_on = vec![false; self.intake.len()];
+        self.order.iter().for_each(|row| goes_on[*row as usize] = true);
+        for row in (0..goes_on.len()).filter(|row| !goes_on[*row]) {
+            self.decisions.statuses[row] = engine::Status::TimeJump;
+        }
+    }
+
+    /// A row's decision as it is published and stored.
+    pub fn decision(&self, row: usize, version: i64) -> NewDecision<'_> {
+        let origin = self.intake.origins[row];
+        NewDecision {
+            decided_at_us: self.decided_at_us,
+            latency_us: self.latency_us,
+            version,
+            origin: Some(Origin { partition: origin.partition, offset: origin.offset }),
+            ..self.rendered.decision(&self.intake.batch, &self.decisions, row)
+        }
+    }
+
+    /// All that is stored of it.
+    pub fn group(&self, version: i64) -> Group<'_> {
+        Group {
+            decisions: self.order.iter().map(|row| self.decision(*row as usize, version)).collect(),
+            labels: Vec::new(),
+            rejections: self.rejections.clone(),
+            repeated: self.repeated,
+        }
+    }
+}
+
+enum Work {
+    Merge(Box<Unit>),
+    Probe,
+}
+
+/// Hands units to the thread that stores them.
+pub struct Recorder {
+    schema: Arc<Schema>,
+    /// `None` without a database.
+    thread: Option<Thread>,
+    idle: Vec<Box<Unit>>,
+}
+
+struct Thread {
+    work: Sender<Work>,
+    done: Receiver<(Option<Box<Unit>>, store::Result<()>)>,
+    /// Handed over and not yet done.
+    under_way: usize,
+}
+
+impl Recorder {
+    /// Records in `store`, if there is one, under this version.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub fn new(schema: &Arc<Schema>, store: Option<Box<dyn Store>>, version: i64) -> Result<Recorder> {
+        let thread = store.map(|store| Thread::start(store, version)).transpose()?;
+        Ok(Recorder { schema: Arc::clone(schema), thread, idle: Vec::new() })
+    }
+
+    /// Whether there is a database.
+    pub fn is_on(&self) -> bool {
+        self.thread.is_some()
+    }
+
+    /// An empty unit.
+    pub fn unit(&mut self) -> Box<Unit> {
+        self.idle.pop().unwrap_or_else(|| Box::new(Unit::new(&self.schema)))
+    }
+
+    /// Takes a unit back without storing it.
+    pub fn put_back(&mut self, mut unit: Box<Unit>) {
+        unit.clear();
+        self.idle.push(unit);
+    }
+
+    /// Stores a unit, sooner or later.
+    pub fn offer(&mut self, unit: Box<Unit>) {
+        match &mut self.thread {
+            Some(thread) => thread.send(Work::Merge(unit)),
+            None => self.put_back(unit),
+        }
+    }
+
+    /// Waits until everything offered is stored.
+    ///
+    /// # Errors
+    /// If something could not be stored.
+    pub fn settle(&mut self) -> Result<()> {
+        let mut settled = Ok(());
+        while let Some(thread) = self.thread.as_mut().filter(|thread| thread.under_way > 0) {
+            let (unit, stored) = thread.next(PATIENCE)?;
+            if let Some(unit) = unit {
+                self.put_back(unit);
+            }
+            settled = settled.and(stored.map_err(anyhow::Error::from));
+        }
+        settled
+    }
+
+    /// Asks whether the database accepts again.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn probe(&mut self) -> Result<()> {
+        // What was under way when it failed is not asked about again.
+        drop(self.settle());
+        if let Some(thread) = &mut self.thread {
+            thread.send(Work::Probe);
+        }
+        self.settle()
+    }
+}
+
+impl Thread {
+    fn start(mut store: Box<dyn Store>, version: i64) -> Result<Thread> {
+        let (work, waiting) = channel();
+        let (tell, done) = channel();
+        let body = move || {
+            for work in waiting {
+                let told = match work {
+                    Work::Merge(unit) => {
+                        let merged = store.merge(&unit.group(version)).map(drop);
+                        tell.send((Some(unit), merged))
+                    }
+                    Work::Probe => tell.send((None, store.probe())),
+                };
+                if told.is_err() {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("recorder".into())
+            .spawn(body)
+            .context("cannot start the recorder")?;
+        Ok(Thread { work, done, under_way: 0 })
+    }
+
+    fn send(&mut self, work: Work) {
+        // The thread ends after its sender only.
+        self.under_way += usize::from(self.work.send(work).is_ok());
+    }
+
+    fn next(&mut self, patience: Duration) -> Result<(Option<Box<Unit>>, store::Result<()>)> {
+        match self.done.recv_timeout(patience) {
+            Ok(done) => {
+                self.under_way -= 1;
+                Ok(done)
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                anyhow::bail!("it has not answered for {} s", patience.as_secs())
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                self.under_way = 0;
+                anyhow::bail!("the thread that writes to it has ended")
+            }
+        }
+    }
+}

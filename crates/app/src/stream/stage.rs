@@ -1,0 +1,418 @@
+//! One stage's partitions: what each is waiting for, and the rows that have come in.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use engine::{Positions, TimeJumps};
+use lab::dataset::EventReader;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::chain::Link;
+use super::client::ASK_TIMEOUT;
+use super::condition::{Condition, Partition, Restoring};
+use super::intake::{Incoming, Intake, Place, Reject};
+use super::progress::{IDLE_AFTER, metadata_of};
+use super::record;
+use super::recorder::Unit;
+use super::restore::Restorer;
+use super::task::Task;
+use super::worker::Membership;
+use crate::service::pipeline::check_size;
+
+/// Before a restore is tried again that failed.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// Rows of one partition that may wait for others in memory; beyond that it is paused.
+const HELD_MAX: usize = 20_000;
+
+/// One stage of the chain, as far as this process has to do with it.
+pub struct Stage {
+    /// Its number in the chain.
+    pub number: usize,
+    /// Its kind of entity.
+    pub link: Link,
+    /// Its topic.
+    pub topic: String,
+    /// Its consumer.
+    pub consumer: Arc<BaseConsumer<Membership>>,
+    /// By partition; `None` for those that others own.
+    pub slots: Vec<Option<Slot>>,
+    /// Rows that have come in and are not yet entered.
+    pub intake: Intake,
+    /// What was no transaction.
+    pub rejects: Vec<Reject>,
+    /// For opening partitions.
+    pub restorer: Restorer,
+    reader: EventReader,
+    condition: Arc<Condition>,
+    /// Told apart from those of an earlier assignment.
+    epoch: u64,
+}
+
+/// One partition that this process owns.
+pub struct Slot {
+    /// Its state, when it is restored.
+    pub task: Option<Task>,
+    /// The consumer delivers it.
+    pub flowing: bool,
+    /// The next message to take.
+    pub read_offset: i64,
+    /// Nothing is left to read, since then.
+    pub at_end: Option<Instant>,
+    /// Newest event time of the rows that have come in.
+    pub newest_us: Option<i64>,
+    /// Rows that wait for other partitions.
+    pub held: usize,
+    paused: bool,
+    epoch: u64,
+    abandoned: Arc<AtomicBool>,
+    rows: Vec<u32>,
+}
+
+/// A partition that was restored.
+pub struct Opened {
+    /// The stage's number.
+    pub stage: usize,
+    /// The partition.
+    pub partition: i32,
+    epoch: u64,
+    task: Task,
+}
+
+impl Stage {
+    /// A stage that owns nothing yet.
+    pub fn new(
+        number: usize,
+        partitions: usize,
+        consumer: Arc<BaseConsumer<Membership>>,
+        restorer: Restorer,
+        condition: Arc<Condition>,
+    ) -> Stage {
+        let schema = Arc::new(restorer.detector.schema.clone());
+        Stage {
+            number,
+            link: restorer.link.clone(),
+            topic: restorer.topic.clone(),
+            consumer,
+            slots: (0..partitions).map(|_| None).collect(),
+            intake: Intake::new(&schema),
+            rejects: Vec::new(),
+            reader: EventReader::without_labels(&schema),
+            restorer,
+            condition,
+            epoch: 0,
+        }
+    }
+
+    /// Takes a partition and begins to restore it. The consumer has paused it.
+    pub fn take(&mut self, partition: i32, opened: &Sender<Opened>) {
+        self.forget(partition);
+        let Some(place) = usize::try_from(partition).ok().filter(|place| *place < self.slots.len()) else {
+            return;
+        };
+        self.epoch += 1;
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let restoring = Arc::new(Restoring::default());
+        self.condition.set(&self.topic, partition, Some(Partition::Restoring(Arc::clone(&restoring))));
+        self.slots[place] = Some(Slot {
+            task: None,
+            flowing: false,
+            read_offset: 0,
+            at_end: None,
+            newest_us: None,
+            held: 0,
+            paused: false,
+            epoch: self.epoch,
+            abandoned: Arc::clone(&abandoned),
+            rows: Vec::new(),
+        });
+        let (restorer, stage, epoch, opened) =
+            (self.restorer.clone(), self.number, self.epoch, opened.clone());
+        let body = move || {
+            if let Some(task) = restore_patiently(&restorer, partition, &restoring, &abandoned) {
+                // Whoever wanted it may be gone.
+                drop(opened.send(Opened { stage, partition, epoch, task }));
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("restore".into()).spawn(body) {
+            tracing::error!(%error, "no thread to restore a partition");
+        }
+    }
+
+    /// Gives a partition up, and the rows of it that are not entered.
+    pub fn forget(&mut self, partition: i32) {
+        let Some(slot) = self.slots.get_mut(partition as usize).and_then(Option::take) else { return };
+        slot.abandoned.store(true, Ordering::Relaxed);
+        self.condition.set(&self.topic, partition, None);
+        self.rejects.retain(|reject| reject.origin.partition != partition);
+        if self.intake.owners.contains(&partition) {
+            let mut kept = Intake::new(self.intake.batch.schema());
+            let rows = (0..self.intake.len()).filter(|row| self.intake.owners[*row] != partition);
+            rows.for_each(|row| kept.add_row_of(&self.intake, row));
+            self.intake = kept;
+        }
+    }
+
+    /// A partition is restored: it will flow from where its state ends.
+    pub fn open(&mut self, opened: Opened) {
+        let Some(Some(slot)) = self.slots.get_mut(opened.partition as usize) else { return };
+        if slot.epoch != opened.epoch {
+            return;
+        }
+        slot.read_offset = opened.task.next_offset;
+        slot.newest_us = opened.task.newest_us;
+        slot.task = Some(opened.task);
+    }
+
+    /// Lets restored partitions flow. What the consumer has fetched of them before is forgotten by the seek.
+    pub fn start_flowing(&mut self) {
+        for (partition, slot) in (0..).zip(&mut self.slots) {
+            let Some(slot) = slot.as_mut().filter(|slot| slot.task.is_some() && !slot.flowing) else {
+                continue;
+            };
+            match seek(&self.consumer, &self.topic, partition, slot.read_offset) {
+                Ok(()) => {
+                    slot.flowing = true;
+                    slot.at_end = None;
+                    self.condition.set(&self.topic, partition, Some(Partition::Live));
+                    tracing::info!(topic = self.topic, partition, offset = slot.read_offset, "live");
+                }
+                // The consumer is still finding the partition's leader: next time.
+                Err(error) => tracing::debug!(topic = self.topic, partition, %error, "cannot seek yet"),
+            }
+        }
+    }
+
+    /// Stops or starts what the consumer delivers of all partitions.
+    pub fn set_flowing(&mut self, flowing: bool) {
+        for (partition, slot) in (0..).zip(&mut self.slots) {
+            let Some(slot) = slot.as_mut().filter(|slot| slot.task.is_some()) else { continue };
+            if slot.flowing && !flowing {
+                pause(&self.consumer, &self.topic, partition, true);
+            }
+            // To flow again it is sought first.
+            slot.flowing = false;
+        }
+        if flowing {
+            self.start_flowing();
+        }
+    }
+
+    /// Whether every partition of the stage is here and its state restored.
+    pub fn is_whole(&self) -> bool {
+        self.slots.iter().all(|slot| slot.as_ref().is_some_and(|slot| slot.task.is_some() && slot.flowing))
+    }
+
+    /// Whether nothing is left to read or to enter.
+    pub fn is_drained(&self) -> bool {
+        self.intake.is_empty() && self.slots.iter().flatten().all(|slot| slot.at_end.is_some())
+    }
+
+    /// Partitions that this process does not own.
+    pub fn others(&self) -> Vec<i32> {
+        (0..).zip(&self.slots).filter(|(_, slot)| slot.is_none()).map(|(partition, _)| partition).collect()
+    }
+
+    /// A partition has nothing left to read.
+    pub fn reach_end(&mut self, partition: i32) {
+        if let Some(Some(slot)) = self.slots.get_mut(partition as usize) {
+            slot.at_end.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Takes a message in.
+    ///
+    /// # Errors
+    /// If it should be a stage record and is not.
+    pub fn enter(&mut self, message: &BorrowedMessage) -> Result<(), record::Foreign> {
+        let (partition, offset) = (message.partition(), message.offset());
+        let Some(Some(slot)) = self.slots.get_mut(partition as usize) else { return Ok(()) };
+        if !slot.flowing || offset < slot.read_offset {
+            return Ok(());
+        }
+        slot.at_end = None;
+        slot.read_offset = offset + 1;
+        if self.number == 0 {
+            self.enter_event(message);
+            Ok(())
+        } else {
+            self.enter_rows(message)
+        }
+    }
+
+    fn enter_event(&mut self, message: &BorrowedMessage) {
+        let Some(Some(slot)) = self.slots.get_mut(message.partition() as usize) else { return };
+        let incoming = Incoming::of(message);
+        let (partition, offset) = (incoming.origin.partition, incoming.origin.offset);
+        let read = check_size(incoming.payload)
+            .and_then(|()| self.reader.read(incoming.payload, &mut self.intake.batch));
+        match read {
+            Ok(()) => {
+                let time_us = self.intake.batch.time_us(self.intake.batch.len() - 1);
+                let at = Place { owner: partition, offset, merge_us: slot.reach(time_us) };
+                self.intake.add(incoming, at, engine::Status::OnTime, false);
+            }
+            Err(rejection) => self.rejects.push(Reject {
+                origin: incoming.origin,
+                key: incoming.key.map(<[u8]>::to_vec),
+                payload: incoming.payload.to_vec(),
+                headers: incoming.headers,
+                rejection,
+            }),
+        }
+    }
+
+    fn enter_rows(&mut self, message: &BorrowedMessage) -> Result<(), record::Foreign> {
+        let columns = self.restorer.detector.features.len();
+        for row in record::rows(message.payload().unwrap_or_default())? {
+            let row = row?;
+            // The first stage has read it already.
+            self.reader.read(row.incoming.payload, &mut self.intake.batch).map_err(|_| record::Foreign)?;
+            let before = self.intake.features.len();
+            self.intake.features.extend(row.features());
+            self.intake.features.resize(before + columns, f64::NAN);
+            let at = Place { owner: message.partition(), offset: message.offset(), merge_us: 0 };
+            self.intake.add(row.incoming, at, row.status, row.decided);
+        }
+        Ok(())
+    }
+
+    /// Enters a unit's rows into the states of their partitions. `owner` tells whose a row is.
+    pub fn observe(&mut self, unit: &mut Unit, owner: impl Fn(&Intake, usize) -> usize) {
+        let jumps = if self.number == 0 { TimeJumps::Refuse } else { TimeJumps::Admit };
+        self.slots.iter_mut().flatten().for_each(|slot| slot.rows.clear());
+        for row in &unit.order {
+            if let Some(slot) = &mut self.slots[owner(&unit.intake, *row as usize)] {
+                slot.rows.push(*row);
+            }
+        }
+        for slot in self.slots.iter_mut().flatten().filter(|slot| !slot.rows.is_empty()) {
+            let Some(task) = &mut slot.task else { continue };
+            let positions = Positions::Each(&unit.positions);
+            task.engine.observe_rows(&unit.intake.batch, &slot.rows, positions, jumps, &mut unit.decisions);
+            task.since_snapshot += slot.rows.len() as u64;
+            task.newest_us = task.newest_us.max(task.engine.stream_us());
+        }
+    }
+
+    /// After everything that came in and does not wait was entered: where each partition's state stands.
+    pub fn note_entered(&mut self) {
+        for (partition, slot) in (0..).zip(&mut self.slots) {
+            let Some(slot) = slot else { continue };
+            let first_held = (0..self.intake.len()).find(|row| self.intake.owners[*row] == partition);
+            let Some(task) = &mut slot.task else { continue };
+            task.next_offset = first_held.map_or(slot.read_offset, |row| self.intake.offsets[row]);
+        }
+    }
+
+    /// Offsets and newest times, to be committed.
+    ///
+    /// # Errors
+    /// If librdkafka does not take them.
+    pub fn offsets(&self) -> Result<TopicPartitionList, rdkafka::error::KafkaError> {
+        let mut offsets = TopicPartitionList::new();
+        for (partition, slot) in (0..).zip(&self.slots) {
+            let Some(task) = slot.as_ref().and_then(|slot| slot.task.as_ref()) else { continue };
+            let mut place = offsets.add_partition(&self.topic, partition);
+            place.set_offset(Offset::Offset(task.next_offset))?;
+            place.set_metadata(metadata_of(task.newest_us));
+        }
+        Ok(offsets)
+    }
+
+    /// How far each partition may be entered: not more than `drift_us` beyond the slowest other one that still has something
+    /// to read. `others_us` is the least newest time of partitions elsewhere.
+    pub fn limits(&self, drift_us: i64, others_us: Option<i64>) -> Vec<i64> {
+        let reached: Vec<i64> =
+            self.slots.iter().map(|slot| slot.as_ref().map_or(i64::MAX, Slot::reached_us)).collect();
+        let others_us = others_us.unwrap_or(i64::MIN);
+        (0..reached.len())
+            .map(|own| {
+                let rest = reached.iter().enumerate().filter(|(at, _)| *at != own).map(|(_, us)| *us);
+                rest.chain([others_us]).min().unwrap_or(i64::MAX).saturating_add(drift_us)
+            })
+            .collect()
+    }
+
+    /// Remembers how many rows of each partition wait, and pauses those of which too many do.
+    pub fn note_held(&mut self) {
+        self.slots.iter_mut().flatten().for_each(|slot| slot.held = 0);
+        for owner in &self.intake.owners {
+            if let Some(Some(slot)) = self.slots.get_mut(*owner as usize) {
+                slot.held += 1;
+            }
+        }
+        for (partition, slot) in (0..).zip(&mut self.slots) {
+            let Some(slot) = slot.as_mut().filter(|slot| slot.flowing) else { continue };
+            let pause_now = slot.held > HELD_MAX || (slot.paused && slot.held > HELD_MAX / 4);
+            if pause_now != slot.paused {
+                slot.paused = pause_now;
+                pause(&self.consumer, &self.topic, partition, pause_now);
+                let how = if pause_now { Partition::Held } else { Partition::Live };
+                self.condition.set(&self.topic, partition, Some(how));
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// The newest event time, this one's included.
+    fn reach(&mut self, time_us: i64) -> i64 {
+        let newest_us = self.newest_us.map_or(time_us, |newest_us| newest_us.max(time_us));
+        self.newest_us = Some(newest_us);
+        newest_us
+    }
+
+    /// The newest event time that is known of it; `i64::MAX` if it has nothing to read for a while, `i64::MIN` if nothing is
+    /// known.
+    fn reached_us(&self) -> i64 {
+        let idle = self.held == 0 && self.at_end.is_some_and(|since| since.elapsed() >= IDLE_AFTER);
+        if idle { i64::MAX } else { self.newest_us.unwrap_or(i64::MIN) }
+    }
+}
+
+fn restore_patiently(
+    restorer: &Restorer,
+    partition: i32,
+    restoring: &Restoring,
+    abandoned: &AtomicBool,
+) -> Option<Task> {
+    while !abandoned.load(Ordering::Relaxed) {
+        match restorer.restore(partition, restoring) {
+            Ok(task) => return Some(task),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(topic = restorer.topic, partition, error, "cannot restore the partition yet");
+                std::thread::sleep(RETRY_AFTER);
+            }
+        }
+    }
+    None
+}
+
+fn seek(consumer: &BaseConsumer<Membership>, topic: &str, partition: i32, offset: i64) -> Result<()> {
+    let mut to = TopicPartitionList::new();
+    to.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+    let sought = consumer.seek_partitions(to, ASK_TIMEOUT)?;
+    for place in sought.elements() {
+        place.error()?;
+    }
+    pause(consumer, topic, partition, false);
+    Ok(())
+}
+
+/// Stops the consumer from delivering a partition, or lets it go on.
+pub fn pause(consumer: &BaseConsumer<Membership>, topic: &str, partition: i32, paused: bool) {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    let done = if paused { consumer.pause(&list) } else { consumer.resume(&list) };
+    if let Err(error) = done {
+        // It was taken away meanwhile: the group tells so next.
+        tracing::debug!(topic, partition, %error, "cannot pause or resume");
+    }
+}

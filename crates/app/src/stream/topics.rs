@@ -1,0 +1,111 @@
+//! The topics: their names, creating and checking them.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::chain::Chain;
+use super::client::{self, ASK_TIMEOUT};
+use super::settings::KafkaSettings;
+
+/// Creating topics waits for their leaders.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// All topics of a detector.
+#[derive(Debug, Clone)]
+pub struct Topics {
+    /// What each stage reads: the input topic, then one for each further kind of entity.
+    pub stages: Vec<String>,
+    /// Decisions.
+    pub decisions: String,
+    /// Decisions that somebody should look at.
+    pub alerts: String,
+    /// What was no transaction.
+    pub dead_letter: String,
+    /// Labels.
+    pub labels: String,
+}
+
+impl Topics {
+    /// The names that the settings give.
+    pub fn of(settings: &KafkaSettings, group: &str, chain: &Chain) -> Topics {
+        let by_kind = |name: &String| format!("{group}-by-{name}");
+        let stages = chain.links.iter().skip(1).map(|link| by_kind(&link.name));
+        Topics {
+            stages: std::iter::once(settings.transactions.clone()).chain(stages).collect(),
+            decisions: settings.decisions.clone(),
+            alerts: settings.alerts.clone(),
+            dead_letter: settings.dead_letter.clone(),
+            labels: settings.labels.clone(),
+        }
+    }
+
+    /// Every name.
+    pub fn all(&self) -> Vec<&str> {
+        let outer = [&self.decisions, &self.alerts, &self.dead_letter, &self.labels];
+        self.stages.iter().chain(outer).map(String::as_str).collect()
+    }
+}
+
+/// What became of a topic that was to be created.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Creation {
+    /// It is new.
+    Created,
+    /// It was there.
+    Existed,
+}
+
+/// Creates the topics that do not exist, with so many partitions and replicas each.
+///
+/// # Errors
+/// If the cluster refuses or cannot be reached.
+pub fn create(
+    settings: &KafkaSettings,
+    names: &[&str],
+    partitions: i32,
+    replicas: i32,
+) -> Result<Vec<(String, Creation)>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let admin = client::admin(settings)?;
+    let new = |name| NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
+    let topics: Vec<NewTopic> = names.iter().copied().map(new).collect();
+    let options =
+        AdminOptions::new().operation_timeout(Some(CREATE_TIMEOUT)).request_timeout(Some(CREATE_TIMEOUT));
+    let results = runtime.block_on(admin.create_topics(&topics, &options));
+    let results = results.with_context(|| format!("cannot reach Kafka at {}", settings.brokers))?;
+    results
+        .into_iter()
+        .map(|result| match result {
+            Ok(name) => Ok((name, Creation::Created)),
+            Err((name, RDKafkaErrorCode::TopicAlreadyExists)) => Ok((name, Creation::Existed)),
+            Err((name, code)) => bail!("the topic {name} cannot be created: {code}"),
+        })
+        .collect()
+}
+
+/// Partitions of each topic, in the order of `names`.
+///
+/// # Errors
+/// If Kafka cannot be reached; if topics are missing, all of them are named with the command that creates them.
+pub fn partitions(settings: &KafkaSettings, names: &[&str]) -> Result<Vec<usize>> {
+    use rdkafka::consumer::Consumer;
+    let consumer = client::reader(settings, "redflag-look")?;
+    let mut counts = Vec::with_capacity(names.len());
+    let mut missing = Vec::new();
+    for name in names {
+        let metadata = consumer.fetch_metadata(Some(name), ASK_TIMEOUT);
+        let metadata = metadata.with_context(|| format!("cannot reach Kafka at {}", settings.brokers))?;
+        match metadata.topics().iter().find(|topic| topic.name() == *name && !topic.partitions().is_empty()) {
+            Some(topic) => counts.push(topic.partitions().len()),
+            None => missing.push(*name),
+        }
+    }
+    if !missing.is_empty() {
+        bail!("topics are missing: {}; `redflag topics create` makes them", missing.join(", "));
+    }
+    Ok(counts)
+}

@@ -1,0 +1,885 @@
+//! The loop: take messages in, enter and decide them, publish, commit.
+//!
+//! One thread does it, with one consumer for each stage. librdkafka calls back from inside `poll` when partitions come and
+//! go; at that moment the transaction that is open is committed, so that whoever gets them next finds nothing half done.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use engine::{Decider, Detector, Model, Outcome, Status};
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::types::RDKafkaRespErr;
+use store::{NewRejection, Store};
+use tokio::sync::oneshot;
+
+use super::chain::Chain;
+use super::client::{self, ASK_TIMEOUT, Logged};
+use super::condition::Condition;
+use super::intake::{Incoming, Origin};
+use super::progress::Progress;
+use super::publish::{Publisher, place};
+use super::record::{Records, continue_with};
+use super::recorder::{Recorder, Unit};
+use super::restore::Restorer;
+use super::settings::KafkaSettings;
+use super::snapshots::Snapshots;
+use super::stage::{Opened, Stage};
+use super::topics::{self, Topics};
+use super::transaction::{Outgoing, Transaction, TransactionError};
+use crate::service::pipeline::{Shared, lock, new_rejection, now_us};
+use crate::service::recovery::versions;
+use crate::service::render;
+
+/// Messages that are taken in before they are worked through.
+const TAKEN_MAX: usize = 4_096;
+
+/// How long to wait for a message when nothing else is due.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// How long to wait when another stage's messages may come as well, or rows are waiting.
+const SHORT_WAIT: Duration = Duration::from_millis(1);
+
+/// Before something is tried again that failed.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// Partitions may drift apart by half of what their windows stand.
+const DRIFT_US: i64 = engine::DRIFT_MAX_US / 2;
+
+/// Fused stages commit their record's end when nothing has come in for so long.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Newest decisions of a batch that are shown to viewers.
+const SHOWN: usize = 20;
+
+/// What a worker is made of.
+pub struct Setup {
+    /// The `[kafka]` table.
+    pub settings: KafkaSettings,
+    /// The detector.
+    pub detector: Arc<Detector>,
+    /// The model.
+    pub model: Option<Model>,
+    /// The database, if there is one.
+    pub store: Option<Box<dyn Store>>,
+    /// Figures for the doors.
+    pub shared: Arc<Shared>,
+    /// How the stream is, for the doors.
+    pub condition: Arc<Condition>,
+}
+
+/// Tells the core what the consumer group says, and forwards librdkafka's log.
+pub struct Membership {
+    stage: usize,
+    core: OnceLock<Weak<Mutex<Core>>>,
+}
+
+impl ClientContext for Membership {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        Logged.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        Logged.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Membership {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions: Vec<i32> = list.elements().iter().map(|place| place.partition()).collect();
+        let core = self.core.get().and_then(Weak::upgrade);
+        let done = if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            // Nothing flows before its state is there.
+            let assigned = consumer.incremental_assign(list).and_then(|()| consumer.pause(list));
+            if let Some(core) = core {
+                lock(&core).assigned(self.stage, &partitions);
+            }
+            assigned
+        } else {
+            if let Some(core) = core {
+                lock(&core).revoked(self.stage, &partitions, consumer.assignment_lost());
+            }
+            consumer.incremental_unassign(list)
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "the consumer group's word could not be followed");
+        }
+    }
+}
+
+/// How the stages of a chain are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Joint {
+    /// Through topics.
+    Split,
+    /// This process owns everything: what is still in the topics is worked off.
+    Draining,
+    /// In memory; the topics only keep the record.
+    Fused,
+}
+
+/// Everything but the consumers' polls.
+struct Core {
+    detector: Arc<Detector>,
+    shared: Arc<Shared>,
+    condition: Arc<Condition>,
+    chain: Chain,
+    topics: Topics,
+    /// Partitions of each stage's topic.
+    partitions: Vec<usize>,
+    /// The stages that this process runs.
+    stages: Vec<Stage>,
+    joint: Joint,
+    decider: Decider,
+    publisher: Publisher,
+    records: Records,
+    recorder: Recorder,
+    transaction: Transaction,
+    version: i64,
+    commit_interval: Duration,
+    snapshot_every: u64,
+    snapshots: Snapshots,
+    snapshot_writer: Sender<SnapshotFile>,
+    progress: Option<Progress>,
+    ends: BaseConsumer<Logged>,
+    opened: Receiver<Opened>,
+    open: Sender<Opened>,
+    /// Something was entered that is not committed, since then.
+    uncommitted_since: Option<Instant>,
+    /// Fused stages have written records since their ends were committed.
+    record_ends_due: Option<Instant>,
+    /// Why nothing goes on, and when it is tried again.
+    stalled: Option<(Stall, Instant)>,
+}
+
+/// What nothing goes on without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stall {
+    Store(String),
+    Kafka(String),
+}
+
+struct SnapshotFile {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    bytes: Vec<u8>,
+}
+
+/// The running stream.
+pub struct Stream {
+    stop: Arc<AtomicBool>,
+    ended: Option<oneshot::Receiver<()>>,
+    thread: JoinHandle<Result<()>>,
+}
+
+impl Stream {
+    /// Checks the topics, joins the group and begins. `data_dir` holds what makes this process known: its instance name.
+    ///
+    /// # Errors
+    /// If Kafka cannot be reached, topics are missing, or a stage is unknown.
+    pub fn start(setup: Setup, data_dir: &Path) -> Result<Stream> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (core, consumers) = Core::start(setup, data_dir)?;
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name("stream".into());
+        let (tell, ended) = oneshot::channel();
+        let body = move || {
+            let result = run(&core, consumers, &stopped);
+            // Nobody listens any more when it was told to stop.
+            tell.send(()).unwrap_or_default();
+            result
+        };
+        let thread = thread.spawn(body).context("cannot start the stream")?;
+        Ok(Stream { stop, ended: Some(ended), thread })
+    }
+
+    /// What tells that it has ended by itself; once.
+    pub fn ended(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.ended.take()
+    }
+
+    /// Commits what was decided, writes snapshots, leaves the group.
+    ///
+    /// # Errors
+    /// If it could not go on earlier.
+    pub fn stop(self) -> Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_| anyhow::anyhow!("the stream ended by a panic"))?
+    }
+}
+
+type Consumers = Vec<Arc<BaseConsumer<Membership>>>;
+
+fn run(core: &Arc<Mutex<Core>>, consumers: Consumers, stop: &AtomicBool) -> Result<()> {
+    let mut failed = Ok(());
+    while !stop.load(Ordering::Relaxed) && failed.is_ok() {
+        for (stage, consumer) in consumers.iter().enumerate() {
+            let wait = lock(core).wait(stage);
+            failed = failed.and(take_in(core, consumer, stage, wait));
+        }
+        lock(core).step();
+    }
+    lock(core).finish();
+    // The core's own references go first, so that the consumers leave the group here, where no lock is held.
+    lock(core).stages.clear();
+    drop(consumers);
+    failed
+}
+
+/// Takes in what has come, waiting at most so long for the first message.
+fn take_in(
+    core: &Mutex<Core>,
+    consumer: &BaseConsumer<Membership>,
+    stage: usize,
+    wait: Duration,
+) -> Result<()> {
+    for taken in 0..TAKEN_MAX {
+        match consumer.poll(if taken == 0 { wait } else { Duration::ZERO }) {
+            None => break,
+            Some(Ok(message)) => lock(core).enter(stage, &message)?,
+            Some(Err(KafkaError::PartitionEOF(partition))) => lock(core).stages[stage].reach_end(partition),
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                return Err(anyhow::anyhow!("the consumer cannot go on: {code}"));
+            }
+            Some(Err(error)) => lock(core).consumer_error(&error),
+        }
+    }
+    Ok(())
+}
+
+impl Core {
+    fn start(setup: Setup, data_dir: &Path) -> Result<(Arc<Mutex<Core>>, Consumers)> {
+        let Setup { settings, detector, model, mut store, shared, condition } = setup;
+        let chain = Chain::of(&detector);
+        let selected = chain.select(&settings.stages)?;
+        let group = settings.group(&detector.name);
+        let topics = Topics::of(&settings, &group, &chain);
+        topics::partitions(&settings, &topics.all())?;
+        let stage_topics: Vec<&str> = topics.stages.iter().map(String::as_str).collect();
+        let partitions = topics::partitions(&settings, &stage_topics)?;
+        let settings = Arc::new(settings);
+        let versions = versions(&detector, model.as_ref());
+        let version = store.as_mut().map_or(Ok(0), |store| store.version(&versions))?;
+        let schema = Arc::new(detector.schema.clone());
+        let folder = if settings.snapshots.is_empty() {
+            data_dir.join("snapshots")
+        } else {
+            (&settings.snapshots).into()
+        };
+        let snapshots = Snapshots::new(&folder, &group);
+        let progress = (chain.links.len() > 1 && selected.contains(&0))
+            .then(|| Progress::watch(&settings, &stage_group(&group, &chain, 0), &topics.stages[0]))
+            .transpose()?;
+        let (open, opened) = channel();
+        let core = Core {
+            shared,
+            condition,
+            joint: Joint::Split,
+            decider: Decider::new(Arc::clone(&detector), model),
+            publisher: Publisher::new(topics.clone(), detector.schema.minor_per_unit(), &versions),
+            records: Records::default(),
+            recorder: Recorder::new(&schema, store, version)?,
+            transaction: Transaction::new(&settings, &format!("{group}-{}", instance(data_dir)?)),
+            version,
+            commit_interval: settings.commit_interval,
+            snapshot_every: settings.snapshot_every,
+            snapshot_writer: snapshot_writer(snapshots.clone())?,
+            snapshots: snapshots.clone(),
+            progress,
+            ends: client::ends(&settings, &group)?,
+            opened,
+            open,
+            uncommitted_since: None,
+            record_ends_due: None,
+            stalled: None,
+            stages: Vec::new(),
+            partitions,
+            topics,
+            chain,
+            detector,
+        };
+        let core = Arc::new(Mutex::new(core));
+        let mut consumers = Vec::new();
+        for (at, number) in selected.into_iter().enumerate() {
+            let stage = lock(&core).join(at, number, &settings, &group, &snapshots, &core)?;
+            consumers.push(Arc::clone(&stage.consumer));
+            lock(&core).stages.push(stage);
+        }
+        Ok((core, consumers))
+    }
+
+    /// Joins the consumer group of one stage.
+    fn join(
+        &self,
+        at: usize,
+        number: usize,
+        settings: &Arc<KafkaSettings>,
+        group: &str,
+        snapshots: &Snapshots,
+        core: &Arc<Mutex<Core>>,
+    ) -> Result<Stage> {
+        let group = stage_group(group, &self.chain, number);
+        let membership = Membership { stage: at, core: OnceLock::from(Arc::downgrade(core)) };
+        let consumer = Arc::new(client::group_consumer(settings, &group, membership)?);
+        let topic = self.topics.stages[number].clone();
+        consumer.subscribe(&[&topic])?;
+        let restorer = Restorer {
+            settings: Arc::clone(settings),
+            group,
+            detector: Arc::clone(&self.detector),
+            link: self.chain.links[number].clone(),
+            first: number == 0,
+            topic,
+            snapshots: snapshots.clone(),
+        };
+        Ok(Stage::new(number, self.partitions[number], consumer, restorer, Arc::clone(&self.condition)))
+    }
+
+    // --- what the consumer groups say ---------------------------------------------------------------------------------
+
+    fn assigned(&mut self, stage: usize, partitions: &[i32]) {
+        self.condition.join();
+        if partitions.is_empty() {
+            return;
+        }
+        tracing::info!(topic = self.stages[stage].topic, ?partitions, "got partitions");
+        for partition in partitions {
+            self.stages[stage].take(*partition, &self.open);
+        }
+    }
+
+    fn revoked(&mut self, stage: usize, partitions: &[i32], lost: bool) {
+        // After the end there is nothing left to give up.
+        let Some(topic) = self.stages.get(stage).map(|stage| stage.topic.clone()) else { return };
+        tracing::info!(topic, ?partitions, lost, "partitions go elsewhere");
+        if lost {
+            self.give_up("the group has given its partitions to others");
+        } else {
+            self.hand_over(stage, partitions);
+        }
+        partitions.iter().for_each(|partition| self.stages[stage].forget(*partition));
+    }
+
+    /// Commits, and leaves a snapshot for whoever comes next.
+    fn hand_over(&mut self, stage: usize, partitions: &[i32]) {
+        if let Err(error) = self.commit().and_then(|()| self.split()) {
+            self.give_up(&error.to_string());
+            return;
+        }
+        for partition in partitions {
+            self.snapshot(stage, *partition);
+        }
+    }
+
+    fn consumer_error(&mut self, error: &KafkaError) {
+        match error {
+            KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown) => {
+                self.condition.wait_for(Some("no broker of Kafka can be reached".to_string()));
+            }
+            error => tracing::debug!(%error, "the consumer says"),
+        }
+    }
+
+    // --- one step -----------------------------------------------------------------------------------------------------
+
+    /// How long a stage's consumer may wait for a message.
+    fn wait(&self, stage: usize) -> Duration {
+        let only_first_flows = self.joint == Joint::Fused || self.stages.len() == 1;
+        if only_first_flows && stage > 0 {
+            return Duration::ZERO;
+        }
+        if !only_first_flows || !self.stages[stage].intake.is_empty() {
+            return SHORT_WAIT;
+        }
+        let commit_in =
+            self.uncommitted_since.map(|since| self.commit_interval.saturating_sub(since.elapsed()));
+        commit_in.unwrap_or(WAIT).min(WAIT)
+    }
+
+    fn enter(&mut self, stage: usize, message: &BorrowedMessage) -> Result<()> {
+        let stage = &mut self.stages[stage];
+        stage
+            .enter(message)
+            .with_context(|| format!("{}/{}/{}", stage.topic, message.partition(), message.offset()))
+    }
+
+    fn step(&mut self) {
+        self.transaction.poll();
+        while let Ok(opened) = self.opened.try_recv() {
+            if let Some(stage) = self.stages.iter_mut().find(|stage| stage.number == opened.stage) {
+                stage.open(opened);
+            }
+        }
+        if !self.goes_on() {
+            return;
+        }
+        if self.joint != Joint::Fused {
+            self.stages.iter_mut().for_each(Stage::start_flowing);
+        }
+        if let Err(error) = self.work() {
+            self.give_up(&error.to_string());
+        }
+    }
+
+    /// Whether Kafka and the database are there; asks again now and then.
+    fn goes_on(&mut self) -> bool {
+        if let Some((_, again)) = &self.stalled
+            && Instant::now() < *again
+        {
+            return false;
+        }
+        let missing = match self.stalled.take() {
+            Some((Stall::Store(_), _)) => {
+                self.recorder.probe().err().map(|error| Stall::Store(format!("{error:#}")))
+            }
+            _ => None,
+        };
+        let missing = missing
+            .or_else(|| self.transaction.ready().err().map(|error| Stall::Kafka(format!("{error:#}"))));
+        match missing {
+            None => {
+                self.condition.wait_for(None);
+                true
+            }
+            Some(stall) => {
+                self.stall(stall);
+                false
+            }
+        }
+    }
+
+    fn stall(&mut self, stall: Stall) {
+        self.condition.wait_for(Some(match &stall {
+            Stall::Store(error) => format!("the database refuses: {error}"),
+            Stall::Kafka(error) => format!("Kafka cannot be reached: {error}"),
+        }));
+        self.stalled = Some((stall, Instant::now() + RETRY_AFTER));
+    }
+
+    fn work(&mut self) -> Result<(), TransactionError> {
+        self.join_stages()?;
+        for at in 0..self.stages.len() {
+            if self.stages[at].number > 0 || self.joint != Joint::Draining {
+                self.run_stage(at)?;
+            }
+        }
+        let due = self.uncommitted_since.is_some_and(|since| since.elapsed() >= self.commit_interval);
+        if due {
+            self.commit()?;
+            self.take_snapshots()?;
+        }
+        let quiet = self.record_ends_due.is_some_and(|since| since.elapsed() >= QUIET);
+        if quiet && self.uncommitted_since.is_none() {
+            self.commit_record_ends()?;
+        }
+        Ok(())
+    }
+
+    // --- how stages are joined ----------------------------------------------------------------------------------------
+
+    /// Fuses the stages as soon as this process owns all partitions of all of them.
+    fn join_stages(&mut self) -> Result<(), TransactionError> {
+        let chained = self.chain.links.len() > 1 && self.stages.len() == self.chain.links.len();
+        match self.joint {
+            Joint::Split if chained && self.stages.iter().all(Stage::is_whole) => {
+                // What was sent to the topics becomes visible; each is read once more to its end.
+                self.commit()?;
+                self.stages[1..].iter_mut().for_each(|stage| stage.set_flowing(true));
+                self.joint = Joint::Draining;
+            }
+            Joint::Draining if !self.stages[1..].iter().all(Stage::is_whole) => self.joint = Joint::Split,
+            Joint::Draining if self.stages[1..].iter().all(Stage::is_drained) => {
+                self.commit()?;
+                self.stages[1..].iter_mut().for_each(|stage| stage.set_flowing(false));
+                self.joint = Joint::Fused;
+                self.condition.set_fused(true);
+                tracing::info!("the stages are fused");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Joins the stages through their topics again: each goes on behind what this process has written.
+    fn split(&mut self) -> Result<(), TransactionError> {
+        if self.joint == Joint::Fused {
+            self.commit_record_ends()?;
+            self.condition.set_fused(false);
+            tracing::info!("the stages are split");
+        }
+        self.joint = Joint::Split;
+        Ok(())
+    }
+
+    /// Commits where the records of fused stages end: nobody else writes them, so all of it is in the states.
+    fn commit_record_ends(&mut self) -> Result<(), TransactionError> {
+        for stage in &mut self.stages[1..] {
+            for (partition, slot) in (0..).zip(&mut stage.slots) {
+                let Some(slot) = slot else { continue };
+                let (_, end) = self.ends.fetch_watermarks(&stage.topic, partition, ASK_TIMEOUT)?;
+                slot.read_offset = end;
+                if let Some(task) = &mut slot.task {
+                    task.next_offset = end;
+                }
+            }
+        }
+        self.commit_offsets()?;
+        self.record_ends_due = None;
+        Ok(())
+    }
+
+    // --- rows through the stages --------------------------------------------------------------------------------------
+
+    fn run_stage(&mut self, at: usize) -> Result<(), TransactionError> {
+        self.bury(at)?;
+        if self.stages[at].intake.is_empty() {
+            self.stages[at].note_entered();
+            return Ok(());
+        }
+        let mut unit = self.recorder.unit();
+        std::mem::swap(&mut unit.intake, &mut self.stages[at].intake);
+        unit.positions.extend(unit.intake.origins.iter().map(|origin: &Origin| origin.position()));
+        if self.stages[at].number == 0 {
+            self.choose(at, &mut unit);
+        } else {
+            unit.order.extend(0..unit.intake.len() as u32);
+        }
+        continue_with(&unit.intake, self.detector.features.len(), &mut unit.decisions);
+        self.stages[at].observe(&mut unit, |intake, row| intake.owners[row] as usize);
+        self.stages[at].note_entered();
+        self.uncommitted_since.get_or_insert_with(Instant::now);
+        self.refuse_time_jumps(at, &mut unit)?;
+        unit.order.retain(|row| !unit.intake.decided[*row as usize]);
+        self.pass_on(at, unit)
+    }
+
+    /// Decides here, or leaves it to the next stage.
+    fn pass_on(&mut self, at: usize, mut unit: Box<Unit>) -> Result<(), TransactionError> {
+        let number = self.stages[at].number;
+        if number == self.chain.last() {
+            return self.decide(unit);
+        }
+        if self.joint != Joint::Fused {
+            self.forward(number + 1, &unit, true)?;
+            self.recorder.put_back(unit);
+            return Ok(());
+        }
+        for next in number + 1..=self.chain.last() {
+            self.forward(next, &unit, false)?;
+            let (link, partitions) = (&self.chain.links[next], self.partitions[next]);
+            self.stages[next]
+                .observe(&mut unit, |intake, row| link.partition(&intake.batch, row, partitions));
+        }
+        self.record_ends_due = Some(Instant::now());
+        self.decide(unit)
+    }
+
+    /// The rows that may be entered now, in the order of time as far as partitions go; repeated ids are left out. Rows of
+    /// partitions that are too far ahead go back to wait.
+    fn choose(&mut self, at: usize, unit: &mut Unit) {
+        let stage = &mut self.stages[at];
+        unit.order.extend(0..unit.intake.len() as u32);
+        if self.chain.links.len() > 1 {
+            let others = stage.others();
+            let others_us =
+                self.progress.as_ref().map_or(Some(i64::MAX), |progress| progress.least_us(&others));
+            let limits = stage.limits(DRIFT_US, others_us);
+            // A partition's rows keep their order: one that waits makes those behind it wait.
+            let mut waits = vec![false; limits.len()];
+            unit.order.retain(|row| {
+                let owner = unit.intake.owners[*row as usize] as usize;
+                waits[owner] |= unit.intake.merge_us[*row as usize] > limits[owner];
+                if waits[owner] {
+                    stage.intake.add_row_of(&unit.intake, *row as usize);
+                }
+                !waits[owner]
+            });
+            unit.order.sort_by_key(|row| unit.intake.merge_us[*row as usize]);
+            if let Some(progress) = &self.progress {
+                progress.set_urgent(!stage.intake.is_empty());
+            }
+            stage.note_held();
+        }
+        let before = unit.order.len();
+        unit.order.retain(|row| {
+            let slot = stage.slots[unit.intake.owners[*row as usize] as usize].as_mut();
+            let task = slot.and_then(|slot| slot.task.as_mut());
+            task.is_some_and(|task| task.seen.is_new(unit.intake.batch.id(*row as usize)))
+        });
+        unit.repeated = (before - unit.order.len()) as u64;
+    }
+
+    /// Writes rows to the next stage's topic: to be decided there, or as the record of what was decided here.
+    fn forward(&mut self, next: usize, unit: &Unit, undecided: bool) -> Result<(), TransactionError> {
+        let (link, partitions) = (&self.chain.links[next], self.partitions[next]);
+        for row in unit.order.iter().map(|row| *row as usize) {
+            let features = if undecided { unit.decisions.features_of(row) } else { &[] };
+            let partition = link.partition(&unit.intake.batch, row, partitions);
+            let status = unit.decisions.statuses[row];
+            if let Some(full) = self.records.add(partition, &unit.intake, row, status, features) {
+                send_record(&mut self.transaction, &self.topics.stages[next], partition, &full)?;
+            }
+        }
+        for (partition, message) in self.records.drain() {
+            send_record(&mut self.transaction, &self.topics.stages[next], partition, &message)?;
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, mut unit: Box<Unit>) -> Result<(), TransactionError> {
+        unit.skip_others();
+        self.decider.decide(&unit.intake.batch, &mut unit.decisions);
+        let (detector, batch) = (&self.detector, &unit.intake.batch);
+        if self.recorder.is_on() {
+            unit.rendered.fill(detector, batch, &unit.decisions);
+        } else {
+            unit.rendered.explain(detector, batch, &unit.decisions);
+        }
+        unit.decided_at_us = now_us();
+        unit.latency_us = unit.intake.received.elapsed().as_micros() as i64;
+        for row in unit.order.iter().map(|row| *row as usize) {
+            let decision = unit.decision(row, self.version);
+            self.publisher.decision(&decision, unit.intake.incoming(row), &mut self.transaction)?;
+        }
+        self.count(&unit);
+        self.recorder.offer(unit);
+        Ok(())
+    }
+
+    fn count(&self, unit: &Unit) {
+        let minor_per_unit = self.detector.schema.minor_per_unit();
+        let mut stats = lock(&self.shared.stats);
+        for row in unit.order.iter().map(|row| *row as usize) {
+            let outcome = unit.decisions.outcomes[row];
+            stats.totals.outcomes[outcome as usize] += 1;
+            stats.totals.late += u64::from(unit.decisions.statuses[row] != Status::OnTime);
+            stats.count_score(unit.decisions.scores[row]);
+        }
+        let outcomes = |wanted: Outcome| {
+            unit.order.iter().filter(|row| unit.decisions.outcomes[**row as usize] == wanted).count() as u64
+        };
+        stats.totals.repeated += unit.repeated;
+        stats.totals.rejected += unit.rejections.len() as u64;
+        let now_s = unit.decided_at_us / 1_000_000;
+        let second = stats.second(now_s);
+        second.decisions += unit.order.len() as u64;
+        second.in_review += outcomes(Outcome::Review);
+        second.declined += outcomes(Outcome::Decline);
+        let shown = unit.order.len().saturating_sub(SHOWN);
+        stats.decided += shown as u64;
+        for row in &unit.order[shown..] {
+            stats.keep_recent(&render::summary(&unit.decision(*row as usize, self.version), minor_per_unit));
+            stats.count_latency(unit.latency_us as u64, now_s);
+        }
+        drop(stats);
+        lock(&self.shared.condition).stream_us = self.stages.first().and_then(newest_us);
+    }
+
+    /// Events whose time is too far ahead are no decisions but dead letters.
+    fn refuse_time_jumps(&mut self, at: usize, unit: &mut Unit) -> Result<(), TransactionError> {
+        let stage = &self.stages[at];
+        if stage.number > 0 {
+            return Ok(());
+        }
+        let statuses = &unit.decisions.statuses;
+        for row in unit.order.iter().map(|row| *row as usize).filter(|row| statuses[*row] == Status::TimeJump)
+        {
+            let slot = stage.slots[unit.intake.owners[row] as usize].as_ref();
+            let Some(task) = slot.and_then(|slot| slot.task.as_ref()) else { continue };
+            let rejection = task.engine.time_jump(&unit.intake.batch, row).into();
+            let incoming = unit.intake.incoming(row);
+            let source = place(&stage.topic, incoming.origin);
+            unit.rejections.push(new_rejection(&source, &rejection, incoming.payload));
+            self.publisher.dead_letter(&stage.topic, incoming, &rejection, &mut self.transaction)?;
+        }
+        unit.order.retain(|row| unit.decisions.statuses[*row as usize] != Status::TimeJump);
+        Ok(())
+    }
+
+    /// Sends what was no transaction to the dead letters.
+    fn bury(&mut self, at: usize) -> Result<(), TransactionError> {
+        let rejects = std::mem::take(&mut self.stages[at].rejects);
+        if rejects.is_empty() {
+            return Ok(());
+        }
+        let topic = &self.stages[at].topic;
+        let mut rejections: Vec<NewRejection> = Vec::with_capacity(rejects.len());
+        for reject in &rejects {
+            let incoming = Incoming {
+                origin: reject.origin,
+                key: reject.key.as_deref(),
+                payload: &reject.payload,
+                headers: reject.headers.clone(),
+            };
+            rejections.push(new_rejection(&place(topic, reject.origin), &reject.rejection, &reject.payload));
+            self.publisher.dead_letter(topic, incoming, &reject.rejection, &mut self.transaction)?;
+        }
+        lock(&self.shared.stats).totals.rejected += rejections.len() as u64;
+        let mut unit = self.recorder.unit();
+        unit.rejections = rejections;
+        self.recorder.offer(unit);
+        self.uncommitted_since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    // --- commit, give up ----------------------------------------------------------------------------------------------
+
+    /// Commits what was entered and decided.
+    fn commit(&mut self) -> Result<(), TransactionError> {
+        if self.uncommitted_since.is_none() && self.transaction.opened().is_none() {
+            return Ok(());
+        }
+        if let Err(error) = self.recorder.settle() {
+            let error = format!("{error:#}");
+            self.stall(Stall::Store(error.clone()));
+            return Err(TransactionError::store(&error));
+        }
+        self.commit_offsets()
+    }
+
+    fn commit_offsets(&mut self) -> Result<(), TransactionError> {
+        let mut offsets = Vec::with_capacity(self.stages.len());
+        for stage in &self.stages {
+            // Where fused stages' records end is committed apart, when it is known.
+            if let Some(group) = stage.consumer.group_metadata() {
+                offsets.push((stage.offsets()?, group));
+            }
+        }
+        self.transaction.commit(&offsets)?;
+        self.uncommitted_since = None;
+        Ok(())
+    }
+
+    /// The transaction cannot be completed: what was entered since the last commit is undone by restoring the states.
+    fn give_up(&mut self, why: &str) {
+        tracing::warn!(why, "the transaction is given up; states are restored as of the last commit");
+        self.transaction.abort();
+        self.records.clear();
+        self.uncommitted_since = None;
+        self.record_ends_due = None;
+        self.joint = Joint::Split;
+        self.condition.set_fused(false);
+        for stage in &mut self.stages {
+            stage.set_flowing(false);
+            let owned: Vec<i32> =
+                (0..).zip(&stage.slots).filter(|(_, slot)| slot.is_some()).map(|(p, _)| p).collect();
+            owned.iter().for_each(|partition| stage.take(*partition, &self.open));
+        }
+    }
+
+    // --- snapshots ----------------------------------------------------------------------------------------------------
+
+    fn take_snapshots(&mut self) -> Result<(), TransactionError> {
+        let mut due = BTreeSet::new();
+        for (at, stage) in self.stages.iter().enumerate() {
+            for (partition, slot) in (0..).zip(&stage.slots) {
+                let task = slot.as_ref().and_then(|slot| slot.task.as_ref());
+                if task.is_some_and(|task| task.since_snapshot >= self.snapshot_every) {
+                    due.insert((at, partition));
+                }
+            }
+        }
+        if self.joint == Joint::Fused && due.iter().any(|(at, _)| *at > 0) {
+            self.commit_record_ends()?;
+        }
+        due.into_iter().for_each(|(at, partition)| self.snapshot(at, partition));
+        Ok(())
+    }
+
+    /// Writes a partition's state, just after a commit.
+    fn snapshot(&mut self, at: usize, partition: i32) {
+        let stage = &mut self.stages[at];
+        let Some(Some(slot)) = stage.slots.get_mut(partition as usize) else { return };
+        let Some(task) = slot.task.as_mut().filter(|task| task.since_snapshot > 0) else { return };
+        task.since_snapshot = 0;
+        let file = SnapshotFile {
+            topic: stage.topic.clone(),
+            partition,
+            offset: task.next_offset,
+            bytes: task.snapshot(),
+        };
+        // The writer ends after this.
+        drop(self.snapshot_writer.send(file));
+    }
+
+    fn finish(&mut self) {
+        if let Err(error) = self.commit().and_then(|()| self.split()) {
+            tracing::warn!(%error, "the last transaction is given up");
+            self.transaction.abort();
+            return;
+        }
+        for at in 0..self.stages.len() {
+            for partition in 0..self.stages[at].slots.len() as i32 {
+                let stage = &mut self.stages[at];
+                let Some(Some(slot)) = stage.slots.get_mut(partition as usize) else { continue };
+                let Some(task) = slot.task.as_mut().filter(|task| task.since_snapshot > 0) else { continue };
+                // At once: the writer's thread ends with the process.
+                if let Err(error) =
+                    self.snapshots.write(&stage.topic, partition, task.next_offset, &task.snapshot())
+                {
+                    tracing::warn!(error = %format!("{error:#}"), "no snapshot could be written");
+                }
+            }
+        }
+    }
+}
+
+fn newest_us(stage: &Stage) -> Option<i64> {
+    stage.slots.iter().flatten().filter_map(|slot| slot.newest_us).max()
+}
+
+fn send_record(
+    transaction: &mut Transaction,
+    topic: &str,
+    partition: usize,
+    payload: &[u8],
+) -> Result<(), TransactionError> {
+    let partition = Some(partition as i32);
+    transaction.send(Outgoing { topic, partition, key: None, payload, timestamp_ms: -1, headers: None })
+}
+
+/// The consumer group of a stage: the first one's is the group itself.
+fn stage_group(group: &str, chain: &Chain, number: usize) -> String {
+    if number == 0 { group.to_string() } else { format!("{group}-{}", chain.links[number].name) }
+}
+
+fn snapshot_writer(snapshots: Snapshots) -> Result<Sender<SnapshotFile>> {
+    let (send, files) = channel::<SnapshotFile>();
+    let body = move || {
+        for file in files {
+            if let Err(error) = snapshots.write(&file.topic, file.partition, file.offset, &file.bytes) {
+                // The topic has everything; a restore takes longer, that is all.
+                tracing::warn!(error = %format!("{error:#}"), "no snapshot could be written");
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("snapshots".into())
+        .spawn(body)
+        .context("cannot start the snapshot writer")?;
+    Ok(send)
+}
+
+/// What tells this process from the others of its group, the same after a restart on the same data folder: the producer that
+/// comes back fences off the transaction that the dead one has left open.
+fn instance(data_dir: &Path) -> Result<String> {
+    let path = data_dir.join("instance");
+    if let Ok(found) = std::fs::read_to_string(&path) {
+        return Ok(found.trim().to_string());
+    }
+    let mixed = foldhash::quality::RandomState::default();
+    let name = format!("{:016x}", std::hash::BuildHasher::hash_one(&mixed, (std::process::id(), now_us())));
+    std::fs::write(&path, &name).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(name)
+}
