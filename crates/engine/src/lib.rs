@@ -32,7 +32,6 @@ pub mod repeats;
 pub use decide::Outcome;
 pub use detector::{Detector, Mistake};
 pub use event::{EventBatch, FieldError, Label, Rejection, Value};
-pub use features::DRIFT_MAX_US;
 pub use model::{Model, ModelMismatch};
 pub use process::{Decider, Decisions, Engine, Positions, Status, TimeJumps};
 pub use reason::{Narrator, Reason};

@@ -329,6 +329,11 @@ impl Engine {
         )
     }
 
+    /// How much older than the newest of its entity an event may be and still enter its true place, whatever the kind.
+    pub fn max_lateness_us(&self) -> i64 {
+        self.plan.kinds.iter().map(|kind| kind.max_lateness_us).min().unwrap_or(i64::MAX)
+    }
+
     /// What is held, by kind of entity.
     pub fn state(&self) -> Vec<KindState> {
         let kinds = 0..self.plan.kinds.len();

@@ -13,6 +13,9 @@ use crate::cli::WrongInput;
 pub struct Chain {
     /// The stages in their order.
     pub links: Vec<Link>,
+    /// How far partitions of the first stage may drift apart in event time, so that what comes last still enters the later
+    /// stages' windows in its true place.
+    pub drift_us: i64,
 }
 
 /// One stage.
@@ -44,7 +47,14 @@ impl Chain {
                 .and_then(|field| field.kind.text_slot());
             links.push(Link { name: short_name(&kind).to_string(), slot, kind: Some(kind) });
         }
-        Chain { links }
+        let lateness = |link: &Link| Engine::stage(Arc::clone(detector), link.kind.as_deref()).max_lateness_us();
+        let drift_us = links.iter().skip(1).map(lateness).min().unwrap_or(i64::MAX) / 2;
+        Chain { links, drift_us }
+    }
+
+    /// Whether partitions of the first stage meet in a later one.
+    pub fn merges(&self) -> bool {
+        self.links.len() > 1
     }
 
     /// The numbers of the stages of these names; `all` is all of them.

@@ -163,6 +163,8 @@ fn reading(settings: &KafkaSettings, group: &str) -> ClientConfig {
     config.set("fetch.message.max.bytes", FETCH_BYTES);
     config.set("fetch.wait.max.ms", "50");
     config.set("queued.min.messages", "20000");
+    // A queue that was full is looked at again soon: the default of a second would be a second without messages.
+    config.set("fetch.queue.backoff.ms", "5");
     config
 }
 

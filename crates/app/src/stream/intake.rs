@@ -98,6 +98,8 @@ pub struct Intake {
     pub decided: Vec<bool>,
     /// When the rows were received.
     pub received: Instant,
+    /// No more rows are to be added: they would make it too long in event time.
+    pub is_closed: bool,
     bytes: Vec<u8>,
     /// Ends of each row's key and payload. A key that is absent is marked by `NO_KEY`.
     spans: Vec<(u32, u32, bool)>,
@@ -118,6 +120,7 @@ impl Intake {
             statuses: Vec::new(),
             decided: Vec::new(),
             received: Instant::now(),
+            is_closed: false,
             bytes: Vec::new(),
             spans: Vec::new(),
             headers: Vec::new(),
@@ -136,6 +139,7 @@ impl Intake {
 
     /// Forgets all rows.
     pub fn clear(&mut self) {
+        self.is_closed = false;
         self.batch.clear();
         self.origins.clear();
         self.owners.clear();

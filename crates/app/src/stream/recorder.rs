@@ -65,18 +65,6 @@ impl Unit {
         self.repeated = 0;
     }
 
-    /// Leaves the rows that do not go on out of what is computed next.
-    pub fn skip_others(&mut self) {
-        if self.order.len() == self.intake.len() {
-            return;
-        }
-        let mut goes_on = vec![false; self.intake.len()];
-        self.order.iter().for_each(|row| goes_on[*row as usize] = true);
-        for row in (0..goes_on.len()).filter(|row| !goes_on[*row]) {
-            self.decisions.statuses[row] = engine::Status::TimeJump;
-        }
-    }
-
     /// A row's decision as it is published and stored.
     pub fn decision(&self, row: usize, version: i64) -> NewDecision<'_> {
         let origin = self.intake.origins[row];

@@ -1,5 +1,6 @@
 //! One stage's partitions: what each is waiting for, and the rows that have come in.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -28,7 +29,10 @@ use crate::service::pipeline::check_size;
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// Rows of one partition that may wait for others in memory; beyond that it is paused.
-const HELD_MAX: usize = 20_000;
+const HELD_MAX: usize = 50_000;
+
+/// Rows that are taken through the stages together where partitions are merged.
+const CHUNK_ROWS: usize = 512;
 
 /// One stage of the chain, as far as this process has to do with it.
 pub struct Stage {
@@ -42,8 +46,13 @@ pub struct Stage {
     pub consumer: Arc<BaseConsumer<Membership>>,
     /// By partition; `None` for those that others own.
     pub slots: Vec<Option<Slot>>,
-    /// Rows that have come in and are not yet entered.
+    /// Rows that have come in and are not yet entered, where the order between partitions does not matter.
     pub intake: Intake,
+    /// How long in event time a chunk of rows may be that is merged with those of other partitions; `None` where nothing is
+    /// to be merged.
+    chunk_us: Option<i64>,
+    /// Empty chunks.
+    spare: Vec<Intake>,
     /// What was no transaction.
     pub rejects: Vec<Reject>,
     /// For opening partitions.
@@ -66,8 +75,10 @@ pub struct Slot {
     pub at_end: Option<Instant>,
     /// Newest event time of the rows that have come in.
     pub newest_us: Option<i64>,
-    /// Rows that wait for other partitions.
-    pub held: usize,
+    /// Rows that wait for those of other partitions, in the order of the topic.
+    chunks: VecDeque<Intake>,
+    /// How many.
+    held: usize,
     paused: bool,
     epoch: u64,
     abandoned: Arc<AtomicBool>,
@@ -92,6 +103,7 @@ impl Stage {
         consumer: Arc<BaseConsumer<Membership>>,
         restorer: Restorer,
         condition: Arc<Condition>,
+        chunk_us: Option<i64>,
     ) -> Stage {
         let schema = Arc::new(restorer.detector.schema.clone());
         Stage {
@@ -101,6 +113,8 @@ impl Stage {
             consumer,
             slots: (0..partitions).map(|_| None).collect(),
             intake: Intake::new(&schema),
+            chunk_us,
+            spare: Vec::new(),
             rejects: Vec::new(),
             reader: EventReader::without_labels(&schema),
             restorer,
@@ -125,6 +139,7 @@ impl Stage {
             read_offset: 0,
             at_end: None,
             newest_us: None,
+            chunks: VecDeque::new(),
             held: 0,
             paused: false,
             epoch: self.epoch,
@@ -208,6 +223,29 @@ impl Stage {
         self.slots.iter().all(|slot| slot.as_ref().is_some_and(|slot| slot.task.is_some() && slot.flowing))
     }
 
+    /// The next rows to enter: those of the partition that is furthest behind and not too far ahead of one that is still to
+    /// come. Swapped into `intake`, which is empty; false if there are none.
+    pub fn next_chunk(&mut self, limits: &[i64], intake: &mut Intake) -> bool {
+        let head = |slot: &Slot| slot.chunks.front().and_then(|chunk| chunk.merge_us.first().copied());
+        let fits = |at: usize, slot: &Slot| {
+            let last = slot.chunks.front().and_then(|chunk| chunk.merge_us.last().copied());
+            last.is_some_and(|last| last <= limits[at])
+        };
+        let owned = self.slots.iter_mut().enumerate().filter_map(|(at, slot)| Some((at, slot.as_mut()?)));
+        let next = owned.filter(|(at, slot)| fits(*at, slot)).min_by_key(|(_, slot)| head(slot));
+        let Some((_, slot)) = next else { return false };
+        let Some(mut chunk) = slot.chunks.pop_front() else { return false };
+        slot.held -= chunk.len();
+        std::mem::swap(&mut chunk, intake);
+        self.spare.push(chunk);
+        true
+    }
+
+    /// Whether rows wait for other partitions.
+    pub fn holds_rows(&self) -> bool {
+        self.slots.iter().flatten().any(|slot| slot.held > 0)
+    }
+
     /// Whether nothing is left to read or to enter.
     pub fn is_drained(&self) -> bool {
         self.intake.is_empty() && self.slots.iter().flatten().all(|slot| slot.at_end.is_some())
@@ -249,13 +287,17 @@ impl Stage {
         let Some(Some(slot)) = self.slots.get_mut(message.partition() as usize) else { return };
         let incoming = Incoming::of(message);
         let (partition, offset) = (incoming.origin.partition, incoming.origin.offset);
-        let read = check_size(incoming.payload)
-            .and_then(|()| self.reader.read(incoming.payload, &mut self.intake.batch));
-        match read {
+        let newest_us = slot.newest_us;
+        let intake = match self.chunk_us {
+            Some(_) => slot.chunk(&mut self.spare, &self.intake),
+            None => &mut self.intake,
+        };
+        match check_size(incoming.payload).and_then(|()| self.reader.read(incoming.payload, &mut intake.batch)) {
             Ok(()) => {
-                let time_us = self.intake.batch.time_us(self.intake.batch.len() - 1);
-                let at = Place { owner: partition, offset, merge_us: slot.reach(time_us) };
-                self.intake.add(incoming, at, engine::Status::OnTime, false);
+                let time_us = intake.batch.time_us(intake.batch.len() - 1);
+                let merge_us = newest_us.map_or(time_us, |newest_us| newest_us.max(time_us));
+                intake.add(incoming, Place { owner: partition, offset, merge_us }, engine::Status::OnTime, false);
+                slot.reach(merge_us, self.chunk_us);
             }
             Err(rejection) => self.rejects.push(Reject {
                 origin: incoming.origin,
@@ -302,11 +344,10 @@ impl Stage {
 
     /// After everything that came in and does not wait was entered: where each partition's state stands.
     pub fn note_entered(&mut self) {
-        for (partition, slot) in (0..).zip(&mut self.slots) {
-            let Some(slot) = slot else { continue };
-            let first_held = (0..self.intake.len()).find(|row| self.intake.owners[*row] == partition);
+        for slot in self.slots.iter_mut().flatten() {
+            let first_held = slot.chunks.iter().find_map(|chunk| chunk.offsets.first().copied());
             let Some(task) = &mut slot.task else { continue };
-            task.next_offset = first_held.map_or(slot.read_offset, |row| self.intake.offsets[row]);
+            task.next_offset = first_held.unwrap_or(slot.read_offset);
         }
     }
 
@@ -339,14 +380,8 @@ impl Stage {
             .collect()
     }
 
-    /// Remembers how many rows of each partition wait, and pauses those of which too many do.
-    pub fn note_held(&mut self) {
-        self.slots.iter_mut().flatten().for_each(|slot| slot.held = 0);
-        for owner in &self.intake.owners {
-            if let Some(Some(slot)) = self.slots.get_mut(*owner as usize) {
-                slot.held += 1;
-            }
-        }
+    /// Pauses partitions of which too many rows wait.
+    pub fn pause_held(&mut self) {
         for (partition, slot) in (0..).zip(&mut self.slots) {
             let Some(slot) = slot.as_mut().filter(|slot| slot.flowing) else { continue };
             let pause_now = slot.held > HELD_MAX || (slot.paused && slot.held > HELD_MAX / 4);
@@ -361,11 +396,21 @@ impl Stage {
 }
 
 impl Slot {
-    /// The newest event time, this one's included.
-    fn reach(&mut self, time_us: i64) -> i64 {
-        let newest_us = self.newest_us.map_or(time_us, |newest_us| newest_us.max(time_us));
+    /// The chunk that takes the next row.
+    fn chunk(&mut self, spare: &mut Vec<Intake>, like: &Intake) -> &mut Intake {
+        if self.chunks.back().is_none_or(|chunk| chunk.is_closed || chunk.len() >= CHUNK_ROWS) {
+            self.chunks.push_back(spare.pop().unwrap_or_else(|| Intake::new(like.batch.schema())));
+        }
+        self.chunks.back_mut().expect("one was just pushed if there was none")
+    }
+
+    /// A row has come in; closes its chunk if that has become too long in event time.
+    fn reach(&mut self, newest_us: i64, chunk_us: Option<i64>) {
         self.newest_us = Some(newest_us);
-        newest_us
+        if let (Some(chunk_us), Some(chunk)) = (chunk_us, self.chunks.back_mut()) {
+            self.held += 1;
+            chunk.is_closed = newest_us - chunk.merge_us[0] > chunk_us;
+        }
     }
 
     /// The newest event time that is known of it; `i64::MAX` if it has nothing to read for a while, `i64::MIN` if nothing is

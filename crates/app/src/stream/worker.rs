@@ -53,9 +53,6 @@ const SHORT_WAIT: Duration = Duration::from_millis(1);
 /// Before something is tried again that failed.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// Partitions may drift apart by half of what their windows stand.
-const DRIFT_US: i64 = engine::DRIFT_MAX_US / 2;
-
 /// Fused stages commit their record's end when nothing has come in for so long.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -142,7 +139,8 @@ struct Core {
     joint: Joint,
     decider: Decider,
     publisher: Publisher,
-    records: Records,
+    /// Rows on their way to each stage's topic.
+    records: Vec<Records>,
     recorder: Recorder,
     transaction: Transaction,
     version: i64,
@@ -278,7 +276,7 @@ impl Core {
             (&settings.snapshots).into()
         };
         let snapshots = Snapshots::new(&folder, &group);
-        let progress = (chain.links.len() > 1 && selected.contains(&0))
+        let progress = (chain.merges() && selected.contains(&0))
             .then(|| Progress::watch(&settings, &stage_group(&group, &chain, 0), &topics.stages[0]))
             .transpose()?;
         let (open, opened) = channel();
@@ -288,7 +286,7 @@ impl Core {
             joint: Joint::Split,
             decider: Decider::new(Arc::clone(&detector), model),
             publisher: Publisher::new(topics.clone(), detector.schema.minor_per_unit(), &versions),
-            records: Records::default(),
+            records: topics.stages.iter().map(|_| Records::default()).collect(),
             recorder: Recorder::new(&schema, store, version)?,
             transaction: Transaction::new(&settings, &format!("{group}-{}", instance(data_dir)?)),
             version,
@@ -343,7 +341,9 @@ impl Core {
             topic,
             snapshots: snapshots.clone(),
         };
-        Ok(Stage::new(number, self.partitions[number], consumer, restorer, Arc::clone(&self.condition)))
+        let chunk_us = (number == 0 && self.chain.merges()).then_some(self.chain.drift_us / 2);
+        let condition = Arc::clone(&self.condition);
+        Ok(Stage::new(number, self.partitions[number], consumer, restorer, condition, chunk_us))
     }
 
     // --- what the consumer groups say ---------------------------------------------------------------------------------
@@ -399,7 +399,7 @@ impl Core {
         if only_first_flows && stage > 0 {
             return Duration::ZERO;
         }
-        if !only_first_flows || !self.stages[stage].intake.is_empty() {
+        if !only_first_flows || self.stages[stage].holds_rows() {
             return SHORT_WAIT;
         }
         let commit_in =
@@ -470,12 +470,14 @@ impl Core {
     fn work(&mut self) -> Result<(), TransactionError> {
         self.join_stages()?;
         for at in 0..self.stages.len() {
-            if self.stages[at].number > 0 || self.joint != Joint::Draining {
-                self.run_stage(at)?;
+            self.bury(at)?;
+            match self.stages[at].number {
+                0 if self.joint == Joint::Draining => {}
+                0 if self.chain.merges() => self.merge(at)?,
+                _ => self.run_stage(at)?,
             }
         }
-        let due = self.uncommitted_since.is_some_and(|since| since.elapsed() >= self.commit_interval);
-        if due {
+        if self.is_commit_due() {
             self.commit()?;
             self.take_snapshots()?;
         }
@@ -541,19 +543,50 @@ impl Core {
 
     // --- rows through the stages --------------------------------------------------------------------------------------
 
+    /// Takes what has come in through the stage.
     fn run_stage(&mut self, at: usize) -> Result<(), TransactionError> {
-        self.bury(at)?;
-        if self.stages[at].intake.is_empty() {
-            self.stages[at].note_entered();
-            return Ok(());
-        }
         let mut unit = self.recorder.unit();
         std::mem::swap(&mut unit.intake, &mut self.stages[at].intake);
+        self.run_unit(at, unit)?;
+        self.flush_records()
+    }
+
+    /// Takes what has come in through the first stage, in the order of time as far as partitions go: they meet in the
+    /// next one. Rows of partitions that are too far ahead wait.
+    fn merge(&mut self, at: usize) -> Result<(), TransactionError> {
+        let others = self.stages[at].others();
+        let others_us = self.progress.as_ref().map_or(Some(i64::MAX), |progress| progress.least_us(&others));
+        let limits = self.stages[at].limits(self.chain.drift_us, others_us);
+        while !self.is_commit_due() {
+            let mut unit = self.recorder.unit();
+            if !self.stages[at].next_chunk(&limits, &mut unit.intake) {
+                self.recorder.put_back(unit);
+                break;
+            }
+            self.run_unit(at, unit)?;
+        }
+        self.stages[at].note_entered();
+        self.stages[at].pause_held();
+        if let Some(progress) = &self.progress {
+            progress.set_urgent(self.stages[at].holds_rows());
+        }
+        self.flush_records()
+    }
+
+    fn is_commit_due(&self) -> bool {
+        self.uncommitted_since.is_some_and(|since| since.elapsed() >= self.commit_interval)
+    }
+
+    fn run_unit(&mut self, at: usize, mut unit: Box<Unit>) -> Result<(), TransactionError> {
+        if unit.intake.is_empty() {
+            self.stages[at].note_entered();
+            self.recorder.put_back(unit);
+            return Ok(());
+        }
         unit.positions.extend(unit.intake.origins.iter().map(|origin: &Origin| origin.position()));
+        unit.order.extend(0..unit.intake.len() as u32);
         if self.stages[at].number == 0 {
-            self.choose(at, &mut unit);
-        } else {
-            unit.order.extend(0..unit.intake.len() as u32);
+            self.drop_repeats(at, &mut unit);
         }
         continue_with(&unit.intake, self.detector.features.len(), &mut unit.decisions);
         self.stages[at].observe(&mut unit, |intake, row| intake.owners[row] as usize);
@@ -562,6 +595,17 @@ impl Core {
         self.refuse_time_jumps(at, &mut unit)?;
         unit.order.retain(|row| !unit.intake.decided[*row as usize]);
         self.pass_on(at, unit)
+    }
+
+    /// Leaves out the rows whose id was seen before.
+    fn drop_repeats(&mut self, at: usize, unit: &mut Unit) {
+        let slots = &mut self.stages[at].slots;
+        unit.order.retain(|row| {
+            let slot = slots[unit.intake.owners[*row as usize] as usize].as_mut();
+            let task = slot.and_then(|slot| slot.task.as_mut());
+            task.is_some_and(|task| task.seen.is_new(unit.intake.batch.id(*row as usize)))
+        });
+        unit.repeated = (unit.intake.len() - unit.order.len()) as u64;
     }
 
     /// Decides here, or leaves it to the next stage.
@@ -585,41 +629,6 @@ impl Core {
         self.decide(unit)
     }
 
-    /// The rows that may be entered now, in the order of time as far as partitions go; repeated ids are left out. Rows of
-    /// partitions that are too far ahead go back to wait.
-    fn choose(&mut self, at: usize, unit: &mut Unit) {
-        let stage = &mut self.stages[at];
-        unit.order.extend(0..unit.intake.len() as u32);
-        if self.chain.links.len() > 1 {
-            let others = stage.others();
-            let others_us =
-                self.progress.as_ref().map_or(Some(i64::MAX), |progress| progress.least_us(&others));
-            let limits = stage.limits(DRIFT_US, others_us);
-            // A partition's rows keep their order: one that waits makes those behind it wait.
-            let mut waits = vec![false; limits.len()];
-            unit.order.retain(|row| {
-                let owner = unit.intake.owners[*row as usize] as usize;
-                waits[owner] |= unit.intake.merge_us[*row as usize] > limits[owner];
-                if waits[owner] {
-                    stage.intake.add_row_of(&unit.intake, *row as usize);
-                }
-                !waits[owner]
-            });
-            unit.order.sort_by_key(|row| unit.intake.merge_us[*row as usize]);
-            if let Some(progress) = &self.progress {
-                progress.set_urgent(!stage.intake.is_empty());
-            }
-            stage.note_held();
-        }
-        let before = unit.order.len();
-        unit.order.retain(|row| {
-            let slot = stage.slots[unit.intake.owners[*row as usize] as usize].as_mut();
-            let task = slot.and_then(|slot| slot.task.as_mut());
-            task.is_some_and(|task| task.seen.is_new(unit.intake.batch.id(*row as usize)))
-        });
-        unit.repeated = (before - unit.order.len()) as u64;
-    }
-
     /// Writes rows to the next stage's topic: to be decided there, or as the record of what was decided here.
     fn forward(&mut self, next: usize, unit: &Unit, undecided: bool) -> Result<(), TransactionError> {
         let (link, partitions) = (&self.chain.links[next], self.partitions[next]);
@@ -627,18 +636,24 @@ impl Core {
             let features = if undecided { unit.decisions.features_of(row) } else { &[] };
             let partition = link.partition(&unit.intake.batch, row, partitions);
             let status = unit.decisions.statuses[row];
-            if let Some(full) = self.records.add(partition, &unit.intake, row, status, features) {
+            if let Some(full) = self.records[next].add(partition, &unit.intake, row, status, features) {
                 send_record(&mut self.transaction, &self.topics.stages[next], partition, &full)?;
             }
         }
-        for (partition, message) in self.records.drain() {
-            send_record(&mut self.transaction, &self.topics.stages[next], partition, &message)?;
+        Ok(())
+    }
+
+    /// Sends the stage records that are still gathering rows.
+    fn flush_records(&mut self) -> Result<(), TransactionError> {
+        for (topic, records) in self.topics.stages.iter().zip(&mut self.records) {
+            for (partition, message) in records.drain() {
+                send_record(&mut self.transaction, topic, partition, &message)?;
+            }
         }
         Ok(())
     }
 
     fn decide(&mut self, mut unit: Box<Unit>) -> Result<(), TransactionError> {
-        unit.skip_others();
         self.decider.decide(&unit.intake.batch, &mut unit.decisions);
         let (detector, batch) = (&self.detector, &unit.intake.batch);
         if self.recorder.is_on() {
@@ -740,6 +755,7 @@ impl Core {
         if self.uncommitted_since.is_none() && self.transaction.opened().is_none() {
             return Ok(());
         }
+        self.flush_records()?;
         if let Err(error) = self.recorder.settle() {
             let error = format!("{error:#}");
             self.stall(Stall::Store(error.clone()));
@@ -756,7 +772,9 @@ impl Core {
                 offsets.push((stage.offsets()?, group));
             }
         }
+        let started = Instant::now();
         self.transaction.commit(&offsets)?;
+        tracing::debug!(commit_ms = started.elapsed().as_millis() as u64, "committed");
         self.uncommitted_since = None;
         Ok(())
     }
@@ -765,7 +783,7 @@ impl Core {
     fn give_up(&mut self, why: &str) {
         tracing::warn!(why, "the transaction is given up; states are restored as of the last commit");
         self.transaction.abort();
-        self.records.clear();
+        self.records.iter_mut().for_each(Records::clear);
         self.uncommitted_since = None;
         self.record_ends_due = None;
         self.joint = Joint::Split;

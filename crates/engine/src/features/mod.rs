@@ -16,7 +16,6 @@ mod state;
 mod table;
 mod tallies;
 
-pub use plan::DRIFT_MAX_US;
 pub use state::{EntityView, KindState};
 
 pub(crate) use plan::Plan;

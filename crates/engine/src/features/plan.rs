@@ -47,7 +47,7 @@ pub(crate) struct KindPlan {
 
 /// Partitions of a stream come in one beside the other, and never exactly abreast. Where every window of a kind is delayed
 /// they may drift apart by this much without a trace in any feature.
-pub const DRIFT_MAX_US: i64 = crate::time::DAY_US;
+const DRIFT_MAX_US: i64 = crate::time::DAY_US;
 
 /// The cursor at "now": an event crosses it as it arrives.
 pub(crate) const ARRIVAL: usize = 0;
