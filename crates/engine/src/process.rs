@@ -13,9 +13,7 @@ use crate::decide::{Outcome, decide};
 use crate::detector::{Definition, Detector, Source};
 use crate::event::{EventBatch, FieldError, Label};
 use crate::expression::Context;
-use crate::features::{
-    EntityTable, EntityView, Inspected, KindState, Observation, Plan, RUN_ROWS, Timeliness,
-};
+use crate::features::{EntityTable, EntityView, KindState, Observation, Plan, RUN_ROWS, Timeliness};
 use crate::model::{Model, ReasonScratch};
 use crate::reason::Reason;
 use crate::time;
@@ -345,13 +343,19 @@ impl Engine {
     /// The windows of one entity as of its newest event; `None` if nothing of it is held. `kind` is the name of the
     /// field that holds its id.
     pub fn inspect(&self, kind: &str, key: &str) -> Option<EntityView> {
+        let mut features = Vec::new();
+        let name = |column: usize| self.detector.features[column].name.clone();
+        let (newest_us, events) =
+            self.inspect_each(kind, key, |column, value| features.push((name(column), value)))?;
+        Some(EntityView { newest_us, events, features })
+    }
+
+    /// As [`Engine::inspect`], without allocating: gives each feature as (column, value), then the time of the entity's
+    /// newest event and how many are held.
+    pub fn inspect_each(&self, kind: &str, key: &str, each: impl FnMut(usize, f64)) -> Option<(i64, usize)> {
         let at = self.plan.kinds.iter().position(|plan| plan.name == kind)?;
         let hash = hash_text(key);
-        let table = &self.shards[owner(hash, self.shards.len() as u64)].tables[at];
-        let Inspected { values, newest_us, events } = table.inspect(key, hash)?;
-        let named =
-            values.into_iter().map(|(feature, value)| (self.detector.features[feature].name.clone(), value));
-        Some(EntityView { newest_us, events, features: named.collect() })
+        self.shards[owner(hash, self.shards.len() as u64)].tables[at].inspect(key, hash, each)
     }
 
     /// Names of the fields that name entities with windows.

@@ -19,7 +19,7 @@ mod tallies;
 pub use state::{EntityView, KindState};
 
 pub(crate) use plan::Plan;
-pub(crate) use table::{EntityTable, Inspected, Observation, RUN_ROWS, Timeliness};
+pub(crate) use table::{EntityTable, Observation, RUN_ROWS, Timeliness};
 
 /// A value that an event does not carry.
 pub(crate) const MISSING: i64 = i64::MIN;

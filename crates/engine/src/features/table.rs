@@ -36,15 +36,6 @@ pub(crate) enum Timeliness {
     TooLate,
 }
 
-/// What [`EntityTable::inspect`] finds.
-pub(crate) struct Inspected {
-    /// (feature, value) pairs.
-    pub values: Vec<(usize, f64)>,
-    pub newest_us: i64,
-    /// Events held.
-    pub events: usize,
-}
-
 /// Rows whose entities are looked up together.
 pub(crate) const RUN_ROWS: usize = 32;
 
@@ -194,8 +185,9 @@ impl EntityTable {
         }
     }
 
-    /// An entity as of its newest event, that event included.
-    pub fn inspect(&self, key: &str, hash: u64) -> Option<Inspected> {
+    /// Gives each feature (column, value) of an entity as of its newest event, that event included; then the time of that
+    /// event and how many are held.
+    pub fn inspect(&self, key: &str, hash: u64, mut each: impl FnMut(usize, f64)) -> Option<(i64, usize)> {
         let slot = self.find(key, hash)?;
         let held = &self.entities[slot];
         let (cursors, sums) =
@@ -210,9 +202,10 @@ impl EntityTable {
             moment: Moment::Newest,
         };
         let (before, after) = self.plan.reads();
-        let values = before.iter().chain(after).map(|read| evaluate(read, &tallies, held.newest_us));
-        let values = self.plan.columns.iter().copied().zip(values).collect();
-        Some(Inspected { values, newest_us: held.newest_us, events: held.ring.len() })
+        for (column, read) in self.plan.columns.iter().zip(before.iter().chain(after)) {
+            each(*column, evaluate(read, &tallies, held.newest_us));
+        }
+        Some((held.newest_us, held.ring.len()))
     }
 
     /// Every live entity with its key, newest time and events in order.
