@@ -109,6 +109,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/entities/{kind}/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The windows of an entity as of its newest event: of a customer, a terminal, an account.
+         * @description Every transaction that was answered before is in them.
+         */
+        get: operations["entity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/health": {
         parameters: {
             query?: never;
@@ -314,6 +334,30 @@ export interface components {
             model?: string | null;
             /** @description Fingerprint of rules and policy. */
             rules: string;
+        };
+        /**
+         * @description Where the windows of an entity were found.
+         * @enum {string}
+         */
+        EntitySource: "engine" | "redis";
+        /** @description The windows of an entity as of its newest event. */
+        EntityWindows: {
+            /**
+             * Format: date-time
+             * @description Time of its newest event.
+             */
+            event_time: string;
+            /** @description Its window features. */
+            features: components["schemas"]["FeatureValue"][];
+            /** @description Its id. */
+            id: string;
+            /**
+             * @description The field that names it.
+             * @example customer_id
+             */
+            kind: string;
+            /** @description Where they were found. */
+            source: components["schemas"]["EntitySource"];
         };
         /** @description A feature with its value. */
         FeatureValue: {
@@ -914,6 +958,58 @@ export interface operations {
             };
             /** @description it was decided by another model, or by one that cannot say why */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    entity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the field that names the entity, with or without its _id: customer_id, customer */
+                kind: string;
+                /** @description the entity's id, percent-encoded */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description its windows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EntityWindows"];
+                };
+            };
+            /** @description nothing is held of it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the detector has no windows by such a field */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description neither the pipeline nor Redis can say now */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

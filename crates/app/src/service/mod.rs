@@ -12,6 +12,10 @@ pub mod recovery;
 pub mod render;
 /// The thread that decides and remembers.
 pub mod pipeline;
+/// What waits to be written for others to read.
+pub mod entities;
+/// Redis, where others read.
+pub mod redis;
 /// Figures of what happened: totals, rates, latency.
 pub mod stats;
 /// The wire types of the API.

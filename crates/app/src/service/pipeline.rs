@@ -12,12 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
+use engine::features::EntityView;
 use engine::{Decisions, Detector, Engine, EventBatch, FieldError, Rejection, Status};
 use lab::dataset::EventReader;
 use store::{Group, NewDecision, NewLabel, NewRejection, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use super::recovery::Recovery;
+use super::redis::Redis;
 use super::render::{self, Rendered};
 use super::stats::Stats;
 use super::wire::{DecisionSummary, Instant as WireInstant, LabelAccepted, StateSize};
@@ -68,6 +70,15 @@ pub enum Request {
         /// `None` if there is no such transaction.
         reply: oneshot::Sender<Result<Option<LabelAccepted>, Unavailable>>,
     },
+    /// Look at the windows of an entity.
+    Inspect {
+        /// The field that names it.
+        kind: String,
+        /// Its id.
+        id: String,
+        /// `None` if nothing is held of it.
+        reply: oneshot::Sender<Result<Option<EntityView>, Unavailable>>,
+    },
     /// Count and keep what could not even be read.
     Reject(NewRejection),
     /// Finish: write a snapshot and end.
@@ -95,6 +106,8 @@ pub struct Shared {
     pub stats: Mutex<Stats>,
     /// How the store and the engine are.
     pub condition: Mutex<Condition>,
+    /// Where others read, if there is such a place.
+    pub redis: Option<Redis>,
 }
 
 /// How the pipeline is.
@@ -270,6 +283,7 @@ impl Pipeline {
                     self.finish_group(&mut waiting);
                     drop(reply.send(self.label(&transaction_id, fraud)));
                 }
+                Request::Inspect { kind, id, reply } => drop(reply.send(Ok(self.engine.inspect(&kind, &id)))),
                 Request::Reject(rejection) => self.work.rejections.push(rejection),
             }
         }
@@ -340,6 +354,7 @@ impl Pipeline {
                 let last = group.decisions.last().map(|decision| decision.sequence);
                 self.next_sequence = last.map_or(self.next_sequence, |last| last + 1);
                 self.count(&group, &answers, waiting, decided_at_us / 1_000_000);
+                self.publish(&answers);
                 answer_all(waiting, &answers);
             }
             Err(error) => {
@@ -349,6 +364,16 @@ impl Pipeline {
             }
         }
         self.work.clear();
+    }
+
+    /// Offers what is stored to others, who are not waited for.
+    fn publish(&self, answers: &[Answer]) {
+        let Some(redis) = &self.shared.redis else { return };
+        let summaries = answers.iter().enumerate().filter_map(|(row, answer)| match answer {
+            Answer::Decided { json, .. } => Some((row, json.as_str())),
+            Answer::Rejected(_) => None,
+        });
+        redis.offer(&self.engine, &self.work.batch, &self.work.decisions, summaries);
     }
 
     fn label(&mut self, transaction_id: &str, fraud: bool) -> Result<Option<LabelAccepted>, Unavailable> {
@@ -373,6 +398,9 @@ impl Pipeline {
         let mut batch = EventBatch::new(Arc::clone(self.work.batch.schema()));
         if self.reader.read(stored.event.as_bytes(), &mut batch).is_ok() {
             self.engine.learn(&batch, 0, stored.sequence, fraud);
+            if let Some(redis) = &self.shared.redis {
+                redis.offer_learnt(&self.engine, &batch, 0);
+            }
         }
         let mut stats = lock(&self.shared.stats);
         stats.totals.add(&group);
@@ -494,6 +522,7 @@ fn turn_away(request: Request) {
     match request {
         Request::Decide { reply, .. } => drop(reply.send(Err(Unavailable))),
         Request::Label { reply, .. } => drop(reply.send(Err(Unavailable))),
+        Request::Inspect { reply, .. } => drop(reply.send(Err(Unavailable))),
         Request::Reject(_) | Request::Stop => {}
     }
 }

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use super::api::{self, Doors, Frame, StreamDoor};
 use super::pipeline::{Condition, Pipeline, Request, Shared, now_us};
 use super::recovery::Recovery;
+use super::redis::{self, Redis};
 use super::settings::Settings;
 use super::stats::Stats;
 use super::wire;
@@ -25,6 +26,9 @@ use crate::stream::{self, worker::Stream};
 
 /// After the word to stop, requests under way get this long.
 const DRAIN: Duration = Duration::from_secs(3);
+
+/// What still waits for Redis at the end gets this long.
+const LAST_WRITE: Duration = Duration::from_millis(500);
 
 /// A service that is ready to run.
 pub struct Service {
@@ -121,7 +125,9 @@ impl Service {
         let bound = model.as_ref().map(|file| file.bind(&detector)).transpose()?;
         let explained_by = bound.clone();
         let (engine, _) = recovery.restore(&detector, bound, &mut *store, progress)?;
+        let redis = settings.redis.clone().map(|url| redis::Config { url, ttl_s: settings.redis_ttl_s });
         let shared = Arc::new(Shared {
+            redis: redis.map(|config| Redis::start(&config, &detector)).transpose()?,
             detector,
             stats: Mutex::new(Stats::new(store.totals()?)),
             condition: Mutex::new(Condition { stream_us: engine.stream_us(), ..Condition::default() }),
@@ -208,6 +214,9 @@ impl Service {
         };
         if !(stopped && ended) {
             bail!("the pipeline ended by a panic");
+        }
+        if let Some(redis) = &api.shared.redis {
+            redis.finish(LAST_WRITE);
         }
         runtime.shutdown_timeout(Duration::from_millis(200));
         served

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use store::{Database, Sync};
 
+use super::redis;
 use crate::cli::WrongInput;
 use crate::stream::settings::{self as kafka, KafkaSettings};
 
@@ -37,6 +38,10 @@ pub struct Settings {
     pub queue: usize,
     /// Kafka in and out.
     pub kafka: KafkaSettings,
+    /// Where entities and the newest decisions are written for others to read.
+    pub redis: Option<redis::Url>,
+    /// How long Redis keeps what is not written again, in seconds.
+    pub redis_ttl_s: u64,
 }
 
 impl Default for Settings {
@@ -53,12 +58,14 @@ impl Default for Settings {
             snapshot_every: 1_000_000,
             queue: 8_192,
             kafka: KafkaSettings::default(),
+            redis: None,
+            redis_ttl_s: 7 * 86_400,
         }
     }
 }
 
 /// The keys, each with the environment variable that overrides it.
-const KEYS: [(&str, &str); 9] = [
+const KEYS: [(&str, &str); 11] = [
     ("listen", "REDFLAG_LISTEN"),
     ("data_dir", "REDFLAG_DATA_DIR"),
     ("database", "REDFLAG_DATABASE"),
@@ -68,6 +75,8 @@ const KEYS: [(&str, &str); 9] = [
     ("sync", "REDFLAG_SYNC"),
     ("snapshot_every", "REDFLAG_SNAPSHOT_EVERY"),
     ("queue", "REDFLAG_QUEUE"),
+    ("redis", "REDFLAG_REDIS"),
+    ("redis_ttl", "REDFLAG_REDIS_TTL"),
 ];
 
 impl Settings {
@@ -185,6 +194,15 @@ impl Settings {
             "queue" => {
                 let queue = at_least_one(text).filter(|queue| *queue <= 1 << 20);
                 self.queue = queue.ok_or_else(|| expected("a number from 1 to 1048576"))? as usize;
+            }
+            "redis" => {
+                self.redis = Some(redis::Url::parse(text).map_err(|wrong| format!("`redis` is {wrong}"))?);
+            }
+            "redis_ttl" => {
+                let seconds = engine::time::parse_duration(text).map(|us| us / engine::time::SECOND_US);
+                let seconds = seconds.filter(|seconds| *seconds > 0);
+                self.redis_ttl_s =
+                    seconds.ok_or_else(|| expected("a duration from 1s, as 12h or 7d"))? as u64;
             }
             unknown => {
                 let known = KEYS.map(|(key, _)| key).join(", ");

@@ -134,6 +134,33 @@ pub struct FeatureValue {
     pub value: Option<f64>,
 }
 
+/// The windows of an entity as of its newest event.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct EntityWindows {
+    /// The field that names it.
+    #[schema(example = "customer_id")]
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+    /// Time of its newest event.
+    #[schema(value_type = String, format = DateTime)]
+    pub event_time: Instant,
+    /// Its window features.
+    pub features: Vec<FeatureValue>,
+    /// Where they were found.
+    pub source: EntitySource,
+}
+
+/// Where the windows of an entity were found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EntitySource {
+    /// In this process.
+    Engine,
+    /// In Redis, where another process or an earlier run wrote them.
+    Redis,
+}
+
 /// What a decision was made with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DecisionVersions {

@@ -17,3 +17,4 @@ mod shutdown;
 mod live;
 mod openapi;
 mod reasons;
+mod redis;

@@ -8,12 +8,13 @@ use serde_json::Value;
 use super::process::{Setup, folder, succeed};
 
 /// Every door of the service.
-const DOORS: [(&str, &str); 13] = [
+const DOORS: [(&str, &str); 14] = [
     ("/v1/transactions", "post"),
     ("/v1/transactions/batch", "post"),
     ("/v1/decisions", "get"),
     ("/v1/decisions/{id}", "get"),
     ("/v1/decisions/{id}/reasons", "get"),
+    ("/v1/entities/{kind}/{id}", "get"),
     ("/v1/labels", "post"),
     ("/v1/models", "get"),
     ("/v1/stats", "get"),

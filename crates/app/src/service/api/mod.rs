@@ -1,5 +1,6 @@
 //! HTTP and WebSocket: the doors to the pipeline, and what can be read from the store.
 
+mod entities;
 mod live;
 mod page;
 mod problem;
@@ -76,6 +77,7 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(read::decisions))
         .routes(routes!(read::decision))
         .routes(routes!(read::reasons))
+        .routes(routes!(entities::entity))
         .routes(routes!(read::models))
         .routes(routes!(read::stats))
         .routes(routes!(read::health))

@@ -14,6 +14,7 @@ use super::problem::{invalid, problem, unavailable};
 use super::{Api, Doors};
 use crate::service::pipeline::{lock, now_us};
 use crate::service::reasons::explain;
+use crate::service::redis::Redis;
 use crate::service::wire::{
     Decision, DecisionPage, DecisionSummary, Health, HealthPart, HealthStatus, Instant, Latency, ModelInfo,
     ModelList, ModelRole, Problem, ReasonList, Stats, TimelinePoint,
@@ -21,6 +22,9 @@ use crate::service::wire::{
 
 /// The most decisions on a page.
 const PAGE_MAX: usize = 1_000;
+
+/// The one part without which decisions go on.
+const REDIS: &str = "redis";
 
 /// Decisions, newest first.
 #[utoipa::path(get, path = "/v1/decisions", tag = "decisions",
@@ -233,6 +237,9 @@ fn current_health(api: &Doors) -> Health {
         ],
     };
     parts.push(part("model", None, model));
+    if let Some(freshness) = api.shared.redis.as_ref().map(Redis::freshness) {
+        parts.push(part(REDIS, freshness.trouble(), freshness.to_string()));
+    }
     let degraded = parts.iter().any(|part| part.status == HealthStatus::Degraded);
     Health { status: if degraded { HealthStatus::Degraded } else { HealthStatus::Ok }, parts }
 }
@@ -252,10 +259,11 @@ pub async fn alive() -> &'static str {
     ))]
 pub async fn ready(State(api): State<Api>) -> Response {
     let health = current_health(&api);
-    match health.status {
-        HealthStatus::Ok => "ready\n".into_response(),
-        HealthStatus::Degraded => (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response(),
+    let decides = |part: &HealthPart| part.status == HealthStatus::Ok || part.name == REDIS;
+    if health.parts.iter().all(decides) {
+        return "ready\n".into_response();
     }
+    (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response()
 }
 
 /// Runs a query on a connection of its own, away from the threads that answer requests.
