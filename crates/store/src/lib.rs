@@ -7,8 +7,10 @@ use engine::Outcome;
 
 mod database;
 mod sqlite;
+mod postgres;
 
 pub use database::Database;
+pub use postgres::{Address, Postgres};
 pub use sqlite::{Sqlite, Sync};
 
 /// Why the store could not do as asked.
@@ -17,6 +19,18 @@ pub enum StoreError {
     /// The database refused.
     #[error("database: {0}")]
     Database(#[from] rusqlite::Error),
+    /// PostgreSQL refused, or cannot be reached.
+    #[error("database: {}", postgres::why(.0))]
+    Postgres(#[from] ::postgres::Error),
+    /// The files that an encrypted connection needs cannot be used.
+    #[error("cannot set up TLS: {0}")]
+    Tls(String),
+    /// Another process writes the log.
+    #[error("the database is in use by another redflag")]
+    InUse,
+    /// A decision was made with what the database does not know.
+    #[error("the database knows no version {0}")]
+    UnknownVersion(i64),
     /// The folder or file cannot be used.
     #[error("cannot use {path}: {source}")]
     Unusable {
@@ -31,6 +45,16 @@ pub enum StoreError {
         /// Version found.
         found: i64,
         /// Newest version known.
+        known: i64,
+    },
+    /// The tables were made by an older program, or not at all, and whoever only looks does not change them.
+    #[error(
+        "the database has schema version {found}, this program reads version {known}; whoever writes brings it up"
+    )]
+    Older {
+        /// Version found; 0 if there are no tables.
+        found: i64,
+        /// The version that is read.
         known: i64,
     },
 }
@@ -322,6 +346,12 @@ pub trait Store: Send {
     /// # Errors
     /// If the database refuses.
     fn version(&mut self, versions: &Versions) -> Result<i64>;
+
+    /// Takes the log for this process alone, for as long as it lives: nobody else may append or merge.
+    ///
+    /// # Errors
+    /// If another process has it.
+    fn hold_log(&mut self) -> Result<()>;
 
     /// Begins a group: what is asked from here to [`Store::append`] belongs to its transaction. Asking one question a
     /// transaction would cost more than the answer.

@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use super::api::{self, Doors, Frame, StreamDoor};
-use super::pipeline::{Condition, Pipeline, Request, Shared, now_us};
+use super::pipeline::{Condition, Pipeline, Request, Shared, lock, now_us};
 use super::recovery::Recovery;
 use super::redis::{self, Redis};
 use super::settings::Settings;
@@ -121,7 +121,8 @@ impl Service {
         }
         let recovery = data_dir.recovery;
         let database = settings.database();
-        let mut store = database.open(settings.sync)?;
+        let mut store = database.open(settings.sync).with_context(|| format!("database {database}"))?;
+        store.hold_log().with_context(|| format!("database {database}"))?;
         let bound = model.as_ref().map(|file| file.bind(&detector)).transpose()?;
         let explained_by = bound.clone();
         let (engine, _) = recovery.restore(&detector, bound, &mut *store, progress)?;
@@ -133,8 +134,9 @@ impl Service {
             condition: Mutex::new(Condition { stream_us: engine.stream_us(), ..Condition::default() }),
         });
         let (requests, queue) = mpsc::channel(settings.queue);
+        let inline = database.is_in_process() && settings.sync == Sync::Interval;
         let pipeline = Pipeline::new(engine, store, recovery, Arc::clone(&shared), settings.snapshot_every)?;
-        let (runtime, pipeline) = start_pipeline(pipeline, queue, settings.sync)?;
+        let (runtime, pipeline) = start_pipeline(pipeline, queue, inline)?;
         let api = Arc::new(Doors {
             requests,
             shared,
@@ -218,6 +220,8 @@ impl Service {
         if let Some(redis) = &api.shared.redis {
             redis.finish(LAST_WRITE);
         }
+        // Connections to a server end by talking to it, which no thread of the runtime may wait for.
+        lock(&api.readers).clear();
         runtime.shutdown_timeout(Duration::from_millis(200));
         served
     }
@@ -226,10 +230,10 @@ impl Service {
 fn start_pipeline(
     pipeline: Pipeline,
     queue: mpsc::Receiver<Request>,
-    sync: Sync,
+    may_be_inline: bool,
 ) -> Result<(Runtime, Worker)> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if sync == Sync::Interval && cores < PARALLEL_CORES {
+    if may_be_inline && cores < PARALLEL_CORES {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let task = runtime.spawn(pipeline.run_inline(queue));
         return Ok((runtime, Worker::Inline(task)));

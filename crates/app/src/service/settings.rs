@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use engine::time::parse_duration;
 use store::{Database, Sync};
 
 use super::redis;
@@ -24,6 +25,8 @@ pub struct Settings {
     pub database: Option<Database>,
     /// Whether decisions are stored at all; with Kafka they need not be.
     pub remember: bool,
+    /// How long PostgreSQL keeps decisions, in microseconds of event time; `None` keeps all.
+    pub retention_us: Option<i64>,
     /// Name of a shipped detector, or a file.
     pub detector: String,
     /// The model file; without one, rules alone decide.
@@ -51,6 +54,7 @@ impl Default for Settings {
             data_dir: PathBuf::from("redflag-data"),
             database: None,
             remember: true,
+            retention_us: None,
             detector: "card".to_string(),
             model: None,
             warm_up: None,
@@ -65,10 +69,11 @@ impl Default for Settings {
 }
 
 /// The keys, each with the environment variable that overrides it.
-const KEYS: [(&str, &str); 11] = [
+const KEYS: [(&str, &str); 12] = [
     ("listen", "REDFLAG_LISTEN"),
     ("data_dir", "REDFLAG_DATA_DIR"),
     ("database", "REDFLAG_DATABASE"),
+    ("retention", "REDFLAG_RETENTION"),
     ("detector", "REDFLAG_DETECTOR"),
     ("model", "REDFLAG_MODEL"),
     ("warm_up", "REDFLAG_WARM_UP"),
@@ -82,7 +87,13 @@ const KEYS: [(&str, &str); 11] = [
 impl Settings {
     /// The database that is used.
     pub fn database(&self) -> Database {
-        self.database.clone().unwrap_or_else(|| Database::in_folder(&self.data_dir))
+        match &self.database {
+            Some(Database::Postgres { address, .. }) => {
+                Database::Postgres { address: address.clone(), retention_us: self.retention_us }
+            }
+            Some(sqlite) => sqlite.clone(),
+            None => Database::in_folder(&self.data_dir),
+        }
     }
 
     /// Reads a settings file (defaults without one), then the environment.
@@ -119,6 +130,9 @@ impl Settings {
 
     /// What each setting alone cannot tell.
     fn check_together(&self, mistakes: &mut Vec<String>) {
+        if self.retention_us.is_some() && self.database().is_in_process() {
+            mistakes.push("`retention` needs a PostgreSQL database: a SQLite file keeps all".to_string());
+        }
         if !self.remember && !self.kafka.is_on() {
             mistakes.push("`database` is \"none\": only with kafka.brokers can that be".to_string());
         }
@@ -177,6 +191,10 @@ impl Settings {
             "database" => {
                 let database = Database::parse(text).map_err(|expected| format!("`{key}`: {expected}"))?;
                 self.database = Some(database);
+            }
+            "retention" => {
+                let retention = parse_duration(text).filter(|us| *us > 0);
+                self.retention_us = Some(retention.ok_or_else(|| expected("a duration, as 400d"))?);
             }
             "detector" => self.detector = text.to_string(),
             "model" => self.model = Some(PathBuf::from(text)),

@@ -1,4 +1,4 @@
-//! One suite for every database, and what only SQLite has.
+//! One suite for every database, and what only one of them has.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -7,3 +7,4 @@ mod database;
 mod suite;
 mod merge;
 mod sqlite;
+mod postgres;

@@ -3,7 +3,7 @@
 use engine::Outcome;
 use store::{Filter, Group, LogEntry, Store, StoredDecision, StoredLabel, Totals};
 
-use super::database::{Database, SqliteFile};
+use super::database::{Database, PostgresDatabase, SqliteFile};
 use super::merge::*;
 use super::rows::{Row, assert_same, label, rejection, row, versions, with_group};
 
@@ -15,6 +15,16 @@ macro_rules! on_every_database {
                 #[test]
                 fn $test() {
                     super::$test(&super::SqliteFile::new(stringify!($test)));
+                }
+            )*
+        }
+        mod postgres {
+            $(
+                #[test]
+                fn $test() {
+                    if let Some(database) = super::PostgresDatabase::new(stringify!($test)) {
+                        super::$test(&database);
+                    }
                 }
             )*
         }

@@ -1,0 +1,81 @@
+//! Rows as they are read.
+
+use std::sync::Arc;
+
+use engine::Outcome;
+use postgres::Row;
+
+use crate::{LogEntry, Origin, StoredDecision, StoredLabel, Timeliness, Totals, Versions};
+
+/// Decisions with their newest labels, to be followed by conditions.
+pub(super) const DECISIONS: &str = "SELECT d.sequence, d.id, d.key, d.event_time_us, d.decided_at_us, d.latency_us, d.amount_minor, d.score, d.outcome, \
+     d.rules, d.timeliness, d.version, d.synthetic, d.event, d.features, d.reasons, d.origin_partition, d.origin_offset, \
+     l.sequence, l.fraud, l.known_at_us \
+     FROM decisions d LEFT JOIN LATERAL (SELECT sequence, fraud, known_at_us FROM labels \
+     WHERE transaction_sequence = d.sequence ORDER BY sequence DESC LIMIT 1) l ON true";
+
+/// The same without labels, for where they are read apart.
+pub(super) fn read_version(row: &Row) -> i64 {
+    row.get(11)
+}
+
+pub(super) fn read_decision(row: &Row, versions: Arc<Versions>) -> StoredDecision {
+    let rules: &str = row.get(9);
+    let origin: (Option<i32>, Option<i64>) = (row.get(16), row.get(17));
+    let label: Option<i64> = row.get(18);
+    StoredDecision {
+        sequence: row.get(0),
+        id: row.get(1),
+        key: row.get(2),
+        event_time_us: row.get(3),
+        decided_at_us: row.get(4),
+        latency_us: row.get(5),
+        amount_minor: row.get(6),
+        score: row.get(7),
+        outcome: Outcome::from_name(row.get(8)).unwrap_or(Outcome::Review),
+        rules: rules.split(',').filter(|rule| !rule.is_empty()).map(str::to_string).collect(),
+        timeliness: Timeliness::from_name(row.get(10)).unwrap_or(Timeliness::OnTime),
+        synthetic: row.get(12),
+        event: row.get(13),
+        features: row.get(14),
+        reasons: row.get(15),
+        origin: origin.0.zip(origin.1).map(|(partition, offset)| Origin { partition, offset }),
+        versions,
+        label: label.map(|sequence| StoredLabel { sequence, fraud: row.get(19), known_at_us: row.get(20) }),
+    }
+}
+
+pub(super) fn read_versions(row: &Row) -> Versions {
+    Versions {
+        detector: row.get(0),
+        feature_fingerprint: row.get(1),
+        rules_fingerprint: row.get(2),
+        model: row.get(3),
+        feature_names: row.get::<_, &str>(4).lines().map(str::to_string).collect(),
+    }
+}
+
+pub(super) fn read_log_entry(row: &Row) -> LogEntry {
+    let (sequence, event) = (row.get(0), row.get(1));
+    match row.get::<_, Option<i64>>(2) {
+        None => LogEntry::Transaction { sequence, event },
+        Some(transaction_sequence) => {
+            LogEntry::Label { sequence, transaction_sequence, event, fraud: row.get(3) }
+        }
+    }
+}
+
+pub(super) const TOTALS: &str =
+    "SELECT approve, review, decline, late, rejected, repeated, labels, labelled_fraud FROM totals";
+
+pub(super) fn read_totals(row: &Row) -> Totals {
+    let value = |column: usize| row.get::<_, i64>(column) as u64;
+    Totals {
+        outcomes: [value(0), value(1), value(2)],
+        late: value(3),
+        rejected: value(4),
+        repeated: value(5),
+        labels: value(6),
+        labelled_fraud: value(7),
+    }
+}

@@ -1,0 +1,252 @@
+//! What only PostgreSQL has: partitions, several writers, a server that can go away.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use ::postgres::{Client, NoTls};
+use store::{Address, Group, Postgres, Store, StoreError, Sync};
+
+use super::database::{Database, PostgresDatabase};
+use super::rows::{Row, label, rejection, row, versions, with_group};
+
+const DAY_US: i64 = 86_400_000_000;
+
+/// A row whose event was so many days after the first.
+fn on_day(sequence: i64, day: i64) -> Row {
+    Row { event_time_us: row(0).event_time_us + day * DAY_US, ..row(sequence) }
+}
+
+fn append(store: &mut dyn Store, rows: &[Row]) -> store::Result<()> {
+    let version = store.version(&versions(Some("m")))?;
+    with_group(rows, version, &[], |group| store.append(group))
+}
+
+fn partitions(database: &PostgresDatabase) -> Vec<String> {
+    let sql =
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'decisions'::regclass ORDER BY 1";
+    database.client().query(sql, &[]).unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+#[test]
+fn a_month_has_a_partition_and_an_old_one_goes_as_a_whole() {
+    let Some(database) = PostgresDatabase::new("months") else { return };
+    let open = || Postgres::open(&database.address(), Sync::Interval, Some(40 * DAY_US)).unwrap();
+    let mut store = open();
+    // The first day is 1 April 2018.
+    append(&mut store, &[on_day(0, 0), on_day(1, 29), on_day(2, 30), on_day(3, 0)]).unwrap();
+    with_group(&[], 1, &[label(4, 0, true), label(5, 2, true)], |group| store.append(group)).unwrap();
+    assert_eq!(partitions(&database), ["decisions_2018_04", "decisions_2018_05", "decisions_default"]);
+    append(&mut store, &[on_day(6, 61)]).unwrap();
+    // On 1 June, 40 days reach back into April.
+    assert_eq!(partitions(&database).len(), 4);
+    drop(store);
+    let mut store = open();
+    append(&mut store, &[on_day(7, 91)]).unwrap();
+    assert_eq!(
+        partitions(&database),
+        ["decisions_2018_05", "decisions_2018_06", "decisions_2018_07", "decisions_default"]
+    );
+    let log: Vec<i64> = store.log(-1, 100).unwrap().iter().map(store::LogEntry::sequence).collect();
+    assert_eq!(log, [2, 5, 6, 7], "an old label goes with its transaction");
+    assert_eq!(store.totals().unwrap().decisions(), 6, "totals count what was, not what is kept");
+}
+
+/// No server plans a query over a thousand partitions quickly.
+#[test]
+fn times_without_end_go_where_everything_goes() {
+    let Some(database) = PostgresDatabase::new("times_without_end") else { return };
+    let mut store = database.writer();
+    let rows: Vec<Row> = (0..300).map(|at| on_day(at, (at - 150) * 31)).collect();
+    append(&mut store, &rows).unwrap();
+    assert_eq!(partitions(&database).len(), 240 + 1);
+    let again = with_group(&rows, 1, &[], |group| store.merge(group)).unwrap();
+    assert_eq!((again, store.totals().unwrap().decisions()), (0, 300));
+    let found = store.positions(&["t0", "t150", "t299"]).unwrap();
+    assert_eq!(found, [Some(0), Some(150), Some(299)]);
+}
+
+#[test]
+fn those_that_start_together_make_the_tables_once() {
+    let Some(database) = PostgresDatabase::new("start_together") else { return };
+    std::thread::scope(|scope| {
+        let open = || {
+            let mut store = database.writer();
+            store.version(&versions(Some("m"))).unwrap()
+        };
+        let opened: Vec<_> = (0..6).map(|_| scope.spawn(open)).collect();
+        let numbers: Vec<i64> = opened.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert!(numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
+    });
+    let steps = database.client().query("SELECT version FROM schema_version ORDER BY version", &[]).unwrap();
+    assert_eq!(steps.iter().map(|row| row.get::<_, i64>(0)).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn a_schema_that_is_not_this_programs_is_refused() {
+    let Some(database) = PostgresDatabase::new("schema") else { return };
+    let refused = Postgres::open_reader(&database.address()).err().unwrap();
+    assert!(matches!(refused, StoreError::Older { found: 0, known: 3 }), "{refused}");
+    drop(database.writer());
+    database.client().execute("INSERT INTO schema_version VALUES (4)", &[]).unwrap();
+    let writer = Postgres::open(&database.address(), Sync::Interval, None).err().unwrap();
+    let reader = Postgres::open_reader(&database.address()).err().unwrap();
+    for refused in [writer, reader] {
+        assert_eq!(refused.to_string(), "the database has schema version 4, this program knows up to 3");
+    }
+}
+
+#[test]
+fn the_log_has_one_writer_or_many_that_merge() {
+    let Some(database) = PostgresDatabase::new("one_writer") else { return };
+    let (mut first, mut second) = (database.writer(), database.writer());
+    first.hold_log().unwrap();
+    append(&mut first, &[row(0)]).unwrap();
+    let refused = second.hold_log().unwrap_err();
+    assert_eq!(refused.to_string(), "the database is in use by another redflag");
+    drop(first);
+    second.hold_log().unwrap();
+    append(&mut second, &[row(1)]).unwrap();
+    drop(second);
+    let (mut first, mut second) = (database.writer(), database.writer());
+    assert_eq!(with_group(&[row(2)], 1, &[], |group| first.merge(group)).unwrap(), 1);
+    assert_eq!(with_group(&[row(3), row(2)], 1, &[], |group| second.merge(group)).unwrap(), 1);
+    assert!(matches!(database.writer().hold_log(), Err(StoreError::InUse)));
+}
+
+/// Two owners of one partition, as after a rebalance that the old one has not heard of.
+#[test]
+fn merged_by_several_at_once_it_is_counted_once() {
+    const ROWS: i64 = 3_000;
+    let Some(database) = PostgresDatabase::new("several_at_once") else { return };
+    drop(database.writer());
+    let merge_all = |start: i64| {
+        let mut store = database.writer();
+        let version = store.version(&versions(Some("m"))).unwrap();
+        let mut new = 0;
+        for at in (0..ROWS).step_by(100) {
+            let from = (start + at) % ROWS;
+            let rows: Vec<Row> = (from..from + 150).map(|at| row(at % ROWS)).collect();
+            new += with_group(&rows, version, &[], |group| {
+                // Two that wait for each other: one is told so, and comes again.
+                (0..20).find_map(|_| store.merge(group).ok()).unwrap()
+            });
+        }
+        new
+    };
+    let new: u64 = std::thread::scope(|scope| {
+        let merge_all = &merge_all;
+        let merging: Vec<_> = [0, 0, 1_500, 2_900].map(|start| scope.spawn(move || merge_all(start))).into();
+        merging.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!((new, database.writer().totals().unwrap().decisions()), (ROWS as u64, ROWS as u64));
+    let rows = database
+        .client()
+        .query_one("SELECT count(*), count(DISTINCT id), count(DISTINCT sequence) FROM decisions", &[]);
+    let rows = rows.unwrap();
+    assert_eq!([0, 1, 2].map(|column| rows.get::<_, i64>(column)), [ROWS; 3]);
+}
+
+#[test]
+fn a_connection_that_is_cut_costs_one_group_and_no_reader() {
+    let Some(database) = PostgresDatabase::new("cut") else { return };
+    let mut store = database.writer();
+    store.hold_log().unwrap();
+    append(&mut store, &[row(0)]).unwrap();
+    let mut reader = database.open_reader();
+    let cut = || {
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        database.client().query(sql, &[]).unwrap();
+    };
+    for at in 1..4 {
+        cut();
+        assert_eq!(reader.last_position().unwrap(), at - 1);
+        let group = Group { rejections: vec![rejection(1)], ..Group::default() };
+        assert!(store.append(&group).is_err(), "it cannot know what became of the group");
+        store.probe().unwrap();
+        append(&mut store, &[row(at)]).unwrap();
+    }
+    assert_eq!((store.totals().unwrap().decisions(), store.totals().unwrap().rejected), (4, 0));
+    assert!(matches!(database.writer().hold_log(), Err(StoreError::InUse)), "the log is taken again");
+}
+
+/// A server of the test's own.
+struct Server {
+    folder: String,
+}
+
+impl Server {
+    fn script(&self, arguments: &[&str]) -> String {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/postgres");
+        let output = Command::new(script).args(arguments).env("POSTGRES_DIR", &self.folder).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_string()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.script(&["stop"]);
+    }
+}
+
+/// Killed in the middle of groups and started again, the server holds each decision once: whoever was told that a group
+/// failed merges it again.
+#[test]
+fn a_server_that_is_killed_under_load_loses_and_repeats_nothing() {
+    const GROUP: i64 = 500;
+    if std::env::var("DATABASE_URL").is_err() || !Path::new("/usr/lib/postgresql").exists() {
+        println!("NOT RUN: PostgreSQL killed under load: no server of its own (scripts/install postgres)");
+        return;
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres_killed");
+    let server = Server { folder: folder.to_str().unwrap().to_string() };
+    server.script(&["start"]);
+    let address = Address::parse(&server.script(&["url"])).unwrap().unwrap();
+    let mut client = Client::connect(&server.script(&["url"]), NoTls).unwrap();
+    client.batch_execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").unwrap();
+    let mut store = Postgres::open(&address, Sync::Commit, None).unwrap();
+    let version = store.version(&versions(Some("m"))).unwrap();
+    let (merged, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let merging = scope.spawn(|| {
+            let mut next = 0;
+            while !stop.load(Ordering::Acquire) {
+                let rows: Vec<Row> = (next..next + GROUP).map(row).collect();
+                match with_group(&rows, version, &[], |group| store.merge(group)) {
+                    Ok(_) => {
+                        next += GROUP;
+                        merged.fetch_add(1, Ordering::AcqRel);
+                    }
+                    Err(_) => drop(failed.fetch_add(1, Ordering::AcqRel)),
+                }
+            }
+            next
+        });
+        for _ in 0..4 {
+            wait_for_more(&merged, 20);
+            server.script(&["stop", "--now"]);
+            wait_for_more(&failed, 1);
+            server.script(&["start"]);
+        }
+        wait_for_more(&merged, 5);
+        stop.store(true, Ordering::Release);
+        let rows = merging.join().unwrap() as u64;
+        let mut reader = Postgres::open_reader(&address).unwrap();
+        assert_eq!(reader.totals().unwrap().decisions(), rows);
+    });
+    let mut client = Client::connect(&server.script(&["url"]), NoTls).unwrap();
+    let counted = client.query_one("SELECT count(*), count(DISTINCT id) FROM decisions", &[]).unwrap();
+    let expected = (merged.load(Ordering::Acquire) as i64) * GROUP;
+    assert_eq!((counted.get::<_, i64>(0), counted.get::<_, i64>(1)), (expected, expected));
+}
+
+fn wait_for_more(counter: &AtomicUsize, more: usize) {
+    let (from, asked) = (counter.load(Ordering::Acquire), std::time::Instant::now());
+    while counter.load(Ordering::Acquire) < from + more {
+        assert!(asked.elapsed() < std::time::Duration::from_secs(60), "waited in vain");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
