@@ -10,7 +10,7 @@ mod sqlite;
 mod postgres;
 
 pub use database::Database;
-pub use postgres::{Address, Postgres};
+pub use postgres::{Address, Postgres, Scratch};
 pub use sqlite::{Sqlite, Sync};
 
 /// Why the store could not do as asked.

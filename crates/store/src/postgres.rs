@@ -12,6 +12,7 @@ mod partitions;
 mod rows;
 mod session;
 mod write;
+mod scratch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use self::partitions::Partitions;
 use self::rows::{
     DECISIONS, TOTALS, read_decision, read_log_entry, read_totals, read_version, read_versions,
 };
+pub use self::scratch::Scratch;
 use self::session::{Hold, Role, Session};
 use crate::{Filter, Group, LogEntry, Result, Store, StoreError, StoredDecision, Sync, Totals, Versions};
 

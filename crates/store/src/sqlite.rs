@@ -105,6 +105,11 @@ impl Sqlite {
         Sqlite::with(path, connection, None)
     }
 
+    /// The version of SQLite that is built in.
+    pub fn library_version() -> &'static str {
+        rusqlite::version()
+    }
+
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -2,6 +2,7 @@
 
 mod engine;
 mod forest;
+mod store;
 mod train;
 
 use anyhow::Result;
@@ -21,6 +22,8 @@ enum What {
     Engine(engine::Args),
     /// Scoring alone: a model's rows by redflag, and by other libraries in the same run
     Forest(forest::Args),
+    /// Decisions a second that a database takes, in groups of several sizes
+    Store(store::Args),
     /// Boosting: seconds and average precision, beside XGBoost, LightGBM and CatBoost
     Train(train::Args),
 }
@@ -33,6 +36,7 @@ pub fn run(args: Args) -> Result<()> {
     match args.what {
         What::Engine(args) => engine::run(&args),
         What::Forest(args) => forest::run(&args),
+        What::Store(args) => store::run(&args),
         What::Train(args) => train::run(&args),
     }
 }

@@ -53,6 +53,15 @@ impl Address {
         known.then(|| read(text))
     }
 
+    /// The same, with this schema before all others.
+    pub(super) fn in_schema(&self, schema: &str) -> Address {
+        let mut address = self.clone();
+        let given = self.config.get_options().unwrap_or_default();
+        address.config.options(&format!("{given} -c search_path={schema}"));
+        address.text.push_str(schema);
+        address
+    }
+
     /// Connects.
     ///
     /// # Errors
