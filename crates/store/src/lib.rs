@@ -3,15 +3,21 @@
 //! One trait, so that everything above it knows no database. A group of decisions and labels is written in one database
 //! transaction together with the totals that count them: after a crash either all of it is there or none.
 
+use std::ops::Range;
+
 use engine::Outcome;
 
 mod database;
 mod sqlite;
 mod postgres;
+mod shape;
+mod transfer;
 
 pub use database::Database;
 pub use postgres::{Address, Postgres, Scratch};
+pub use shape::{Partition, Shape};
 pub use sqlite::{Sqlite, Sync};
+pub use transfer::{ALWAYS, TableSum, checksums, transfer};
 
 /// Why the store could not do as asked.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +31,9 @@ pub enum StoreError {
     /// The files that an encrypted connection needs cannot be used.
     #[error("cannot set up TLS: {0}")]
     Tls(String),
+    /// The target of a copy is neither empty nor the beginning of the source.
+    #[error("the target holds transaction {0:?}, which the source does not have there")]
+    Unrelated(String),
     /// Another process writes the log.
     #[error("the database is in use by another redflag")]
     InUse,
@@ -154,7 +163,7 @@ impl Timeliness {
 }
 
 /// A label as it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NewLabel {
     /// Position in the log.
     pub sequence: i64,
@@ -167,7 +176,7 @@ pub struct NewLabel {
 }
 
 /// A rejection as it is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NewRejection {
     /// When it came in.
     pub received_at_us: i64,
@@ -296,7 +305,7 @@ impl LogEntry {
 }
 
 /// Running totals.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Totals {
     /// Decisions by outcome, mildest first.
     pub outcomes: [u64; 3],
@@ -424,4 +433,40 @@ pub trait Store: Send {
     /// # Errors
     /// If the database refuses.
     fn totals(&mut self) -> Result<Totals>;
+
+    /// Up to `limit` decisions after a position, in order, with event times in `range_us`.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn history(&mut self, after: i64, range_us: &Range<i64>, limit: usize) -> Result<Vec<StoredDecision>>;
+
+    /// Labels after a position, up to and including `last`, in order.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn labels(&mut self, after: i64, last: i64) -> Result<Vec<NewLabel>>;
+
+    /// The rejections that are kept, oldest first.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn rejections(&mut self) -> Result<Vec<NewRejection>>;
+
+    /// All that decisions were made with, in the order of their numbers.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn all_versions(&mut self) -> Result<Vec<(i64, Versions)>>;
+
+    /// Replaces the totals, which a copy takes over from its source.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn set_totals(&mut self, totals: &Totals) -> Result<()>;
+
+    /// How large it is, and what it is made of.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn shape(&mut self) -> Result<Shape>;
 }

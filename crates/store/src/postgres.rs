@@ -15,6 +15,7 @@ mod write;
 mod scratch;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use engine::Outcome;
@@ -29,7 +30,10 @@ use self::rows::{
 };
 pub use self::scratch::Scratch;
 use self::session::{Hold, Role, Session};
-use crate::{Filter, Group, LogEntry, Result, Store, StoreError, StoredDecision, Sync, Totals, Versions};
+use crate::{
+    Filter, Group, LogEntry, NewLabel, NewRejection, Result, Shape, Store, StoreError, StoredDecision, Sync,
+    Totals, Versions,
+};
 
 /// A PostgreSQL database of decisions.
 pub struct Postgres {
@@ -268,5 +272,35 @@ impl Store for Postgres {
 
     fn totals(&mut self) -> Result<Totals> {
         Ok(self.query(TOTALS, &[])?.first().map(read_totals).unwrap_or_default())
+    }
+
+    fn history(&mut self, after: i64, range_us: &Range<i64>, limit: usize) -> Result<Vec<StoredDecision>> {
+        let sql = "WHERE d.sequence > $1 AND d.event_time_us >= $2 AND d.event_time_us < $3 \
+                   ORDER BY d.sequence LIMIT $4";
+        self.decisions_where(sql, &[&after, &range_us.start, &range_us.end, &(limit as i64)])
+    }
+
+    fn labels(&mut self, after: i64, last: i64) -> Result<Vec<NewLabel>> {
+        let sql = "SELECT sequence, transaction_sequence, fraud, known_at_us FROM labels \
+                   WHERE sequence > $1 AND sequence <= $2 ORDER BY sequence";
+        Ok(self.query(sql, &[&after, &last])?.iter().map(rows::read_label).collect())
+    }
+
+    fn rejections(&mut self) -> Result<Vec<NewRejection>> {
+        let sql = "SELECT received_at_us, source, reason, raw FROM rejections ORDER BY id";
+        Ok(self.query(sql, &[])?.iter().map(rows::read_rejection).collect())
+    }
+
+    fn all_versions(&mut self) -> Result<Vec<(i64, Versions)>> {
+        let ids = self.query("SELECT id FROM versions ORDER BY id", &[])?;
+        ids.iter().map(|row| Ok((row.get(0), (*self.versions(row.get(0))?).clone()))).collect()
+    }
+
+    fn set_totals(&mut self, totals: &Totals) -> Result<()> {
+        self.work(|session, _| write::set_totals(session, totals))
+    }
+
+    fn shape(&mut self) -> Result<Shape> {
+        self.read(|session| rows::shape(&mut session.client))
     }
 }

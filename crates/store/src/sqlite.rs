@@ -8,6 +8,7 @@ mod rows;
 mod write;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +20,10 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use self::checkpoints::Checkpoints;
 use self::rows::{COLUMNS, read_decision, read_log_entry, read_totals};
 use self::write::Counts;
-use crate::{Filter, Group, LogEntry, Result, Store, StoreError, StoredDecision, Totals, Versions};
+use crate::{
+    Filter, Group, LogEntry, NewLabel, NewRejection, Result, Shape, Store, StoreError, StoredDecision,
+    Totals, Versions,
+};
 
 /// The schema, one step a version. A released step is never edited.
 const MIGRATIONS: [&str; 3] = [
@@ -337,6 +341,41 @@ impl Store for Sqlite {
 
     fn totals(&mut self) -> Result<Totals> {
         read_totals(&self.connection)
+    }
+
+    fn history(&mut self, after: i64, range_us: &Range<i64>, limit: usize) -> Result<Vec<StoredDecision>> {
+        let sql = format!(
+            "SELECT {} FROM decisions WHERE sequence > ? AND event_time_us >= ? AND event_time_us < ? \
+             ORDER BY sequence LIMIT ?",
+            self.columns()
+        );
+        self.query(&sql, &[&after, &range_us.start, &range_us.end, &(limit as i64)])
+    }
+
+    fn labels(&mut self, after: i64, last: i64) -> Result<Vec<NewLabel>> {
+        rows::labels(&self.connection, after, last)
+    }
+
+    fn rejections(&mut self) -> Result<Vec<NewRejection>> {
+        rows::rejections(&self.connection)
+    }
+
+    fn all_versions(&mut self) -> Result<Vec<(i64, Versions)>> {
+        let mut statement = self.connection.prepare("SELECT id FROM versions ORDER BY id")?;
+        let ids: Vec<i64> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        drop(statement);
+        ids.into_iter().map(|id| Ok((id, (*self.versions(id)?).clone()))).collect()
+    }
+
+    fn set_totals(&mut self, totals: &Totals) -> Result<()> {
+        self.in_transaction(|_, counts| {
+            counts.totals = *totals;
+            Ok(())
+        })
+    }
+
+    fn shape(&mut self) -> Result<Shape> {
+        rows::shape(&self.connection, self.schema)
     }
 }
 

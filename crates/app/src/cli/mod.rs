@@ -52,6 +52,8 @@ enum Command {
     Detector(detector::Args),
     /// Look at stored decisions
     Decision(decision::Args),
+    /// Look at the database, copy it into another, export decisions
+    Store(store::Args),
     /// The project's benchmarks
     Bench(bench::Args),
     /// Look at the state: memory by kind of entity, or the windows of one
@@ -94,6 +96,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Train(args) => train::run(*args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Model(args) => model::run(args),
+        Command::Store(args) => store::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Detector(args) => detector::run(args),
         Command::Decision(args) => decision::run(args),

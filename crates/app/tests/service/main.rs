@@ -18,3 +18,4 @@ mod live;
 mod openapi;
 mod reasons;
 mod redis;
+mod databases;

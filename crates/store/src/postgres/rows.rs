@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use engine::Outcome;
-use postgres::Row;
+use postgres::{Client, Row};
 
-use crate::{LogEntry, Origin, StoredDecision, StoredLabel, Timeliness, Totals, Versions};
+use super::migrate::schema_version;
+use crate::{
+    LogEntry, NewLabel, NewRejection, Origin, Partition, Result, Shape, StoredDecision, StoredLabel,
+    Timeliness, Totals, Versions,
+};
 
 /// Decisions with their newest labels, to be followed by conditions.
 pub(super) const DECISIONS: &str = "SELECT d.sequence, d.id, d.key, d.event_time_us, d.decided_at_us, d.latency_us, d.amount_minor, d.score, d.outcome, \
@@ -14,7 +18,7 @@ pub(super) const DECISIONS: &str = "SELECT d.sequence, d.id, d.key, d.event_time
      FROM decisions d LEFT JOIN LATERAL (SELECT sequence, fraud, known_at_us FROM labels \
      WHERE transaction_sequence = d.sequence ORDER BY sequence DESC LIMIT 1) l ON true";
 
-/// The same without labels, for where they are read apart.
+/// Number of what a decision was made with.
 pub(super) fn read_version(row: &Row) -> i64 {
     row.get(11)
 }
@@ -78,4 +82,55 @@ pub(super) fn read_totals(row: &Row) -> Totals {
         labels: value(6),
         labelled_fraud: value(7),
     }
+}
+
+pub(super) fn read_label(row: &Row) -> NewLabel {
+    NewLabel {
+        sequence: row.get(0),
+        transaction_sequence: row.get(1),
+        fraud: row.get(2),
+        known_at_us: row.get(3),
+    }
+}
+
+pub(super) fn read_rejection(row: &Row) -> NewRejection {
+    NewRejection { received_at_us: row.get(0), source: row.get(1), reason: row.get(2), raw: row.get(3) }
+}
+
+pub(super) fn shape(client: &mut Client) -> Result<Shape> {
+    let schema = schema_version(client)?;
+    let partitions = client.query(
+        "SELECT c.relname::text, pg_total_relation_size(c.oid) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+         WHERE i.inhparent = 'decisions'::regclass ORDER BY c.relname",
+        &[],
+    )?;
+    let partitions: Result<Vec<Partition>> = partitions.iter().map(|row| partition(client, row)).collect();
+    let kind: &str = &client.query_one("SHOW server_version", &[])?.get::<_, String>(0);
+    let rest = client.query_one(
+        "SELECT sum(pg_total_relation_size(name::regclass))::bigint FROM \
+         unnest(ARRAY['labels', 'rejections', 'versions', 'totals', 'schema_version']) name",
+        &[],
+    )?;
+    let partitions = partitions?;
+    Ok(Shape {
+        kind: format!("PostgreSQL {kind}"),
+        schema,
+        decisions: partitions.iter().map(|partition| partition.decisions).sum(),
+        labels: count(client, "labels")?,
+        rejections: count(client, "rejections")?,
+        versions: count(client, "versions")?,
+        bytes: rest.get::<_, i64>(0) as u64 + partitions.iter().map(|partition| partition.bytes).sum::<u64>(),
+        partitions,
+    })
+}
+
+fn partition(client: &mut Client, row: &Row) -> Result<Partition> {
+    let name: String = row.get(0);
+    let decisions = count(client, &name)?;
+    Ok(Partition { name, decisions, bytes: row.get::<_, i64>(1) as u64 })
+}
+
+fn count(client: &mut Client, table: &str) -> Result<u64> {
+    let counted: i64 = client.query_one(&format!("SELECT count(*) FROM {table}"), &[])?.get(0);
+    Ok(counted as u64)
 }

@@ -146,6 +146,18 @@ fn copy_in<S: ToStatement + ?Sized>(transaction: &mut Transaction, copy: &S, row
     written.map_err(|source| StoreError::Unusable { path: "the connection".into(), source })
 }
 
+/// Replaces the totals, and lets positions go on behind the last one.
+pub(super) fn set_totals(session: &mut Session, totals: &Totals) -> Result<()> {
+    let add_totals = session.prepare(ADD_TOTALS)?;
+    let mut transaction = session.client.transaction()?;
+    transaction.batch_execute(
+        "UPDATE totals SET approve = 0, review = 0, decline = 0, late = 0, rejected = 0, repeated = 0, labels = 0, \
+         labelled_fraud = 0",
+    )?;
+    add(&mut transaction, &add_totals, totals, None)?;
+    Ok(transaction.commit()?)
+}
+
 /// The labels that are neither stored nor say what the newest of their transaction says.
 fn new_labels(transaction: &mut Transaction, labels: &[NewLabel]) -> Result<Vec<NewLabel>> {
     if labels.is_empty() {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use engine::Outcome;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::{LogEntry, Origin, Result, StoredDecision, StoredLabel, Timeliness, Totals, Versions};
+use crate::{
+    LogEntry, NewLabel, NewRejection, Origin, Result, Shape, StoredDecision, StoredLabel, Timeliness, Totals,
+    Versions,
+};
 
 pub(super) const COLUMNS: &str = "sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, score, outcome, rules, \
      timeliness, version, synthetic, event, features, \
@@ -84,5 +87,56 @@ pub(super) fn read_log_entry(row: &Row) -> rusqlite::Result<LogEntry> {
         Some(transaction_sequence) => {
             LogEntry::Label { sequence, transaction_sequence, event, fraud: row.get(3)? }
         }
+    })
+}
+
+pub(super) fn labels(connection: &Connection, after: i64, last: i64) -> Result<Vec<NewLabel>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT sequence, transaction_sequence, fraud, known_at_us FROM labels \
+         WHERE sequence > ? AND sequence <= ? ORDER BY sequence",
+    )?;
+    let rows = statement.query_map([after, last], |row| {
+        Ok(NewLabel {
+            sequence: row.get(0)?,
+            transaction_sequence: row.get(1)?,
+            fraud: row.get(2)?,
+            known_at_us: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn rejections(connection: &Connection) -> Result<Vec<NewRejection>> {
+    let mut statement = connection
+        .prepare_cached("SELECT received_at_us, source, reason, raw FROM rejections ORDER BY id")?;
+    let rows = statement.query_map([], |row| {
+        Ok(NewRejection {
+            received_at_us: row.get(0)?,
+            source: row.get(1)?,
+            reason: row.get(2)?,
+            raw: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn shape(connection: &Connection, schema: i64) -> Result<Shape> {
+    let count = |table: &str| -> Result<u64> {
+        let counted: i64 =
+            connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
+        Ok(counted as u64)
+    };
+    let pragma = |name: &str| -> Result<i64> {
+        Ok(connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))?)
+    };
+    Ok(Shape {
+        kind: format!("SQLite {}", rusqlite::version()),
+        schema,
+        decisions: count("decisions")?,
+        labels: count("labels")?,
+        rejections: count("rejections")?,
+        versions: count("versions")?,
+        bytes: (pragma("page_count")? * pragma("page_size")?) as u64,
+        partitions: Vec::new(),
     })
 }

@@ -24,7 +24,7 @@ const MERGE_DECISION: &str = concat!(insert_decision!(), " ON CONFLICT (id) DO N
 /// What the one writer counts; the same stands in the database.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts {
-    totals: Totals,
+    pub(super) totals: Totals,
     /// Id of the newest rejection.
     rejections: i64,
 }

@@ -6,5 +6,6 @@ mod rows;
 mod database;
 mod suite;
 mod merge;
+mod transfer;
 mod sqlite;
 mod postgres;

@@ -6,6 +6,7 @@ use store::{Filter, Group, LogEntry, Store, StoredDecision, StoredLabel, Totals}
 use super::database::{Database, PostgresDatabase, SqliteFile};
 use super::merge::*;
 use super::rows::{Row, assert_same, label, rejection, row, versions, with_group};
+use super::transfer::history_goes_forward_within_its_times;
 
 /// Runs each test on each database.
 macro_rules! on_every_database {
@@ -50,6 +51,7 @@ on_every_database!(
     labels_that_say_nothing_new_are_left_out,
     a_place_is_rejected_once,
     a_merge_that_fails_leaves_nothing,
+    history_goes_forward_within_its_times,
 );
 
 /// Appends rows in groups of ten.

@@ -1,0 +1,153 @@
+//! Everything of one store into another, and whether both hold the same.
+//!
+//! The log is copied in pages, decisions and labels of a page in one transaction, so that the last position of the target
+//! says where to go on after an interruption.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
+
+use crate::{Group, NewDecision, Result, Store, StoreError, StoredDecision};
+
+/// Decisions of one page.
+const PAGE: usize = 5_000;
+
+/// All event times.
+pub const ALWAYS: Range<i64> = i64::MIN..i64::MAX;
+
+/// What a table holds: how many rows, and a sum over all of them in their order.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct TableSum {
+    /// The table.
+    pub table: &'static str,
+    /// Its rows.
+    pub rows: u64,
+    /// 64 bits over every column that both databases have, as hexadecimal digits.
+    pub checksum: String,
+}
+
+/// Copies what the target does not have yet; `progress` is told how many decisions it has. Whatever is written to the
+/// source meanwhile may be missed.
+///
+/// # Errors
+/// If one of them refuses, or the target holds what the source does not.
+pub fn transfer(from: &mut dyn Store, to: &mut dyn Store, progress: &mut dyn FnMut(u64)) -> Result<()> {
+    check_related(from, to)?;
+    for (_, versions) in from.all_versions()? {
+        to.version(&versions)?;
+    }
+    let mut done = to.shape()?.decisions;
+    loop {
+        let after = to.last_position()?;
+        let page = from.history(after, &ALWAYS, PAGE)?;
+        let last = if page.len() < PAGE { i64::MAX } else { page[PAGE - 1].sequence };
+        let labels = from.labels(after, last)?;
+        if page.is_empty() && labels.is_empty() {
+            break;
+        }
+        let rules: Vec<String> = page.iter().map(|decision| decision.rules.join(",")).collect();
+        let decisions = page.iter().zip(&rules);
+        let decisions =
+            decisions.map(|(decision, rules)| Ok(as_new(decision, rules, to.version(&decision.versions)?)));
+        let group = Group { decisions: decisions.collect::<Result<_>>()?, labels, ..Group::default() };
+        to.append(&group)?;
+        done += page.len() as u64;
+        progress(done);
+    }
+    if to.rejections()?.is_empty() {
+        to.append(&Group { rejections: from.rejections()?, ..Group::default() })?;
+    }
+    to.set_totals(&from.totals()?)
+}
+
+/// A target is empty, or the beginning of the source.
+fn check_related(from: &mut dyn Store, to: &mut dyn Store) -> Result<()> {
+    let newest = crate::Filter { limit: 1, ..crate::Filter::default() };
+    let Some(newest) = to.decisions(&newest)?.pop() else { return Ok(()) };
+    match from.position(&newest.id)? {
+        Some(position) if position == newest.sequence => Ok(()),
+        _ => Err(StoreError::Unrelated(newest.id)),
+    }
+}
+
+fn as_new<'a>(decision: &'a StoredDecision, rules: &'a str, version: i64) -> NewDecision<'a> {
+    NewDecision {
+        sequence: decision.sequence,
+        id: &decision.id,
+        key: decision.key.as_deref(),
+        event_time_us: decision.event_time_us,
+        decided_at_us: decision.decided_at_us,
+        latency_us: decision.latency_us,
+        amount_minor: decision.amount_minor,
+        score: decision.score.unwrap_or(f64::NAN),
+        outcome: decision.outcome,
+        rules,
+        timeliness: decision.timeliness,
+        version,
+        synthetic: decision.synthetic,
+        event: &decision.event,
+        features: &decision.features,
+        reasons: decision.reasons.as_deref(),
+        origin: decision.origin,
+    }
+}
+
+/// What every table holds; `progress` is told how many decisions were read.
+///
+/// # Errors
+/// If the store refuses.
+pub fn checksums(store: &mut dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Vec<TableSum>> {
+    let mut versions = Sum::default();
+    store.all_versions()?.iter().for_each(|(_, row)| versions.add(row));
+    let mut decisions = Sum::default();
+    let mut after = -1;
+    loop {
+        let page = store.history(after, &ALWAYS, PAGE)?;
+        page.iter().for_each(|decision| decisions.add_decision(decision));
+        let Some(last) = page.last() else { break };
+        after = last.sequence;
+        progress(decisions.rows);
+    }
+    let mut labels = Sum::default();
+    store.labels(-1, i64::MAX)?.iter().for_each(|row| labels.add(row));
+    let mut rejections = Sum::default();
+    store.rejections()?.iter().for_each(|row| rejections.add(row));
+    let mut totals = Sum::default();
+    totals.add(&store.totals()?);
+    Ok(vec![
+        versions.of("versions"),
+        decisions.of("decisions"),
+        labels.of("labels"),
+        rejections.of("rejections"),
+        totals.of("totals"),
+    ])
+}
+
+/// Sums up rows in their order.
+#[derive(Default)]
+struct Sum {
+    rows: u64,
+    hasher: DefaultHasher,
+}
+
+impl Sum {
+    fn add(&mut self, row: &impl Hash) {
+        self.rows += 1;
+        row.hash(&mut self.hasher);
+    }
+
+    fn add_decision(&mut self, decision: &StoredDecision) {
+        let StoredDecision {
+            sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, ..
+        } = decision;
+        let StoredDecision { rules, synthetic, event, features, reasons, origin, versions, .. } = decision;
+        self.add(&(sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor));
+        (decision.score.map(f64::to_bits), decision.outcome as u8, decision.timeliness.name())
+            .hash(&mut self.hasher);
+        (rules, synthetic, event, reasons, origin, versions).hash(&mut self.hasher);
+        features.iter().for_each(|value| value.to_bits().hash(&mut self.hasher));
+    }
+
+    fn of(self, table: &'static str) -> TableSum {
+        TableSum { table, rows: self.rows, checksum: format!("{:016x}", self.hasher.finish()) }
+    }
+}
