@@ -204,12 +204,14 @@ impl Store for Postgres {
     }
 
     fn find(&mut self, id: &str) -> Result<Option<StoredDecision>> {
-        Ok(self.decisions_where("WHERE d.id = $1 ORDER BY d.sequence LIMIT 1", &[&id])?.pop())
+        // Two months may hold an id whose events differ in time. Asked for the first by its position, the server might walk
+        // through all positions.
+        let found = self.decisions_where("WHERE d.id = $1", &[&id])?;
+        Ok(found.into_iter().min_by_key(|decision| decision.sequence))
     }
 
     fn position(&mut self, id: &str) -> Result<Option<i64>> {
-        let rows = self.query("SELECT min(sequence) FROM decisions WHERE id = $1", &[&id])?;
-        Ok(rows.first().and_then(|row| row.get(0)))
+        Ok(self.positions(&[id])?[0])
     }
 
     fn positions(&mut self, ids: &[&str]) -> Result<Vec<Option<i64>>> {

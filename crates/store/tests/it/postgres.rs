@@ -191,12 +191,17 @@ impl Drop for Server {
     }
 }
 
+/// Whether a server can be started beside the one that `DATABASE_URL` names.
+fn has_own_server() -> bool {
+    std::env::var("DATABASE_URL").is_ok() && Path::new("/usr/lib/postgresql").exists()
+}
+
 /// Killed in the middle of groups and started again, the server holds each decision once: whoever was told that a group
 /// failed merges it again.
 #[test]
 fn a_server_that_is_killed_under_load_loses_and_repeats_nothing() {
     const GROUP: i64 = 500;
-    if std::env::var("DATABASE_URL").is_err() || !Path::new("/usr/lib/postgresql").exists() {
+    if !has_own_server() {
         println!("NOT RUN: PostgreSQL killed under load: no server of its own (scripts/install postgres)");
         return;
     }
@@ -244,9 +249,71 @@ fn a_server_that_is_killed_under_load_loses_and_repeats_nothing() {
 }
 
 fn wait_for_more(counter: &AtomicUsize, more: usize) {
-    let (from, asked) = (counter.load(Ordering::Acquire), std::time::Instant::now());
-    while counter.load(Ordering::Acquire) < from + more {
-        assert!(asked.elapsed() < std::time::Duration::from_secs(60), "waited in vain");
-        std::thread::sleep(std::time::Duration::from_millis(1));
+    let from = counter.load(Ordering::Acquire);
+    wait_for("the counter grows", || counter.load(Ordering::Acquire) >= from + more);
+}
+
+/// A certificate of its own for this name; the files of certificate and key.
+fn certificate(folder: &Path, name: &str) -> Option<(String, String)> {
+    let file = |ending: &str| {
+        folder.join(format!("{}.{ending}", name.replace(':', "_"))).to_str().unwrap().to_string()
+    };
+    let (certificate, key) = (file("pem"), file("key"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=redflag test"])
+        .args(["-addext", &format!("subjectAltName={name}"), "-out", &certificate, "-keyout", &key])
+        .output();
+    made.is_ok_and(|output| output.status.success()).then_some((certificate, key))
+}
+
+/// Gives the server a certificate: its superuser can write to its folder.
+fn encrypt(client: &mut Client, (certificate, key): &(String, String)) {
+    for (from, to) in [(certificate, "server.crt"), (key, "server.key")] {
+        let text = std::fs::read_to_string(from).unwrap();
+        let write = format!(
+            "COPY (SELECT unnest(string_to_array('{text}', E'\\n'))) TO PROGRAM 'cat > {to} && chmod 600 {to}'"
+        );
+        client.batch_execute(&write).unwrap();
+    }
+    client.batch_execute("ALTER SYSTEM SET ssl = on").unwrap();
+    client.query("SELECT pg_reload_conf()", &[]).unwrap();
+}
+
+#[test]
+fn an_encrypted_connection_checks_as_much_as_it_is_told() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres_tls");
+    std::fs::create_dir_all(&folder).unwrap();
+    let made = certificate(&folder, "IP:127.0.0.1").zip(certificate(&folder, "DNS:elsewhere"));
+    let (true, Some((right, elsewhere))) = (has_own_server(), made) else {
+        println!(
+            "NOT RUN: PostgreSQL over TLS: no server of its own, or no openssl (scripts/install postgres)"
+        );
+        return;
+    };
+    let server = Server { folder: folder.to_str().unwrap().to_string() };
+    server.script(&["start"]);
+    let url = server.script(&["url"]);
+    let opens = |query: &str| {
+        let address = Address::parse(&format!("{url}?{query}")).unwrap().unwrap();
+        Postgres::open(&address, Sync::Interval, None).and_then(|mut store| store.last_position())
+    };
+    let root =
+        |(certificate, _): &(String, String), mode: &str| format!("sslmode={mode}&sslrootcert={certificate}");
+    encrypt(&mut Client::connect(&url, NoTls).unwrap(), &right);
+    wait_for("the server speaks TLS", || opens("sslmode=require").is_ok());
+    assert!(opens(&root(&right, "verify-full")).is_ok());
+    assert!(opens(&root(&elsewhere, "verify-ca")).is_err(), "signed by somebody else");
+    assert!(opens("sslmode=verify-full").is_err(), "signed by nobody that the system knows");
+    encrypt(&mut Client::connect(&url, NoTls).unwrap(), &elsewhere);
+    wait_for("the server has the other certificate", || opens(&root(&elsewhere, "verify-ca")).is_ok());
+    let refused = opens(&root(&elsewhere, "verify-full")).unwrap_err().to_string();
+    assert!(refused.contains("certificate"), "{refused}");
+}
+
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let asked = std::time::Instant::now();
+    while !is_so() {
+        assert!(asked.elapsed() < std::time::Duration::from_secs(60), "waited in vain: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
