@@ -133,7 +133,7 @@ impl Waiting {
     pub fn take_row(&mut self, layout: &Layout, engine: &Engine, batch: &EventBatch, row: usize) {
         for (target, kind) in layout.kinds.iter().enumerate() {
             let id = batch.text(row, kind.slot);
-            if !id.is_empty() {
+            if !id.is_empty() && engine.kinds().any(|kept| kept == kind.name) {
                 self.take_entity(target, kind, engine, id);
             }
         }
@@ -147,7 +147,7 @@ impl Waiting {
                 entry.values[place] = value;
             }
         });
-        // An engine that does not hold the entity, or not entities of this kind, has nothing to say of it.
+        // An engine that does not hold the entity has nothing to say of it.
         match found {
             Some((newest_us, _)) => entry.event_time_us = newest_us,
             None => entry.values.clear(),

@@ -202,6 +202,17 @@ impl Redis {
         }
     }
 
+    /// Offers the windows of the entities of some rows, as far as `engine`, a stage, keeps them.
+    pub fn offer_rows(&self, engine: &Engine, batch: &EventBatch, rows: &[u32]) {
+        let mut waiting = lock(&self.board.waiting);
+        rows.iter().for_each(|row| waiting.take_row(&self.board.layout, engine, batch, *row as usize));
+    }
+
+    /// Offers the newest decision on a key.
+    pub fn offer_decision(&self, key: &str, summary: &str) {
+        lock(&self.board.waiting).take_decision(&self.board.layout, key, summary);
+    }
+
     /// Offers the windows of the entities of a row whose label was just learnt.
     pub fn offer_learnt(&self, engine: &Engine, batch: &EventBatch, row: usize) {
         lock(&self.board.waiting).take_row(&self.board.layout, engine, batch, row);

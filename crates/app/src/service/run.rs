@@ -126,9 +126,8 @@ impl Service {
         let bound = model.as_ref().map(|file| file.bind(&detector)).transpose()?;
         let explained_by = bound.clone();
         let (engine, _) = recovery.restore(&detector, bound, &mut *store, progress)?;
-        let redis = settings.redis.clone().map(|url| redis::Config { url, ttl_s: settings.redis_ttl_s });
         let shared = Arc::new(Shared {
-            redis: redis.map(|config| Redis::start(&config, &detector)).transpose()?,
+            redis: start_redis(settings, &detector)?,
             detector,
             stats: Mutex::new(Stats::new(store.totals()?)),
             condition: Mutex::new(Condition { stream_us: engine.stream_us(), ..Condition::default() }),
@@ -169,6 +168,7 @@ impl Service {
             detector: Arc::clone(&detector),
             stats: Mutex::new(Stats::new(totals)),
             condition: Mutex::new(Condition::default()),
+            redis: start_redis(settings, &detector)?,
         });
         let condition = Arc::new(stream::condition::Condition::default());
         let setup = stream::worker::Setup {
@@ -212,7 +212,7 @@ impl Service {
         let ended = match pipeline {
             Worker::Thread(thread) => thread.join().is_ok(),
             Worker::Inline(task) => runtime.block_on(task).is_ok(),
-            Worker::Stream(stream, _queue) => return stream.stop().and(served),
+            Worker::Stream(stream, _queue) => return end_stream(stream, &api, runtime).and(served),
         };
         if !(stopped && ended) {
             bail!("the pipeline ended by a panic");
@@ -225,6 +225,22 @@ impl Service {
         runtime.shutdown_timeout(Duration::from_millis(200));
         served
     }
+}
+
+fn end_stream(stream: Stream, api: &Doors, runtime: Runtime) -> Result<()> {
+    let ended = stream.stop();
+    if let Some(redis) = &api.shared.redis {
+        redis.finish(LAST_WRITE);
+    }
+    // Connections to a server end by talking to it, which no thread of the runtime may wait for.
+    lock(&api.readers).clear();
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    ended
+}
+
+fn start_redis(settings: &Settings, detector: &Arc<Detector>) -> Result<Option<Redis>> {
+    let config = settings.redis.clone().map(|url| redis::Config { url, ttl_s: settings.redis_ttl_s });
+    config.map(|config| Redis::start(&config, detector)).transpose()
 }
 
 fn start_pipeline(

@@ -47,7 +47,8 @@ impl Chain {
                 .and_then(|field| field.kind.text_slot());
             links.push(Link { name: short_name(&kind).to_string(), slot, kind: Some(kind) });
         }
-        let lateness = |link: &Link| Engine::stage(Arc::clone(detector), link.kind.as_deref()).max_lateness_us();
+        let lateness =
+            |link: &Link| Engine::stage(Arc::clone(detector), link.kind.as_deref()).max_lateness_us();
         let drift_us = links.iter().skip(1).map(lateness).min().unwrap_or(i64::MAX) / 2;
         Chain { links, drift_us }
     }

@@ -24,6 +24,7 @@ use super::restore::Restorer;
 use super::task::Task;
 use super::worker::Membership;
 use crate::service::pipeline::check_size;
+use crate::service::redis::Redis;
 
 /// Before a restore is tried again that failed.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -292,11 +293,18 @@ impl Stage {
             Some(_) => slot.chunk(&mut self.spare, &self.intake),
             None => &mut self.intake,
         };
-        match check_size(incoming.payload).and_then(|()| self.reader.read(incoming.payload, &mut intake.batch)) {
+        match check_size(incoming.payload)
+            .and_then(|()| self.reader.read(incoming.payload, &mut intake.batch))
+        {
             Ok(()) => {
                 let time_us = intake.batch.time_us(intake.batch.len() - 1);
                 let merge_us = newest_us.map_or(time_us, |newest_us| newest_us.max(time_us));
-                intake.add(incoming, Place { owner: partition, offset, merge_us }, engine::Status::OnTime, false);
+                intake.add(
+                    incoming,
+                    Place { owner: partition, offset, merge_us },
+                    engine::Status::OnTime,
+                    false,
+                );
                 slot.reach(merge_us, self.chunk_us);
             }
             Err(rejection) => self.rejects.push(Reject {
@@ -325,7 +333,12 @@ impl Stage {
     }
 
     /// Enters a unit's rows into the states of their partitions. `owner` tells whose a row is.
-    pub fn observe(&mut self, unit: &mut Unit, owner: impl Fn(&Intake, usize) -> usize) {
+    pub fn observe(
+        &mut self,
+        unit: &mut Unit,
+        redis: Option<&Redis>,
+        owner: impl Fn(&Intake, usize) -> usize,
+    ) {
         let jumps = if self.number == 0 { TimeJumps::Refuse } else { TimeJumps::Admit };
         self.slots.iter_mut().flatten().for_each(|slot| slot.rows.clear());
         for row in &unit.order {
@@ -337,6 +350,9 @@ impl Stage {
             let Some(task) = &mut slot.task else { continue };
             let positions = Positions::Each(&unit.positions);
             task.engine.observe_rows(&unit.intake.batch, &slot.rows, positions, jumps, &mut unit.decisions);
+            if let Some(redis) = redis {
+                redis.offer_rows(&task.engine, &unit.intake.batch, &slot.rows);
+            }
             task.since_snapshot += slot.rows.len() as u64;
             task.newest_us = task.newest_us.max(task.engine.stream_us());
         }

@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 use super::chain::Chain;
 use super::client::{self, ASK_TIMEOUT, Logged};
 use super::condition::Condition;
-use super::intake::{Incoming, Origin};
+use super::intake::{Incoming, Intake, Origin};
 use super::progress::Progress;
 use super::publish::{Publisher, place};
 use super::record::{Records, continue_with};
@@ -589,7 +589,8 @@ impl Core {
             self.drop_repeats(at, &mut unit);
         }
         continue_with(&unit.intake, self.detector.features.len(), &mut unit.decisions);
-        self.stages[at].observe(&mut unit, |intake, row| intake.owners[row] as usize);
+        let redis = self.shared.redis.as_ref();
+        self.stages[at].observe(&mut unit, redis, |intake, row| intake.owners[row] as usize);
         self.stages[at].note_entered();
         self.uncommitted_since.get_or_insert_with(Instant::now);
         self.refuse_time_jumps(at, &mut unit)?;
@@ -622,8 +623,9 @@ impl Core {
         for next in number + 1..=self.chain.last() {
             self.forward(next, &unit, false)?;
             let (link, partitions) = (&self.chain.links[next], self.partitions[next]);
-            self.stages[next]
-                .observe(&mut unit, |intake, row| link.partition(&intake.batch, row, partitions));
+            let redis = self.shared.redis.as_ref();
+            let owner = |intake: &Intake, row| link.partition(&intake.batch, row, partitions);
+            self.stages[next].observe(&mut unit, redis, owner);
         }
         self.record_ends_due = Some(Instant::now());
         self.decide(unit)
@@ -668,6 +670,13 @@ impl Core {
             self.publisher.decision(&decision, unit.intake.incoming(row), &mut self.transaction)?;
         }
         self.count(&unit);
+        if let Some(redis) = &self.shared.redis {
+            for row in &unit.order {
+                let decision = unit.decision(*row as usize, self.version);
+                let summary = render::summary(&decision, self.detector.schema.minor_per_unit());
+                redis.offer_decision(decision.key.unwrap_or_default(), &summary);
+            }
+        }
         self.recorder.offer(unit);
         Ok(())
     }
