@@ -74,6 +74,9 @@ pub struct Slot {
     pub read_offset: i64,
     /// Nothing is left to read, since then.
     pub at_end: Option<Instant>,
+    /// Where the partition ended when it was last asked, until a message comes: if the end is reached without one, nothing
+    /// but marks of transactions lies before it.
+    end_asked: Option<i64>,
     /// Newest event time of the rows that have come in.
     pub newest_us: Option<i64>,
     /// Rows that wait for those of other partitions, in the order of the topic.
@@ -139,6 +142,7 @@ impl Stage {
             flowing: false,
             read_offset: 0,
             at_end: None,
+            end_asked: None,
             newest_us: None,
             chunks: VecDeque::new(),
             held: 0,
@@ -264,6 +268,35 @@ impl Stage {
         }
     }
 
+    /// Asks where partitions end of which everything is read, and reads them to that end once more: the marks of
+    /// transactions take offsets as messages do, and a group that stands before one looks as if it had work left.
+    ///
+    /// # Errors
+    /// If Kafka does not answer.
+    pub fn ask_ends(&mut self) -> Result<(), rdkafka::error::KafkaError> {
+        for (partition, slot) in (0..).zip(&mut self.slots) {
+            let Some(slot) = slot.as_mut().filter(|slot| slot.flowing && slot.at_end.is_some()) else { continue };
+            let (_, end) = self.consumer.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT)?;
+            if end > slot.read_offset && seek(&self.consumer, &self.topic, partition, slot.read_offset).is_ok() {
+                slot.at_end = None;
+                slot.end_asked = Some(end);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves on to ends that were asked for and reached without a message; whether there were any.
+    pub fn reach_asked_ends(&mut self) -> bool {
+        let mut moved = false;
+        for slot in self.slots.iter_mut().flatten().filter(|slot| slot.at_end.is_some()) {
+            if let Some(end) = slot.end_asked.take() {
+                slot.read_offset = end;
+                moved = true;
+            }
+        }
+        moved
+    }
+
     /// Takes a message in.
     ///
     /// # Errors
@@ -275,6 +308,7 @@ impl Stage {
             return Ok(());
         }
         slot.at_end = None;
+        slot.end_asked = None;
         slot.read_offset = offset + 1;
         if self.number == 0 {
             self.enter_event(message);

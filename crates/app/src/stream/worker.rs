@@ -53,7 +53,7 @@ const SHORT_WAIT: Duration = Duration::from_millis(1);
 /// Before something is tried again that failed.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// Fused stages commit their record's end when nothing has come in for so long.
+/// What is left is tidied up when nothing has come in for so long.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Newest decisions of a batch that are shown to viewers.
@@ -154,8 +154,8 @@ struct Core {
     open: Sender<Opened>,
     /// Something was entered that is not committed, since then.
     uncommitted_since: Option<Instant>,
-    /// Fused stages have written records since their ends were committed.
-    record_ends_due: Option<Instant>,
+    /// When rows were last entered, until what is left is tidied up.
+    busy: Option<Instant>,
     /// Why nothing goes on, and when it is tried again.
     stalled: Option<(Stall, Instant)>,
 }
@@ -299,7 +299,7 @@ impl Core {
             opened,
             open,
             uncommitted_since: None,
-            record_ends_due: None,
+            busy: None,
             stalled: None,
             stages: Vec::new(),
             partitions,
@@ -481,11 +481,31 @@ impl Core {
             self.commit()?;
             self.take_snapshots()?;
         }
-        let quiet = self.record_ends_due.is_some_and(|since| since.elapsed() >= QUIET);
-        if quiet && self.uncommitted_since.is_none() {
-            self.commit_record_ends()?;
+        if self.uncommitted_since.is_none() {
+            self.tidy_up()?;
         }
         Ok(())
+    }
+
+    /// When nothing has come in for a while: commits that nothing is left, not even a mark of a transaction.
+    fn tidy_up(&mut self) -> Result<(), TransactionError> {
+        if self.busy.is_some_and(|since| since.elapsed() >= QUIET) {
+            self.busy = None;
+            if self.joint == Joint::Fused {
+                self.commit_record_ends()?;
+            }
+            for stage in &mut self.stages {
+                stage.ask_ends()?;
+            }
+        }
+        let mut moved = false;
+        for stage in &mut self.stages {
+            if stage.reach_asked_ends() {
+                stage.note_entered();
+                moved = true;
+            }
+        }
+        if moved { self.commit_offsets() } else { Ok(()) }
     }
 
     // --- how stages are joined ----------------------------------------------------------------------------------------
@@ -536,9 +556,7 @@ impl Core {
                 }
             }
         }
-        self.commit_offsets()?;
-        self.record_ends_due = None;
-        Ok(())
+        self.commit_offsets()
     }
 
     // --- rows through the stages --------------------------------------------------------------------------------------
@@ -593,6 +611,7 @@ impl Core {
         self.stages[at].observe(&mut unit, redis, |intake, row| intake.owners[row] as usize);
         self.stages[at].note_entered();
         self.uncommitted_since.get_or_insert_with(Instant::now);
+        self.busy = Some(Instant::now());
         self.refuse_time_jumps(at, &mut unit)?;
         unit.order.retain(|row| !unit.intake.decided[*row as usize]);
         self.pass_on(at, unit)
@@ -627,7 +646,6 @@ impl Core {
             let owner = |intake: &Intake, row| link.partition(&intake.batch, row, partitions);
             self.stages[next].observe(&mut unit, redis, owner);
         }
-        self.record_ends_due = Some(Instant::now());
         self.decide(unit)
     }
 
@@ -794,7 +812,7 @@ impl Core {
         self.transaction.abort();
         self.records.iter_mut().for_each(Records::clear);
         self.uncommitted_since = None;
-        self.record_ends_due = None;
+        self.busy = None;
         self.joint = Joint::Split;
         self.condition.set_fused(false);
         for stage in &mut self.stages {
