@@ -2,6 +2,7 @@
 
 mod engine;
 mod forest;
+mod kafka;
 mod store;
 mod train;
 
@@ -22,6 +23,8 @@ enum What {
     Engine(engine::Args),
     /// Scoring alone: a model's rows by redflag, and by other libraries in the same run
     Forest(forest::Args),
+    /// A real broker: transactions a second in and decisions out, and how long one takes
+    Kafka(kafka::Args),
     /// Decisions a second that a database takes, in groups of several sizes
     Store(store::Args),
     /// Boosting: seconds and average precision, beside XGBoost, LightGBM and CatBoost
@@ -36,6 +39,7 @@ pub fn run(args: Args) -> Result<()> {
     match args.what {
         What::Engine(args) => engine::run(&args),
         What::Forest(args) => forest::run(&args),
+        What::Kafka(args) => kafka::run(&args),
         What::Store(args) => store::run(&args),
         What::Train(args) => train::run(&args),
     }

@@ -1,5 +1,7 @@
 //! `redflag simulate`: labelled transactions for people who have none.
 
+pub mod stream;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -19,7 +21,8 @@ read back with --detector of the same name.
 
 Examples:
   redflag simulate --detector card --rows 1000000 --seed 1 --out transactions.parquet
-  redflag simulate --detector banking --days 30 --out - | head")]
+  redflag simulate --detector banking --days 30 --out - | head
+  redflag simulate --detector card --kafka localhost:9092 --rate 200")]
 pub struct Args {
     /// Detector whose events are made: card, card-handbook, ulb, paysim or banking
     #[arg(long, value_name = "NAME")]
@@ -43,8 +46,17 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     terminals: Option<u32>,
     /// Where the transactions go: .csv, .jsonl or .parquet; `-` is JSON lines on the standard output
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["kafka", "config"])]
+    out: Option<PathBuf>,
+    /// Send them to Kafka, to the topic of transactions, without labels: brokers as host:port
+    #[arg(long, value_name = "BROKERS", conflicts_with = "out")]
+    kafka: Option<String>,
+    /// Settings file that says how Kafka is reached and what the topic is called
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    config: Option<PathBuf>,
+    /// Transactions a second to Kafka [default: as fast as it takes them]
+    #[arg(long, value_name = "N", value_parser = rate, conflicts_with = "out")]
+    rate: Option<f64>,
     /// Print the counts as JSON
     #[arg(long)]
     json: bool,
@@ -74,16 +86,32 @@ pub struct Tally {
 /// # Errors
 /// If there is no such simulator, nothing says where it ends, or the transactions cannot be written.
 pub fn run(args: Args) -> Result<()> {
-    if args.rows.is_none() && args.days.is_none() && args.out != Path::new("-") {
-        return Err(WrongInput("a file needs an end: give --rows or --days".to_string()).into());
-    }
     let started = Instant::now();
-    let tally = make(&args.detector, &settings(&args), &args.out)?;
+    let tally = match &args.out {
+        Some(out) if args.rows.is_none() && args.days.is_none() && out != Path::new("-") => {
+            return Err(WrongInput("a file needs an end: give --rows or --days".to_string()).into());
+        }
+        Some(out) => make(&args.detector, &settings(&args), out)?,
+        None => send(&args)?,
+    };
     let seconds = started.elapsed().as_secs_f64();
     let rows_per_second = tally.rows as f64 / seconds.max(1e-9);
     let memory_peak_bytes = memory_peak_bytes();
     let made = Made { detector: args.detector, tally, seconds, rows_per_second, memory_peak_bytes };
-    tell(&made, args.json, &args.out)
+    tell(&made, args.json, args.out.as_deref().unwrap_or(Path::new("kafka")))
+}
+
+fn rate(text: &str) -> std::result::Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| *rate > 0.0 && rate.is_finite());
+    rate.ok_or_else(|| "expected a number of transactions a second, above 0".to_string())
+}
+
+fn send(args: &Args) -> Result<Tally> {
+    let reach = super::topics::Reach { config: args.config.clone(), kafka: args.kafka.clone() };
+    let kafka = reach.settings()?.kafka;
+    let detector = load_detector(&args.detector)?;
+    crate::stream::topics::partitions(&kafka, &[&kafka.transactions])?;
+    stream::send(&detector, simulator(&args.detector, &settings(args))?, &kafka, args.rows, args.rate)
 }
 
 /// Writes a file of simulated transactions.

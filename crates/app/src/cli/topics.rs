@@ -46,10 +46,10 @@ enum Action {
 pub struct Reach {
     /// Settings file; without one the defaults hold, and REDFLAG_* variables override either
     #[arg(long)]
-    config: Option<PathBuf>,
+    pub config: Option<PathBuf>,
     /// Brokers, as host:port, comma-separated; overrides the settings
     #[arg(long, value_name = "BROKERS")]
-    kafka: Option<String>,
+    pub kafka: Option<String>,
 }
 
 impl Reach {
@@ -164,7 +164,10 @@ fn tail(args: &Tail) -> Result<()> {
 }
 
 /// A consumer of all partitions of a topic, outside of any group.
-fn follow(
+///
+/// # Errors
+/// If there is no such topic, or Kafka cannot be reached.
+pub fn follow(
     settings: &KafkaSettings,
     topic: &str,
     from_beginning: bool,

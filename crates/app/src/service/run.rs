@@ -161,7 +161,8 @@ impl Service {
         source: wire::Source,
     ) -> Result<Service> {
         let database = settings.remember.then(|| settings.database());
-        let mut store = database.as_ref().map(|database| database.open(settings.sync)).transpose()?;
+        // What Kafka has committed must be stored for good: it will not come again.
+        let mut store = database.as_ref().map(|database| database.open(Sync::Commit)).transpose()?;
         let bound = model.as_ref().map(|file| file.bind(&detector)).transpose()?;
         let totals = store.as_mut().map_or(Ok(store::Totals::default()), |store| store.totals())?;
         let shared = Arc::new(Shared {

@@ -84,6 +84,11 @@ impl Chain {
         Ok(selected)
     }
 
+    /// The consumer group of a stage: the first one's is the group itself.
+    pub fn group(&self, group: &str, number: usize) -> String {
+        if number == 0 { group.to_string() } else { format!("{group}-{}", self.links[number].name) }
+    }
+
     /// Number of the last stage: the one that decides.
     pub fn last(&self) -> usize {
         self.links.len() - 1

@@ -172,6 +172,20 @@ impl Recorder {
     }
 }
 
+/// Two processes that merge the same rows may stand in each other's way, and a server that restarts is back in a moment:
+/// neither is worth giving a transaction up.
+fn merge_patiently(store: &mut dyn Store, group: &Group) -> store::Result<()> {
+    let mut merged = store.merge(group).map(drop);
+    for pause_ms in [20, 100, 500] {
+        if merged.is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(pause_ms));
+        merged = store.merge(group).map(drop);
+    }
+    merged
+}
+
 impl Thread {
     fn start(mut store: Box<dyn Store>, version: i64) -> Result<Thread> {
         let (work, waiting) = channel();
@@ -180,7 +194,7 @@ impl Thread {
             for work in waiting {
                 let told = match work {
                     Work::Merge(unit) => {
-                        let merged = store.merge(&unit.group(version)).map(drop);
+                        let merged = merge_patiently(&mut *store, &unit.group(version));
                         tell.send((Some(unit), merged))
                     }
                     Work::Probe => tell.send((None, store.probe())),

@@ -1,6 +1,6 @@
 //! The topics: their names, creating and checking them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
@@ -85,6 +85,45 @@ pub fn create(
             Err((name, code)) => bail!("the topic {name} cannot be created: {code}"),
         })
         .collect()
+}
+
+/// Waits until the brokers know topics that were just created.
+///
+/// # Errors
+/// If they do not within half a minute.
+pub fn await_all(settings: &KafkaSettings, names: &[&str]) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        match partitions(settings, names) {
+            Ok(_) => return Ok(()),
+            Err(error) if started.elapsed() > CREATE_TIMEOUT => return Err(error),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// Deletes topics and consumer groups, those that do not exist as well, and waits until they are gone.
+///
+/// # Errors
+/// If the cluster refuses or cannot be reached.
+pub fn delete(settings: &KafkaSettings, names: &[&str], groups: &[String]) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let admin = client::admin(settings)?;
+    let options = AdminOptions::new().operation_timeout(Some(CREATE_TIMEOUT)).request_timeout(Some(CREATE_TIMEOUT));
+    let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+    // A group that never was is not there to be deleted.
+    drop(runtime.block_on(admin.delete_groups(&groups, &options))?);
+    for result in runtime.block_on(admin.delete_topics(names, &options))? {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+            Err((name, code)) => bail!("the topic {name} cannot be deleted: {code}"),
+        }
+    }
+    let started = Instant::now();
+    while names.iter().any(|name| partitions(settings, &[name]).is_ok()) && started.elapsed() < CREATE_TIMEOUT {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// Partitions of each topic, in the order of `names`.

@@ -277,7 +277,7 @@ impl Core {
         };
         let snapshots = Snapshots::new(&folder, &group);
         let progress = (chain.merges() && selected.contains(&0))
-            .then(|| Progress::watch(&settings, &stage_group(&group, &chain, 0), &topics.stages[0]))
+            .then(|| Progress::watch(&settings, &chain.group(&group, 0), &topics.stages[0]))
             .transpose()?;
         let (open, opened) = channel();
         let core = Core {
@@ -327,7 +327,7 @@ impl Core {
         snapshots: &Snapshots,
         core: &Arc<Mutex<Core>>,
     ) -> Result<Stage> {
-        let group = stage_group(group, &self.chain, number);
+        let group = self.chain.group(group, number);
         let membership = Membership { stage: at, core: OnceLock::from(Arc::downgrade(core)) };
         let consumer = Arc::new(client::group_consumer(settings, &group, membership)?);
         let topic = self.topics.stages[number].clone();
@@ -892,11 +892,6 @@ fn send_record(
 ) -> Result<(), TransactionError> {
     let partition = Some(partition as i32);
     transaction.send(Outgoing { topic, partition, key: None, payload, timestamp_ms: -1, headers: None })
-}
-
-/// The consumer group of a stage: the first one's is the group itself.
-fn stage_group(group: &str, chain: &Chain, number: usize) -> String {
-    if number == 0 { group.to_string() } else { format!("{group}-{}", chain.links[number].name) }
 }
 
 fn snapshot_writer(snapshots: Snapshots) -> Result<Sender<SnapshotFile>> {
