@@ -46,8 +46,12 @@ pub async fn entity(State(api): State<Api>, path: Result<Path<(String, String)>,
     }
 }
 
-/// What the engine holds; `None` if the pipeline cannot answer.
+/// What the engine holds; `None` if the pipeline cannot answer. Where a topic is decided, partitions hold their own
+/// entities, any process of the group may be asked, and Redis has them all.
 async fn held_here(api: &Api, kind: &Kind, id: &str) -> Option<Option<EntityView>> {
+    if api.stream.is_some() {
+        return Some(None);
+    }
     let (reply, answer) = oneshot::channel();
     let request = pipeline::Request::Inspect { kind: kind.name.clone(), id: id.to_string(), reply };
     api.requests.send(request).await.ok()?;
