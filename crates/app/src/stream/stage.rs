@@ -13,7 +13,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::chain::Link;
 use super::client::ASK_TIMEOUT;
 use super::condition::{Condition, Partition, Restoring};
 use super::intake::{Incoming, Intake, Place, Reject};
@@ -39,8 +38,6 @@ const CHUNK_ROWS: usize = 512;
 pub struct Stage {
     /// Its number in the chain.
     pub number: usize,
-    /// Its kind of entity.
-    pub link: Link,
     /// Its topic.
     pub topic: String,
     /// Its consumer.
@@ -112,7 +109,6 @@ impl Stage {
         let schema = Arc::new(restorer.detector.schema.clone());
         Stage {
             number,
-            link: restorer.link.clone(),
             topic: restorer.topic.clone(),
             consumer,
             slots: (0..partitions).map(|_| None).collect(),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use engine::Detector;
 use lab::dataset::{Block, SimulatedReader, write_event};
 use lab::simulate::Simulator;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, Producer};
 

@@ -45,7 +45,7 @@ impl ServiceProcess {
             .env("REDFLAG_KAFKA_LABELS", &settings.labels)
             .env("RUST_LOG", "warn")
             .stdout(Stdio::piped());
-        more.iter().for_each(|(name, value)| drop(command.env(name, value)));
+        command.envs(more.iter().copied());
         let mut child = command.spawn().context("cannot start redflag serve")?;
         let out = child.stdout.take().context("its output was piped")?;
         let mut line = String::new();
