@@ -310,8 +310,25 @@ impl Engine {
             let key = batch.text(transaction, plan.by);
             let hash = hash_text(key);
             let table = &mut self.shards[owner(hash, shards)].tables[kind];
-            table.set_label(key, hash, batch.time_us(transaction), sequence, fraud);
+            table.set_label(key, hash, batch.time_us(transaction), Some(sequence), fraud);
         }
+    }
+
+    /// As [`Engine::learn`], where nobody knows any more at which position the transaction stands: of an entity's events at
+    /// the same instant, which look alike to every window, the first is taken.
+    pub fn learn_by_time(&mut self, batch: &EventBatch, transaction: usize, fraud: bool) {
+        let shards = self.shards.len() as u64;
+        for (kind, plan) in self.plan.kinds.iter().enumerate() {
+            let key = batch.text(transaction, plan.by);
+            let hash = hash_text(key);
+            let table = &mut self.shards[owner(hash, shards)].tables[kind];
+            table.set_label(key, hash, batch.time_us(transaction), None, fraud);
+        }
+    }
+
+    /// Names of the fields by which windows of labels are kept.
+    pub fn kinds_with_labels(&self) -> impl Iterator<Item = &str> {
+        self.plan.kinds.iter().filter(|plan| plan.label_column.is_some()).map(|plan| plan.name.as_str())
     }
 
     /// Why a row with [`Status::TimeJump`] was not decided; `batch` is the one that was processed last.

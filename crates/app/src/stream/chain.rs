@@ -8,7 +8,8 @@ use engine::{Detector, Engine, EventBatch};
 use crate::cli::WrongInput;
 
 /// The stages of a detector: the first takes transactions as they are partitioned, by the key; each other kind of entity is
-/// one more.
+/// one more. A kind that reads labels is never the first: labels come in between transactions, and only a topic of our own
+/// can hold both in one order.
 #[derive(Debug, Clone)]
 pub struct Chain {
     /// The stages in their order.
@@ -27,6 +28,8 @@ pub struct Link {
     pub kind: Option<String>,
     /// Text slot of that field.
     pub slot: Option<usize>,
+    /// Whether its windows read labels.
+    pub learns: bool,
 }
 
 impl Chain {
@@ -36,16 +39,15 @@ impl Chain {
         let engine = Engine::new(Arc::clone(detector), None, 1);
         let kinds: Vec<String> = engine.kinds().map(str::to_string).collect();
         let key = schema.key.map(|slot| schema.text_name(slot).to_string());
-        let first_kind = key.clone().filter(|key| kinds.contains(key));
-        let name = key.as_deref().map_or("transaction", short_name).to_string();
-        let mut links = vec![Link { name, slot: schema.key, kind: first_kind }];
-        for kind in kinds.into_iter().filter(|kind| Some(kind) != key.as_ref()) {
-            let slot = schema
-                .fields
-                .iter()
-                .find(|field| field.name == kind)
-                .and_then(|field| field.kind.text_slot());
-            links.push(Link { name: short_name(&kind).to_string(), slot, kind: Some(kind) });
+        let learning: Vec<&str> = engine.kinds_with_labels().collect();
+        let first_kind = key.filter(|key| kinds.contains(key) && !learning.contains(&key.as_str()));
+        let name = first_kind.as_deref().map_or("transaction", short_name).to_string();
+        let mut links = vec![Link { name, slot: schema.key, kind: first_kind.clone(), learns: false }];
+        for kind in kinds.iter().filter(|kind| Some(*kind) != first_kind.as_ref()) {
+            let field = schema.fields.iter().find(|field| field.name == *kind);
+            let slot = field.and_then(|field| field.kind.text_slot());
+            let learns = learning.contains(&kind.as_str());
+            links.push(Link { name: short_name(kind).to_string(), slot, kind: Some(kind.clone()), learns });
         }
         let lateness =
             |link: &Link| Engine::stage(Arc::clone(detector), link.kind.as_deref()).max_lateness_us();

@@ -19,6 +19,14 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// Of a transaction that nobody remembers the place of.
+    pub const UNKNOWN: Origin = Origin { partition: -1, offset: -1, timestamp_ms: -1 };
+
+    /// Whether the place is known.
+    pub fn is_known(self) -> bool {
+        self.partition >= 0
+    }
+
     /// Bits of the offset in a position.
     const OFFSET_BITS: u32 = 44;
 
@@ -96,6 +104,8 @@ pub struct Intake {
     pub statuses: Vec<Status>,
     /// Rows that were decided before: they only count for the state.
     pub decided: Vec<bool>,
+    /// Rows that are labels of their transactions, and what they say.
+    pub labels: Vec<Option<bool>>,
     /// When the rows were received.
     pub received: Instant,
     /// No more rows are to be added: they would make it too long in event time.
@@ -119,6 +129,7 @@ impl Intake {
             features: Vec::new(),
             statuses: Vec::new(),
             decided: Vec::new(),
+            labels: Vec::new(),
             received: Instant::now(),
             is_closed: false,
             bytes: Vec::new(),
@@ -148,6 +159,7 @@ impl Intake {
         self.features.clear();
         self.statuses.clear();
         self.decided.clear();
+        self.labels.clear();
         self.bytes.clear();
         self.spans.clear();
         self.headers.clear();
@@ -165,11 +177,18 @@ impl Intake {
         self.merge_us.push(at.merge_us);
         self.statuses.push(status);
         self.decided.push(decided);
+        self.labels.push(None);
         self.bytes.extend_from_slice(incoming.key.unwrap_or_default());
         let key_end = self.bytes.len() as u32;
         self.bytes.extend_from_slice(incoming.payload);
         self.spans.push((key_end, self.bytes.len() as u32, incoming.key.is_some()));
         self.headers.extend(incoming.headers.map(|headers| (row, headers)));
+    }
+
+    /// Completes the row that was just parsed into the batch as a label of that transaction.
+    pub fn add_label(&mut self, incoming: Incoming, at: Place, fraud: bool) {
+        self.add(incoming, at, Status::OnTime, true);
+        self.labels[self.batch.len() - 1] = Some(fraud);
     }
 
     /// Appends a row of another intake.
@@ -180,6 +199,7 @@ impl Intake {
         let at =
             Place { owner: other.owners[row], offset: other.offsets[row], merge_us: other.merge_us[row] };
         self.add(other.incoming(row), at, other.statuses[row], other.decided[row]);
+        self.labels[self.batch.len() - 1] = other.labels[row];
     }
 
     /// The message of a row.

@@ -34,6 +34,8 @@ mod snapshots;
 mod restore;
 /// How far partitions that other processes own have come.
 mod progress;
+/// Labels on their way to the stages that read them.
+mod labels;
 /// Decisions, alerts and dead letters as messages.
 mod publish;
 /// What goes to the database.

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | partition and offset in the input topic | i32, i64 |
 //! | timestamp in milliseconds, -1 if none | i64 |
-//! | status, and whether it was decided already | u8, u8 |
+//! | status (0 to 2), or label (100 genuine, 101 fraud); whether it was decided already | u8, u8 |
 //! | key: length (-1: none) and bytes | i32, … |
 //! | event as it was written: length and bytes | i32, … |
 //! | headers: count, then name and value, each with its length (value -1: null) | u16, … |
@@ -22,6 +22,9 @@ const MAGIC: &[u8; 8] = b"RFSTAGE1";
 
 /// A message is closed when it has grown to this: brokers refuse more than a megabyte by default.
 const MESSAGE_BYTES: usize = 400_000;
+
+/// What stands for the status of a row that is a label; plus one if it says fraud.
+const LABEL: u8 = 100;
 
 /// Gathers rows into messages, one open for each partition.
 #[derive(Debug, Default)]
@@ -47,7 +50,8 @@ impl Records {
         if out.is_empty() {
             out.extend_from_slice(MAGIC);
         }
-        write_row(intake, row, status, features, out);
+        let what = intake.labels[row].map_or(status as u8, |fraud| LABEL + u8::from(fraud));
+        write_row(intake, row, what, features, out);
         (out.len() >= MESSAGE_BYTES).then(|| std::mem::take(out))
     }
 
@@ -63,12 +67,12 @@ impl Records {
     }
 }
 
-fn write_row(intake: &Intake, row: usize, status: Status, features: &[f64], out: &mut Vec<u8>) {
+fn write_row(intake: &Intake, row: usize, what: u8, features: &[f64], out: &mut Vec<u8>) {
     let origin = intake.origins[row];
     out.extend_from_slice(&origin.partition.to_le_bytes());
     out.extend_from_slice(&origin.offset.to_le_bytes());
     out.extend_from_slice(&origin.timestamp_ms.to_le_bytes());
-    out.push(status as u8);
+    out.push(what);
     out.push(u8::from(features.is_empty()));
     put_bytes(intake.key(row), out);
     put_bytes(Some(intake.payload(row)), out);
@@ -96,6 +100,8 @@ pub struct Row<'a> {
     pub status: Status,
     /// Whether it only counts for the state.
     pub decided: bool,
+    /// That it is a label of the transaction, and what it says.
+    pub label: Option<bool>,
     features: &'a [u8],
 }
 
@@ -143,15 +149,17 @@ impl<'a> Rows<'a> {
             offset: i64::from_le_bytes(self.word()?),
             timestamp_ms: i64::from_le_bytes(self.word()?),
         };
-        let [status, decided] = self.word()?;
-        let status =
-            [Status::OnTime, Status::Late, Status::TooLate].into_iter().find(|s| *s as u8 == status)?;
+        let [what, decided] = self.word()?;
+        let label = [false, true].into_iter().find(|fraud| LABEL + u8::from(*fraud) == what);
+        let known =
+            [Status::OnTime, Status::Late, Status::TooLate].into_iter().find(|status| *status as u8 == what);
+        let status = known.or(label.map(|_| Status::OnTime))?;
         let (key, payload) = (self.bytes()?, self.bytes()??);
         let headers = self.headers()?;
         let count = u16::from_le_bytes(self.word()?);
         let features = self.take(usize::from(count) * 8)?;
         let incoming = Incoming { origin, key, payload, headers };
-        Some(Row { incoming, status, decided: decided == 1, features })
+        Some(Row { incoming, status, decided: decided == 1, label, features })
     }
 
     fn headers(&mut self) -> Option<Option<OwnedHeaders>> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use engine::Decisions;
 use engine::detector::Schema;
-use store::{Group, NewDecision, NewRejection, Origin, Store};
+use store::{Group, NewDecision, NewLabel, NewRejection, Origin, Store, StoredDecision};
 
 use super::intake::Intake;
 use crate::service::render::Rendered;
@@ -33,6 +33,8 @@ pub struct Unit {
     pub rendered: Rendered,
     /// What was no transaction.
     pub rejections: Vec<NewRejection>,
+    /// What became known of earlier transactions.
+    pub labels: Vec<NewLabel>,
     /// Rows whose id was seen before.
     pub repeated: u64,
     /// When the rows were decided.
@@ -50,6 +52,7 @@ impl Unit {
             decisions: Decisions::default(),
             rendered: Rendered::default(),
             rejections: Vec::new(),
+            labels: Vec::new(),
             repeated: 0,
             decided_at_us: 0,
             latency_us: 0,
@@ -62,6 +65,7 @@ impl Unit {
         self.positions.clear();
         self.rendered.clear();
         self.rejections.clear();
+        self.labels.clear();
         self.repeated = 0;
     }
 
@@ -81,7 +85,7 @@ impl Unit {
     pub fn group(&self, version: i64) -> Group<'_> {
         Group {
             decisions: self.order.iter().map(|row| self.decision(*row as usize, version)).collect(),
-            labels: Vec::new(),
+            labels: self.labels.clone(),
             rejections: self.rejections.clone(),
             repeated: self.repeated,
         }
@@ -90,6 +94,7 @@ impl Unit {
 
 enum Work {
     Merge(Box<Unit>),
+    Find(Vec<String>, Sender<store::Result<Vec<Option<StoredDecision>>>>),
     Probe,
 }
 
@@ -158,6 +163,17 @@ impl Recorder {
         settled
     }
 
+    /// Stored decisions by their transactions' ids; none without a database.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub fn find(&mut self, ids: Vec<String>) -> Result<Vec<Option<StoredDecision>>> {
+        let Some(thread) = &self.thread else { return Ok(vec![None; ids.len()]) };
+        let (tell, found) = channel();
+        thread.work.send(Work::Find(ids, tell)).context("the thread that writes to it has ended")?;
+        Ok(found.recv_timeout(PATIENCE).context("it does not answer")??)
+    }
+
     /// Asks whether the database accepts again.
     ///
     /// # Errors
@@ -196,6 +212,11 @@ impl Thread {
                     Work::Merge(unit) => {
                         let merged = merge_patiently(&mut *store, &unit.group(version));
                         tell.send((Some(unit), merged))
+                    }
+                    Work::Find(ids, tell) => {
+                        // Whoever asked may have lost patience.
+                        drop(tell.send(ids.iter().map(|id| store.find(id)).collect()));
+                        continue;
                     }
                     Work::Probe => tell.send((None, store.probe())),
                 };

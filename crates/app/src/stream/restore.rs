@@ -187,7 +187,10 @@ impl Replay {
         } else {
             for row in record::rows(message.payload)? {
                 let row = row?;
-                self.enter_event(row.incoming.payload, row.incoming.origin, task);
+                match row.label {
+                    None => self.enter_event(row.incoming.payload, row.incoming.origin, task),
+                    Some(fraud) => self.enter_label(row.incoming.payload, row.incoming.origin, fraud, task),
+                }
             }
         }
         if self.batch.len() >= BATCH_ROWS {
@@ -208,6 +211,14 @@ impl Replay {
         }
         self.rows.push(row as u32);
         self.positions.push(origin.position());
+    }
+
+    fn enter_label(&mut self, payload: &[u8], origin: Origin, fraud: bool, task: &mut Task) {
+        self.flush(task);
+        if self.reader.read(payload, &mut self.batch).is_ok() {
+            task.learn(&self.batch, 0, origin, fraud);
+        }
+        self.batch.clear();
     }
 
     fn flush(&mut self, task: &mut Task) {

@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use engine::{Positions, TimeJumps};
+use engine::{Decisions, Positions, TimeJumps};
 use lab::dataset::EventReader;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Message};
@@ -271,9 +271,13 @@ impl Stage {
     /// If Kafka does not answer.
     pub fn ask_ends(&mut self) -> Result<(), rdkafka::error::KafkaError> {
         for (partition, slot) in (0..).zip(&mut self.slots) {
-            let Some(slot) = slot.as_mut().filter(|slot| slot.flowing && slot.at_end.is_some()) else { continue };
+            let Some(slot) = slot.as_mut().filter(|slot| slot.flowing && slot.at_end.is_some()) else {
+                continue;
+            };
             let (_, end) = self.consumer.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT)?;
-            if end > slot.read_offset && seek(&self.consumer, &self.topic, partition, slot.read_offset).is_ok() {
+            if end > slot.read_offset
+                && seek(&self.consumer, &self.topic, partition, slot.read_offset).is_ok()
+            {
                 slot.at_end = None;
                 slot.end_asked = Some(end);
             }
@@ -357,7 +361,10 @@ impl Stage {
             self.intake.features.extend(row.features());
             self.intake.features.resize(before + columns, f64::NAN);
             let at = Place { owner: message.partition(), offset: message.offset(), merge_us: 0 };
-            self.intake.add(row.incoming, at, row.status, row.decided);
+            match row.label {
+                Some(fraud) => self.intake.add_label(row.incoming, at, fraud),
+                None => self.intake.add(row.incoming, at, row.status, row.decided),
+            }
         }
         Ok(())
     }
@@ -369,22 +376,20 @@ impl Stage {
         redis: Option<&Redis>,
         owner: impl Fn(&Intake, usize) -> usize,
     ) {
-        let jumps = if self.number == 0 { TimeJumps::Refuse } else { TimeJumps::Admit };
         self.slots.iter_mut().flatten().for_each(|slot| slot.rows.clear());
         for row in &unit.order {
-            if let Some(slot) = &mut self.slots[owner(&unit.intake, *row as usize)] {
-                slot.rows.push(*row);
+            let Some(slot) = &mut self.slots[owner(&unit.intake, *row as usize)] else { continue };
+            match unit.intake.labels[*row as usize] {
+                None => slot.rows.push(*row),
+                // A label counts from where it stands: what comes before it is entered before it.
+                Some(fraud) => {
+                    slot.observe(self.number, (&unit.intake, &unit.positions), &mut unit.decisions, redis);
+                    slot.learn(&unit.intake, *row as usize, fraud, redis);
+                }
             }
         }
-        for slot in self.slots.iter_mut().flatten().filter(|slot| !slot.rows.is_empty()) {
-            let Some(task) = &mut slot.task else { continue };
-            let positions = Positions::Each(&unit.positions);
-            task.engine.observe_rows(&unit.intake.batch, &slot.rows, positions, jumps, &mut unit.decisions);
-            if let Some(redis) = redis {
-                redis.offer_rows(&task.engine, &unit.intake.batch, &slot.rows);
-            }
-            task.since_snapshot += slot.rows.len() as u64;
-            task.newest_us = task.newest_us.max(task.engine.stream_us());
+        for slot in self.slots.iter_mut().flatten() {
+            slot.observe(self.number, (&unit.intake, &unit.positions), &mut unit.decisions, redis);
         }
     }
 
@@ -442,6 +447,33 @@ impl Stage {
 }
 
 impl Slot {
+    /// Enters the rows that were dealt to it.
+    fn observe(
+        &mut self,
+        stage: usize,
+        (intake, positions): (&Intake, &[i64]),
+        decisions: &mut Decisions,
+        redis: Option<&Redis>,
+    ) {
+        let Some(task) = self.task.as_mut().filter(|_| !self.rows.is_empty()) else { return };
+        let jumps = if stage == 0 { TimeJumps::Refuse } else { TimeJumps::Admit };
+        task.engine.observe_rows(&intake.batch, &self.rows, Positions::Each(positions), jumps, decisions);
+        if let Some(redis) = redis {
+            redis.offer_rows(&task.engine, &intake.batch, &self.rows);
+        }
+        task.since_snapshot += self.rows.len() as u64;
+        task.newest_us = task.newest_us.max(task.engine.stream_us());
+        self.rows.clear();
+    }
+
+    fn learn(&mut self, intake: &Intake, row: usize, fraud: bool, redis: Option<&Redis>) {
+        let Some(task) = &mut self.task else { return };
+        task.learn(&intake.batch, row, intake.origins[row], fraud);
+        if let Some(redis) = redis {
+            redis.offer_learnt(&task.engine, &intake.batch, row);
+        }
+    }
+
     /// The chunk that takes the next row.
     fn chunk(&mut self, spare: &mut Vec<Intake>, like: &Intake) -> &mut Intake {
         if self.chunks.back().is_none_or(|chunk| chunk.is_closed || chunk.len() >= CHUNK_ROWS) {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use engine::{Detector, Engine};
+use engine::{Detector, Engine, EventBatch};
 
 use super::chain::Link;
+use super::intake::Origin;
 use super::seen::SeenIds;
 
 /// First bytes of a task's snapshot; the digit is the version of the format.
@@ -41,6 +42,16 @@ impl Task {
             newest_us: None,
             since_snapshot: 0,
         }
+    }
+
+    /// Learns what a transaction was, which stands in row `row` and stood at `origin`.
+    pub fn learn(&mut self, batch: &EventBatch, row: usize, origin: Origin, fraud: bool) {
+        if origin.is_known() {
+            self.engine.learn(batch, row, origin.position(), fraud);
+        } else {
+            self.engine.learn_by_time(batch, row, fraud);
+        }
+        self.since_snapshot += 1;
     }
 
     /// The state as bytes.

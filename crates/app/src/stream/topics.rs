@@ -109,7 +109,8 @@ pub fn await_all(settings: &KafkaSettings, names: &[&str]) -> Result<()> {
 pub fn delete(settings: &KafkaSettings, names: &[&str], groups: &[String]) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin = client::admin(settings)?;
-    let options = AdminOptions::new().operation_timeout(Some(CREATE_TIMEOUT)).request_timeout(Some(CREATE_TIMEOUT));
+    let options =
+        AdminOptions::new().operation_timeout(Some(CREATE_TIMEOUT)).request_timeout(Some(CREATE_TIMEOUT));
     let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
     // A group that never was is not there to be deleted.
     drop(runtime.block_on(admin.delete_groups(&groups, &options))?);
@@ -120,7 +121,8 @@ pub fn delete(settings: &KafkaSettings, names: &[&str], groups: &[String]) -> Re
         }
     }
     let started = Instant::now();
-    while names.iter().any(|name| partitions(settings, &[name]).is_ok()) && started.elapsed() < CREATE_TIMEOUT {
+    while names.iter().any(|name| partitions(settings, &[name]).is_ok()) && started.elapsed() < CREATE_TIMEOUT
+    {
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())

@@ -12,7 +12,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use engine::detector::Schema;
 use engine::{Decider, Detector, Model, Outcome, Status};
+use lab::dataset::EventReader;
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -26,7 +28,8 @@ use tokio::sync::oneshot;
 use super::chain::Chain;
 use super::client::{self, ASK_TIMEOUT, Logged};
 use super::condition::Condition;
-use super::intake::{Incoming, Intake, Origin};
+use super::intake::{Incoming, Intake, Origin, Reject};
+use super::labels::Labels;
 use super::progress::Progress;
 use super::publish::{Publisher, place};
 use super::record::{Records, continue_with};
@@ -56,6 +59,10 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// What is left is tidied up when nothing has come in for so long.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// How often the database is asked for transactions that labels name, and for how many at once.
+const LABELS_EVERY: Duration = Duration::from_millis(20);
+const LABELS_MAX: usize = 500;
+
 /// Newest decisions of a batch that are shown to viewers.
 const SHOWN: usize = 20;
 
@@ -75,9 +82,18 @@ pub struct Setup {
     pub condition: Arc<Condition>,
 }
 
+/// What a consumer reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    /// The topic of a stage, by its place among those that this process runs.
+    Stage(usize),
+    /// The topic of labels.
+    Labels,
+}
+
 /// Tells the core what the consumer group says, and forwards librdkafka's log.
 pub struct Membership {
-    stage: usize,
+    reads: Reads,
     core: OnceLock<Weak<Mutex<Core>>>,
 }
 
@@ -96,15 +112,18 @@ impl ConsumerContext for Membership {
         let partitions: Vec<i32> = list.elements().iter().map(|place| place.partition()).collect();
         let core = self.core.get().and_then(Weak::upgrade);
         let done = if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            // Nothing flows before its state is there.
-            let assigned = consumer.incremental_assign(list).and_then(|()| consumer.pause(list));
+            let assigned = consumer.incremental_assign(list).and_then(|()| match self.reads {
+                // Nothing flows before its state is there.
+                Reads::Stage(_) => consumer.pause(list),
+                Reads::Labels => Ok(()),
+            });
             if let Some(core) = core {
-                lock(&core).assigned(self.stage, &partitions);
+                lock(&core).assigned(self.reads, &partitions);
             }
             assigned
         } else {
             if let Some(core) = core {
-                lock(&core).revoked(self.stage, &partitions, consumer.assignment_lost());
+                lock(&core).revoked(self.reads, &partitions, consumer.assignment_lost());
             }
             consumer.incremental_unassign(list)
         };
@@ -136,6 +155,11 @@ struct Core {
     partitions: Vec<usize>,
     /// The stages that this process runs.
     stages: Vec<Stage>,
+    /// Labels on their way to the stages; `None` where no window reads them, or another process sees to it.
+    labels: Option<Labels>,
+    /// When the database was last asked for transactions that labels name.
+    labels_sought: Instant,
+    reader: EventReader,
     joint: Joint,
     decider: Decider,
     publisher: Publisher,
@@ -217,20 +241,23 @@ impl Stream {
     }
 }
 
-type Consumers = Vec<Arc<BaseConsumer<Membership>>>;
+type Consumers = Vec<(Reads, Arc<BaseConsumer<Membership>>)>;
 
 fn run(core: &Arc<Mutex<Core>>, consumers: Consumers, stop: &AtomicBool) -> Result<()> {
     let mut failed = Ok(());
     while !stop.load(Ordering::Relaxed) && failed.is_ok() {
-        for (stage, consumer) in consumers.iter().enumerate() {
-            let wait = lock(core).wait(stage);
-            failed = failed.and(take_in(core, consumer, stage, wait));
+        for (reads, consumer) in &consumers {
+            if lock(core).has_enough(*reads) {
+                continue;
+            }
+            let wait = lock(core).wait(*reads);
+            failed = failed.and(take_in(core, consumer, *reads, wait));
         }
         lock(core).step();
     }
     lock(core).finish();
     // The core's own references go first, so that the consumers leave the group here, where no lock is held.
-    lock(core).stages.clear();
+    lock(core).leave();
     drop(consumers);
     failed
 }
@@ -239,14 +266,14 @@ fn run(core: &Arc<Mutex<Core>>, consumers: Consumers, stop: &AtomicBool) -> Resu
 fn take_in(
     core: &Mutex<Core>,
     consumer: &BaseConsumer<Membership>,
-    stage: usize,
+    reads: Reads,
     wait: Duration,
 ) -> Result<()> {
     for taken in 0..TAKEN_MAX {
         match consumer.poll(if taken == 0 { wait } else { Duration::ZERO }) {
             None => break,
-            Some(Ok(message)) => lock(core).enter(stage, &message)?,
-            Some(Err(KafkaError::PartitionEOF(partition))) => lock(core).stages[stage].reach_end(partition),
+            Some(Ok(message)) => lock(core).enter(reads, &message)?,
+            Some(Err(KafkaError::PartitionEOF(partition))) => lock(core).reach_end(reads, partition),
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                 return Err(anyhow::anyhow!("the consumer cannot go on: {code}"));
             }
@@ -302,6 +329,9 @@ impl Core {
             busy: None,
             stalled: None,
             stages: Vec::new(),
+            labels: None,
+            labels_sought: Instant::now(),
+            reader: EventReader::without_labels(&schema),
             partitions,
             topics,
             chain,
@@ -309,10 +339,16 @@ impl Core {
         };
         let core = Arc::new(Mutex::new(core));
         let mut consumers = Vec::new();
+        let routes_labels = selected.contains(&0) && lock(&core).chain.links.iter().any(|link| link.learns);
         for (at, number) in selected.into_iter().enumerate() {
             let stage = lock(&core).join(at, number, &settings, &group, &snapshots, &core)?;
-            consumers.push(Arc::clone(&stage.consumer));
+            consumers.push((Reads::Stage(at), Arc::clone(&stage.consumer)));
             lock(&core).stages.push(stage);
+        }
+        if routes_labels {
+            let labels = lock(&core).join_labels(&settings, &group, &schema, &core)?;
+            consumers.push((Reads::Labels, Arc::clone(&labels.consumer)));
+            lock(&core).labels = Some(labels);
         }
         Ok((core, consumers))
     }
@@ -328,7 +364,7 @@ impl Core {
         core: &Arc<Mutex<Core>>,
     ) -> Result<Stage> {
         let group = self.chain.group(group, number);
-        let membership = Membership { stage: at, core: OnceLock::from(Arc::downgrade(core)) };
+        let membership = Membership { reads: Reads::Stage(at), core: OnceLock::from(Arc::downgrade(core)) };
         let consumer = Arc::new(client::group_consumer(settings, &group, membership)?);
         let topic = self.topics.stages[number].clone();
         consumer.subscribe(&[&topic])?;
@@ -346,9 +382,28 @@ impl Core {
         Ok(Stage::new(number, self.partitions[number], consumer, restorer, condition, chunk_us))
     }
 
+    /// Joins the consumer group of the topic of labels.
+    fn join_labels(
+        &self,
+        settings: &Arc<KafkaSettings>,
+        group: &str,
+        schema: &Arc<Schema>,
+        core: &Arc<Mutex<Core>>,
+    ) -> Result<Labels> {
+        let membership = Membership { reads: Reads::Labels, core: OnceLock::from(Arc::downgrade(core)) };
+        let consumer = Arc::new(client::group_consumer(settings, &format!("{group}-labels"), membership)?);
+        consumer.subscribe(&[&self.topics.labels])?;
+        let partitions = topics::partitions(settings, &[&self.topics.labels])?[0];
+        Ok(Labels::new(&self.topics.labels, partitions, consumer, schema))
+    }
+
     // --- what the consumer groups say ---------------------------------------------------------------------------------
 
-    fn assigned(&mut self, stage: usize, partitions: &[i32]) {
+    fn assigned(&mut self, reads: Reads, partitions: &[i32]) {
+        let Reads::Stage(stage) = reads else {
+            self.labels.iter_mut().for_each(|labels| labels.take(partitions));
+            return;
+        };
         self.condition.join();
         if partitions.is_empty() {
             return;
@@ -359,7 +414,16 @@ impl Core {
         }
     }
 
-    fn revoked(&mut self, stage: usize, partitions: &[i32], lost: bool) {
+    fn revoked(&mut self, reads: Reads, partitions: &[i32], lost: bool) {
+        let Reads::Stage(stage) = reads else {
+            if lost {
+                self.give_up("the group has given its labels to others");
+            } else if let Err(error) = self.commit().and_then(|()| self.split()) {
+                self.give_up(&error.to_string());
+            }
+            self.labels.iter_mut().for_each(|labels| labels.forget(partitions));
+            return;
+        };
         // After the end there is nothing left to give up.
         let Some(topic) = self.stages.get(stage).map(|stage| stage.topic.clone()) else { return };
         tracing::info!(topic, ?partitions, lost, "partitions go elsewhere");
@@ -394,7 +458,8 @@ impl Core {
     // --- one step -----------------------------------------------------------------------------------------------------
 
     /// How long a stage's consumer may wait for a message.
-    fn wait(&self, stage: usize) -> Duration {
+    fn wait(&self, reads: Reads) -> Duration {
+        let Reads::Stage(stage) = reads else { return Duration::ZERO };
         let only_first_flows = self.joint == Joint::Fused || self.stages.len() == 1;
         if only_first_flows && stage > 0 {
             return Duration::ZERO;
@@ -407,11 +472,27 @@ impl Core {
         commit_in.unwrap_or(WAIT).min(WAIT)
     }
 
-    fn enter(&mut self, stage: usize, message: &BorrowedMessage) -> Result<()> {
+    fn enter(&mut self, reads: Reads, message: &BorrowedMessage) -> Result<()> {
+        let Reads::Stage(stage) = reads else {
+            self.labels.iter_mut().for_each(|labels| labels.enter(message));
+            return Ok(());
+        };
         let stage = &mut self.stages[stage];
         stage
             .enter(message)
             .with_context(|| format!("{}/{}/{}", stage.topic, message.partition(), message.offset()))
+    }
+
+    /// Whether what was taken in is to be worked off first.
+    fn has_enough(&self, reads: Reads) -> bool {
+        reads == Reads::Labels && self.labels.as_ref().is_some_and(|labels| labels.waiting.len() >= TAKEN_MAX)
+    }
+
+    fn reach_end(&mut self, reads: Reads, partition: i32) {
+        match reads {
+            Reads::Stage(stage) => self.stages[stage].reach_end(partition),
+            Reads::Labels => self.labels.iter_mut().for_each(|labels| labels.reach_end(partition)),
+        }
     }
 
     fn step(&mut self) {
@@ -469,6 +550,7 @@ impl Core {
 
     fn work(&mut self) -> Result<(), TransactionError> {
         self.join_stages()?;
+        self.route_labels()?;
         for at in 0..self.stages.len() {
             self.bury(at)?;
             match self.stages[at].number {
@@ -514,13 +596,13 @@ impl Core {
     fn join_stages(&mut self) -> Result<(), TransactionError> {
         let chained = self.chain.links.len() > 1 && self.stages.len() == self.chain.links.len();
         match self.joint {
-            Joint::Split if chained && self.stages.iter().all(Stage::is_whole) => {
+            Joint::Split if chained && self.owns_everything() => {
                 // What was sent to the topics becomes visible; each is read once more to its end.
                 self.commit()?;
                 self.stages[1..].iter_mut().for_each(|stage| stage.set_flowing(true));
                 self.joint = Joint::Draining;
             }
-            Joint::Draining if !self.stages[1..].iter().all(Stage::is_whole) => self.joint = Joint::Split,
+            Joint::Draining if !self.owns_everything() => self.joint = Joint::Split,
             Joint::Draining if self.stages[1..].iter().all(Stage::is_drained) => {
                 self.commit()?;
                 self.stages[1..].iter_mut().for_each(|stage| stage.set_flowing(false));
@@ -531,6 +613,10 @@ impl Core {
             _ => {}
         }
         Ok(())
+    }
+
+    fn owns_everything(&self) -> bool {
+        self.stages.iter().all(Stage::is_whole) && self.labels.as_ref().is_none_or(Labels::is_whole)
     }
 
     /// Joins the stages through their topics again: each goes on behind what this process has written.
@@ -649,6 +735,64 @@ impl Core {
         self.decide(unit)
     }
 
+    /// Sends labels to the stages that read them, each when its transaction is found.
+    fn route_labels(&mut self) -> Result<(), TransactionError> {
+        let Some(labels) = self.labels.as_mut().filter(|_| self.joint != Joint::Draining) else {
+            return Ok(());
+        };
+        let rejects = std::mem::take(&mut labels.rejects);
+        let due = !labels.waiting.is_empty() && self.labels_sought.elapsed() >= LABELS_EVERY;
+        let ids = labels.waiting.iter().take(LABELS_MAX).map(|label| label.transaction_id.clone()).collect();
+        let topic = labels.topic.clone();
+        self.bury_all(&topic, rejects)?;
+        if !due {
+            return Ok(());
+        }
+        self.labels_sought = Instant::now();
+        let found =
+            self.recorder.find(ids).map_err(|error| TransactionError::store(&format!("{error:#}")))?;
+        let mut unit = self.recorder.unit();
+        let mut lost = Vec::new();
+        if let Some(labels) = &mut self.labels {
+            labels.route(found, &self.reader, self.recorder.is_on(), &mut unit, &mut lost);
+        }
+        self.bury_all(&topic, lost)?;
+        self.learn(unit)
+    }
+
+    fn learn(&mut self, mut unit: Box<Unit>) -> Result<(), TransactionError> {
+        if unit.intake.is_empty() {
+            self.recorder.put_back(unit);
+            return Ok(());
+        }
+        unit.order.extend(0..unit.intake.len() as u32);
+        unit.positions.extend(unit.intake.origins.iter().map(|origin: &Origin| origin.position()));
+        continue_with(&unit.intake, self.detector.features.len(), &mut unit.decisions);
+        for next in 1..self.chain.links.len() {
+            if !self.chain.links[next].learns {
+                continue;
+            }
+            self.forward(next, &unit, false)?;
+            if self.joint == Joint::Fused {
+                let (link, partitions) = (&self.chain.links[next], self.partitions[next]);
+                let owner = |intake: &Intake, row| link.partition(&intake.batch, row, partitions);
+                self.stages[next].observe(&mut unit, self.shared.redis.as_ref(), owner);
+            }
+        }
+        self.flush_records()?;
+        self.uncommitted_since.get_or_insert_with(Instant::now);
+        self.busy = Some(Instant::now());
+        let frauds = unit.intake.labels.iter().filter(|label| **label == Some(true)).count() as u64;
+        let mut stats = lock(&self.shared.stats);
+        stats.totals.labels += unit.intake.len() as u64;
+        stats.totals.labelled_fraud += frauds;
+        stats.second(now_us() / 1_000_000).labelled_fraud += frauds;
+        drop(stats);
+        unit.order.clear();
+        self.recorder.offer(unit);
+        Ok(())
+    }
+
     /// Writes rows to the next stage's topic: to be decided there, or as the record of what was decided here.
     fn forward(&mut self, next: usize, unit: &Unit, undecided: bool) -> Result<(), TransactionError> {
         let (link, partitions) = (&self.chain.links[next], self.partitions[next]);
@@ -752,10 +896,14 @@ impl Core {
     /// Sends what was no transaction to the dead letters.
     fn bury(&mut self, at: usize) -> Result<(), TransactionError> {
         let rejects = std::mem::take(&mut self.stages[at].rejects);
+        let topic = self.stages[at].topic.clone();
+        self.bury_all(&topic, rejects)
+    }
+
+    fn bury_all(&mut self, topic: &str, rejects: Vec<Reject>) -> Result<(), TransactionError> {
         if rejects.is_empty() {
             return Ok(());
         }
-        let topic = &self.stages[at].topic;
         let mut rejections: Vec<NewRejection> = Vec::with_capacity(rejects.len());
         for reject in &rejects {
             let incoming = Incoming {
@@ -799,6 +947,11 @@ impl Core {
                 offsets.push((stage.offsets()?, group));
             }
         }
+        if let Some(labels) = &self.labels
+            && let Some(group) = labels.consumer.group_metadata()
+        {
+            offsets.push((labels.offsets()?, group));
+        }
         let started = Instant::now();
         self.transaction.commit(&offsets)?;
         tracing::debug!(commit_ms = started.elapsed().as_millis() as u64, "committed");
@@ -815,6 +968,7 @@ impl Core {
         self.busy = None;
         self.joint = Joint::Split;
         self.condition.set_fused(false);
+        self.labels.iter_mut().for_each(Labels::rewind);
         for stage in &mut self.stages {
             stage.set_flowing(false);
             let owned: Vec<i32> =
@@ -856,6 +1010,12 @@ impl Core {
         };
         // The writer ends after this.
         drop(self.snapshot_writer.send(file));
+    }
+
+    /// Lets the consumers go.
+    fn leave(&mut self) {
+        self.stages.clear();
+        self.labels = None;
     }
 
     fn finish(&mut self) {

@@ -150,15 +150,18 @@ impl EntityTable {
         }
     }
 
-    /// Sets the label of the event with this time and sequence number, if it is still held.
-    pub fn set_label(&mut self, key: &str, hash: u64, time_us: i64, sequence: i64, fraud: bool) {
+    /// Sets the label of the event with this time and sequence number (of the first one with this time if that is not
+    /// known), if it is still held.
+    pub fn set_label(&mut self, key: &str, hash: u64, time_us: i64, sequence: Option<i64>, fraud: bool) {
         let words = self.plan.entry_words();
         let (Some(column), Some(slot)) = (self.plan.label_column, self.find(key, hash)) else { return };
         let ring = &mut self.entities[slot].ring;
         let from = ring.upper_bound(time_us - 1, words);
         let column_of_sequence = self.plan.sources.len();
         let same_time = (from..ring.end()).take_while(|name| ring.time(*name, words) == time_us);
-        let is_it = |name: &u64| ring.value(*name, column_of_sequence, words) == sequence;
+        let is_it = |name: &u64| {
+            sequence.is_none_or(|sequence| ring.value(*name, column_of_sequence, words) == sequence)
+        };
         let Some(name) = same_time.into_iter().find(is_it) else { return };
         let (old, new) = (ring.value(name, column, words), i64::from(fraud));
         ring.set_value(name, column, words, new);

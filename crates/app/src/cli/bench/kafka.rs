@@ -106,7 +106,8 @@ struct Backlog {
 
 impl Backlog {
     fn new(by: &str, events: u64, seconds: f64, cpu_seconds: f64) -> Backlog {
-        let (events_per_second, events_per_cpu_second) = (events as f64 / seconds, events as f64 / cpu_seconds);
+        let (events_per_second, events_per_cpu_second) =
+            (events as f64 / seconds, events as f64 / cpu_seconds);
         Backlog { by: by.to_string(), events, seconds, cpu_seconds, events_per_second, events_per_cpu_second }
     }
 }
@@ -168,7 +169,13 @@ impl Bench<'_> {
         self.create_topics()?;
         eprintln!("sending {} transactions", args.events);
         let simulation = Simulation { seed: 1, rows: Some(args.events), ..Simulation::default() };
-        stream::send(&self.detector, simulator(&args.detector, &simulation)?, &self.settings, Some(args.events), None)?;
+        stream::send(
+            &self.detector,
+            simulator(&args.detector, &simulation)?,
+            &self.settings,
+            Some(args.events),
+            None,
+        )?;
         let mut backlog = vec![self.work_off()?];
         if args.peer {
             eprintln!("the same by Python");
@@ -218,7 +225,8 @@ impl Bench<'_> {
     fn latency(&self) -> Result<Latency> {
         let commit = self.args.commit_interval_ms.to_string();
         let linger = self.args.linger_ms.to_string();
-        let paces = [("REDFLAG_KAFKA_COMMIT_INTERVAL_MS", commit.as_str()), ("REDFLAG_KAFKA_LINGER_MS", &linger)];
+        let paces =
+            [("REDFLAG_KAFKA_COMMIT_INTERVAL_MS", commit.as_str()), ("REDFLAG_KAFKA_LINGER_MS", &linger)];
         let service = ServiceProcess::start(self, &paces)?;
         let events = (self.args.rate * self.args.seconds as f64) as u64;
         let simulation = Simulation { seed: 2, rows: Some(events), ..Simulation::default() };
@@ -239,7 +247,8 @@ impl Bench<'_> {
 
     fn delete_topics(&self) -> Result<()> {
         let chain = Chain::of(&self.detector);
-        let groups: Vec<String> = (0..chain.links.len()).map(|at| chain.group(&self.settings.group, at)).collect();
+        let groups: Vec<String> =
+            (0..chain.links.len()).map(|at| chain.group(&self.settings.group, at)).collect();
         topics::delete(&self.settings, &self.topics().all(), &groups)
     }
 
@@ -273,7 +282,9 @@ impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Report { librdkafka, detector, partitions, database, rate_per_second, .. } = self;
         writeln!(f, "librdkafka {librdkafka}, {detector}, {partitions} partitions, database: {database}")?;
-        for Backlog { by, events, seconds, cpu_seconds, events_per_second, events_per_cpu_second } in &self.backlog {
+        for Backlog { by, events, seconds, cpu_seconds, events_per_second, events_per_cpu_second } in
+            &self.backlog
+        {
             writeln!(
                 f,
                 "{by:<8} {events} transactions in {seconds:.2} s, {events_per_second:.0}/s; {cpu_seconds:.2} s of \

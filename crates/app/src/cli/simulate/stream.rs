@@ -40,7 +40,9 @@ pub fn send(
     let (started, bar) = (Instant::now(), CountBar::new("sending", "transactions", rows));
     let (mut tally, mut last_us, mut json) = (Tally::default(), None, String::new());
     let wanted = rows.unwrap_or(u64::MAX);
-    while tally.rows < wanted && (0..ROWS.min((wanted - tally.rows) as usize)).any(|_| reader.read_one(&mut block)) {
+    while tally.rows < wanted
+        && (0..ROWS.min((wanted - tally.rows) as usize)).any(|_| reader.read_one(&mut block))
+    {
         let batch = &block.batch;
         for row in 0..batch.len() {
             json.clear();
@@ -55,7 +57,9 @@ pub fn send(
         bar.show(tally.rows);
         producer.poll(Duration::ZERO);
         if let Some(rate) = rate {
-            std::thread::sleep(Duration::from_secs_f64(tally.rows as f64 / rate).saturating_sub(started.elapsed()));
+            std::thread::sleep(
+                Duration::from_secs_f64(tally.rows as f64 / rate).saturating_sub(started.elapsed()),
+            );
         }
     }
     producer.flush(FLUSH)?;

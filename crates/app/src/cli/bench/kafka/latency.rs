@@ -128,7 +128,9 @@ fn percentiles(mut taken: Vec<Duration>) -> Result<Percentiles> {
 
 impl std::fmt::Display for Latency {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (name, taken) in [("read_uncommitted", self.read_uncommitted), ("read_committed", self.read_committed)] {
+        for (name, taken) in
+            [("read_uncommitted", self.read_uncommitted), ("read_committed", self.read_committed)]
+        {
             let Percentiles { p50_ms, p90_ms, p99_ms, max_ms } = taken;
             writeln!(
                 f,

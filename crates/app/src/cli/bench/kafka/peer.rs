@@ -43,7 +43,8 @@ pub fn work_off(settings: &KafkaSettings, folder: &Path, events: u64) -> Result<
 
 /// `REDFLAG_PEERS_PYTHON`, or the one that `scripts/peers install` makes.
 fn python() -> PathBuf {
-    let named = |variable: &str| std::env::var_os(variable).filter(|name| !name.is_empty()).map(PathBuf::from);
+    let named =
+        |variable: &str| std::env::var_os(variable).filter(|name| !name.is_empty()).map(PathBuf::from);
     let home = || named("HOME").unwrap_or_default().join(".cache/redflag/peers");
     named("REDFLAG_PEERS_PYTHON")
         .unwrap_or_else(|| named("REDFLAG_PEERS").unwrap_or_else(home).join("venv/bin/python"))

@@ -50,7 +50,9 @@ impl ServiceProcess {
         let out = child.stdout.take().context("its output was piped")?;
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line)?;
-        let Some((_, address)) = line.trim().rsplit_once("http://") else { bail!("redflag serve did not start") };
+        let Some((_, address)) = line.trim().rsplit_once("http://") else {
+            bail!("redflag serve did not start")
+        };
         let service = ServiceProcess { address: address.to_string(), child };
         service.await_ready()?;
         Ok(service)
@@ -70,7 +72,8 @@ impl ServiceProcess {
     fn is_ready(&self) -> bool {
         use std::io::{Read, Write};
         let Ok(mut socket) = std::net::TcpStream::connect(&self.address) else { return false };
-        let asked = write!(socket, "GET /readyz HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
+        let asked =
+            write!(socket, "GET /readyz HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
         let mut answer = String::new();
         asked.is_ok() && socket.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200")
     }
@@ -94,7 +97,10 @@ impl ServiceProcess {
     /// # Errors
     /// If it cannot be told.
     pub fn stop(mut self) -> Result<()> {
-        Command::new("kill").arg(self.child.id().to_string()).status().context("cannot stop redflag serve")?;
+        Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()
+            .context("cannot stop redflag serve")?;
         self.child.wait().context("cannot wait for redflag serve")?;
         Ok(())
     }
@@ -113,7 +119,8 @@ impl Drop for ServiceProcess {
 /// # Errors
 /// If there is no such process.
 pub fn cpu_seconds(process: u32) -> Result<f64> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).context("cannot read its processor time")?;
+    let text =
+        std::fs::read_to_string(format!("/proc/{process}/stat")).context("cannot read its processor time")?;
     // The name in parentheses may hold blanks; user and system time are the 12th and 13th fields after it.
     let fields = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>());
     let ticks = |at: usize| fields.as_ref()?.get(at)?.parse::<f64>().ok();
