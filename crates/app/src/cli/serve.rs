@@ -54,7 +54,8 @@ pub fn run(args: Args) -> Result<()> {
             .with_context(|| format!("cannot warm up from {}", history.display()))?;
         warm_up(&data_dir.recovery, &detector, reader)?;
     }
-    let source = Source { kind: SourceKind::Http, rate_per_second: None, time_factor: None };
+    let kind = if settings.kafka.is_on() { SourceKind::Kafka } else { SourceKind::Http };
+    let source = Source { kind, rate_per_second: None, time_factor: None };
     let name = detector.name.clone();
     let mut replayed = 0;
     let service = Service::start(&settings, data_dir, listener, detector, model, source, &mut |entries| {

@@ -324,6 +324,8 @@ pub enum SourceKind {
     Simulator,
     /// Whoever posts.
     Http,
+    /// A topic.
+    Kafka,
 }
 
 /// Totals since the database began.

@@ -110,7 +110,9 @@ impl Labels {
         let owned: Vec<i32> =
             (0..).zip(&self.slots).filter(|(_, slot)| slot.is_some()).map(|(p, _)| p).collect();
         let mut list = TopicPartitionList::new();
-        owned.iter().for_each(|partition| drop(list.add_partition(&self.topic, *partition)));
+        for partition in &owned {
+            list.add_partition(&self.topic, *partition);
+        }
         self.forget(&owned);
         let committed = self.consumer.committed_offsets(list, super::client::ASK_TIMEOUT);
         let sought = committed.and_then(|mut committed| {

@@ -113,7 +113,9 @@ fn ask(
     idle_since: &mut HashMap<i32, Instant>,
 ) -> Result<HashMap<i32, i64>> {
     let mut wanted = TopicPartitionList::new();
-    partitions.iter().for_each(|partition| drop(wanted.add_partition(topic, *partition)));
+    for partition in partitions {
+        wanted.add_partition(topic, *partition);
+    }
     let committed = consumer.committed_offsets(wanted, ASK_TIMEOUT)?;
     let mut newest_us = HashMap::new();
     for place in committed.elements_for_topic(topic) {

@@ -108,7 +108,7 @@ impl Publisher {
         let source = place(topic, incoming.origin);
         let reason = rejection.to_string();
         let errors = serde_json::to_string(&rejection.errors).unwrap_or_default();
-        let mut headers = incoming.headers.unwrap_or_else(OwnedHeaders::new);
+        let mut headers = incoming.headers.unwrap_or_default();
         for (key, value) in
             [("redflag.source", &source), ("redflag.reason", &reason), ("redflag.errors", &errors)]
         {
