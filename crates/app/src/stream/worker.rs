@@ -405,7 +405,8 @@ impl Core {
             return;
         };
         self.condition.join();
-        if partitions.is_empty() {
+        // Nothing is taken any more after the end.
+        if partitions.is_empty() || self.stages.get(stage).is_none() {
             return;
         }
         tracing::info!(topic = self.stages[stage].topic, ?partitions, "got partitions");
