@@ -323,6 +323,7 @@ impl Stage {
         let incoming = Incoming::of(message);
         let (partition, offset) = (incoming.origin.partition, incoming.origin.offset);
         let newest_us = slot.newest_us;
+        let max_time_jump_us = self.restorer.detector.schema.max_time_jump_us;
         let intake = match self.chunk_us {
             Some(_) => slot.chunk(&mut self.spare, &self.intake),
             None => &mut self.intake,
@@ -332,7 +333,7 @@ impl Stage {
         {
             Ok(()) => {
                 let time_us = intake.batch.time_us(intake.batch.len() - 1);
-                let merge_us = newest_us.map_or(time_us, |newest_us| newest_us.max(time_us));
+                let merge_us = newest_after(newest_us, time_us, max_time_jump_us);
                 intake.add(
                     incoming,
                     Place { owner: partition, offset, merge_us },
@@ -496,6 +497,15 @@ impl Slot {
     fn reached_us(&self) -> i64 {
         let idle = self.held == 0 && self.at_end.is_some_and(|since| since.elapsed() >= IDLE_AFTER);
         if idle { i64::MAX } else { self.newest_us.unwrap_or(i64::MIN) }
+    }
+}
+
+/// The newest event time of a partition after one more event. One too far ahead will be refused and moves nothing.
+fn newest_after(newest_us: Option<i64>, time_us: i64, max_time_jump_us: i64) -> i64 {
+    match newest_us {
+        Some(newest_us) if time_us.saturating_sub(newest_us) > max_time_jump_us => newest_us,
+        Some(newest_us) => newest_us.max(time_us),
+        None => time_us,
     }
 }
 
