@@ -247,6 +247,18 @@ impl Stage {
         self.slots.iter().flatten().any(|slot| slot.held > 0)
     }
 
+    /// Takes what was no transaction and lies before all rows that are still to be entered: what lies behind one of them is
+    /// read again if that is, and must not be told twice.
+    pub fn take_rejects(&mut self) -> Vec<Reject> {
+        let slots = &self.slots;
+        let is_due = |reject: &mut Reject| {
+            let slot = slots.get(reject.origin.partition as usize).and_then(Option::as_ref);
+            let task = slot.and_then(|slot| slot.task.as_ref());
+            task.is_some_and(|task| reject.origin.offset < task.next_offset)
+        };
+        self.rejects.extract_if(.., is_due).collect()
+    }
+
     /// Whether nothing is left to read or to enter.
     pub fn is_drained(&self) -> bool {
         self.intake.is_empty() && self.slots.iter().flatten().all(|slot| slot.at_end.is_some())

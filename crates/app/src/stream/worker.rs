@@ -553,12 +553,12 @@ impl Core {
         self.join_stages()?;
         self.route_labels()?;
         for at in 0..self.stages.len() {
-            self.bury(at)?;
             match self.stages[at].number {
                 0 if self.joint == Joint::Draining => {}
                 0 if self.chain.merges() => self.merge(at)?,
                 _ => self.run_stage(at)?,
             }
+            self.bury(at)?;
         }
         if self.is_commit_due() {
             self.commit()?;
@@ -896,7 +896,7 @@ impl Core {
 
     /// Sends what was no transaction to the dead letters.
     fn bury(&mut self, at: usize) -> Result<(), TransactionError> {
-        let rejects = std::mem::take(&mut self.stages[at].rejects);
+        let rejects = self.stages[at].take_rejects();
         let topic = self.stages[at].topic.clone();
         self.bury_all(&topic, rejects)
     }
