@@ -13,7 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::ASK_TIMEOUT;
+use super::client::{ASK_TIMEOUT, Logged};
 use super::condition::{Condition, Partition, Restoring};
 use super::intake::{Incoming, Intake, Place, Reject};
 use super::progress::{IDLE_AFTER, metadata_of};
@@ -295,6 +295,25 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    /// Whether everything was read that was ever written to the partitions, by transactions that are still open as well.
+    /// `ends` tells where they end; where that is further on they are read on.
+    ///
+    /// # Errors
+    /// If Kafka does not answer.
+    pub fn has_read_all(&mut self, ends: &BaseConsumer<Logged>) -> Result<bool, rdkafka::error::KafkaError> {
+        self.reach_asked_ends();
+        self.note_entered();
+        for (partition, slot) in (0..).zip(&self.slots) {
+            let Some(slot) = slot else { continue };
+            let (_, end) = ends.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT)?;
+            if slot.read_offset < end {
+                self.ask_ends()?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Moves on to ends that were asked for and reached without a message; whether there were any.

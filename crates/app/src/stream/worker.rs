@@ -596,6 +596,7 @@ impl Core {
     /// Fuses the stages as soon as this process owns all partitions of all of them.
     fn join_stages(&mut self) -> Result<(), TransactionError> {
         let chained = self.chain.links.len() > 1 && self.stages.len() == self.chain.links.len();
+        let drained = self.joint == Joint::Draining && self.have_read_all()?;
         match self.joint {
             Joint::Split if chained && self.owns_everything() => {
                 // What was sent to the topics becomes visible; each is read once more to its end.
@@ -604,7 +605,7 @@ impl Core {
                 self.joint = Joint::Draining;
             }
             Joint::Draining if !self.owns_everything() => self.joint = Joint::Split,
-            Joint::Draining if self.stages[1..].iter().all(Stage::is_drained) => {
+            Joint::Draining if drained => {
                 self.commit()?;
                 self.stages[1..].iter_mut().for_each(|stage| stage.set_flowing(false));
                 self.joint = Joint::Fused;
@@ -618,6 +619,17 @@ impl Core {
 
     fn owns_everything(&self) -> bool {
         self.stages.iter().all(Stage::is_whole) && self.labels.as_ref().is_none_or(Labels::is_whole)
+    }
+
+    /// Whether the stages behind the first have read all that is in their topics. The consumers' word is not enough: they see
+    /// no further than the first transaction that is open, and this process's own rows may lie behind another's.
+    fn have_read_all(&mut self) -> Result<bool, TransactionError> {
+        for stage in &mut self.stages[1..] {
+            if !stage.is_drained() || !stage.has_read_all(&self.ends)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Joins the stages through their topics again: each goes on behind what this process has written.
