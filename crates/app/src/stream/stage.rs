@@ -81,6 +81,8 @@ pub struct Slot {
     /// How many.
     held: usize,
     paused: bool,
+    /// The progress that was last committed.
+    told_us: Option<i64>,
     epoch: u64,
     abandoned: Arc<AtomicBool>,
     rows: Vec<u32>,
@@ -143,6 +145,7 @@ impl Stage {
             chunks: VecDeque::new(),
             held: 0,
             paused: false,
+            told_us: None,
             epoch: self.epoch,
             abandoned: Arc::clone(&abandoned),
             rows: Vec::new(),
@@ -224,18 +227,19 @@ impl Stage {
         self.slots.iter().all(|slot| slot.as_ref().is_some_and(|slot| slot.task.is_some() && slot.flowing))
     }
 
-    /// The next rows to enter: those of the partition that is furthest behind and not too far ahead of one that is still to
-    /// come. Swapped into `intake`, which is empty; false if there are none.
+    /// The next rows to enter: those of the partition that is furthest behind, as far as they are not too far ahead of a
+    /// partition that is still to come. Swapped into `intake`, which is empty; false if there are none.
     pub fn next_chunk(&mut self, limits: &[i64], intake: &mut Intake) -> bool {
-        let head = |slot: &Slot| slot.chunks.front().and_then(|chunk| chunk.merge_us.first().copied());
-        let fits = |at: usize, slot: &Slot| {
-            let last = slot.chunks.front().and_then(|chunk| chunk.merge_us.last().copied());
-            last.is_some_and(|last| last <= limits[at])
+        let heads = self.slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.as_ref()?.head_us()?)));
+        let Some((at, _)) = heads.filter(|(at, head_us)| head_us <= &limits[*at]).min_by_key(|(_, us)| *us) else {
+            return false;
         };
-        let owned = self.slots.iter_mut().enumerate().filter_map(|(at, slot)| Some((at, slot.as_mut()?)));
-        let next = owned.filter(|(at, slot)| fits(*at, slot)).min_by_key(|(_, slot)| head(slot));
-        let Some((_, slot)) = next else { return false };
+        let Some(slot) = &mut self.slots[at] else { return false };
         let Some(mut chunk) = slot.chunks.pop_front() else { return false };
+        let fitting = chunk.merge_us.partition_point(|us| *us <= limits[at]);
+        if fitting < chunk.len() {
+            slot.chunks.push_front(split_off(&mut chunk, fitting));
+        }
         slot.held -= chunk.len();
         std::mem::swap(&mut chunk, intake);
         self.spare.push(chunk);
@@ -245,6 +249,17 @@ impl Stage {
     /// Whether rows wait for other partitions.
     pub fn holds_rows(&self) -> bool {
         self.slots.iter().flatten().any(|slot| slot.held > 0)
+    }
+
+    /// Whether rows wait, and since the last commit it has changed where: others may wait in turn to hear of it.
+    pub fn has_news(&self) -> bool {
+        let told = |slot: &Slot| slot.told_us == slot.progress_us();
+        self.holds_rows() && !self.slots.iter().flatten().all(told)
+    }
+
+    /// What [`Stage::offsets`] said is committed.
+    pub fn note_committed(&mut self) {
+        self.slots.iter_mut().flatten().for_each(|slot| slot.told_us = slot.progress_us());
     }
 
     /// Takes what was no transaction and lies before all rows that are still to be entered: what lies behind one of them is
@@ -441,10 +456,11 @@ impl Stage {
     pub fn offsets(&self) -> Result<TopicPartitionList, rdkafka::error::KafkaError> {
         let mut offsets = TopicPartitionList::new();
         for (partition, slot) in (0..).zip(&self.slots) {
-            let Some(task) = slot.as_ref().and_then(|slot| slot.task.as_ref()) else { continue };
+            let Some(slot) = slot else { continue };
+            let Some(task) = &slot.task else { continue };
             let mut place = offsets.add_partition(&self.topic, partition);
             place.set_offset(Offset::Offset(task.next_offset))?;
-            place.set_metadata(metadata_of(task.newest_us));
+            place.set_metadata(metadata_of(slot.progress_us()));
         }
         Ok(offsets)
     }
@@ -506,6 +522,17 @@ impl Slot {
         }
     }
 
+    /// The time of the first row that waits.
+    fn head_us(&self) -> Option<i64> {
+        self.chunks.front().and_then(|chunk| chunk.merge_us.first().copied())
+    }
+
+    /// How far it has come in event time, for others: up to the first row that waits. Before anything was ever entered that
+    /// is all there is to say, and two processes that know nothing of each other would wait for each other forever.
+    fn progress_us(&self) -> Option<i64> {
+        self.head_us().or(self.task.as_ref().and_then(|task| task.newest_us))
+    }
+
     /// The chunk that takes the next row.
     fn chunk(&mut self, spare: &mut Vec<Intake>, like: &Intake) -> &mut Intake {
         if self.chunks.back().is_none_or(|chunk| chunk.is_closed || chunk.len() >= CHUNK_ROWS) {
@@ -529,6 +556,16 @@ impl Slot {
         let idle = self.held == 0 && self.at_end.is_some_and(|since| since.elapsed() >= IDLE_AFTER);
         if idle { i64::MAX } else { self.newest_us.unwrap_or(i64::MIN) }
     }
+}
+
+/// Cuts a chunk before a row; the rows from there on.
+fn split_off(chunk: &mut Intake, at: usize) -> Intake {
+    let (mut first, mut rest) = (Intake::new(chunk.batch.schema()), Intake::new(chunk.batch.schema()));
+    (0..at).for_each(|row| first.add_row_of(chunk, row));
+    (at..chunk.len()).for_each(|row| rest.add_row_of(chunk, row));
+    (first.received, rest.received, rest.is_closed) = (chunk.received, chunk.received, chunk.is_closed);
+    *chunk = first;
+    rest
 }
 
 /// The newest event time of a partition after one more event. One too far ahead will be refused and moves nothing.

@@ -683,6 +683,9 @@ impl Core {
             self.run_unit(at, unit)?;
         }
         self.stages[at].note_entered();
+        if self.stages[at].has_news() {
+            self.uncommitted_since.get_or_insert_with(Instant::now);
+        }
         self.stages[at].pause_held();
         if let Some(progress) = &self.progress {
             progress.set_urgent(self.stages[at].holds_rows());
@@ -969,6 +972,7 @@ impl Core {
         self.transaction.commit(&offsets)?;
         tracing::debug!(commit_ms = started.elapsed().as_millis() as u64, "committed");
         self.uncommitted_since = None;
+        self.stages.iter_mut().for_each(Stage::note_committed);
         Ok(())
     }
 
