@@ -2,7 +2,7 @@
 
 use engine::Rejection;
 use lab::dataset::{write_json_text, write_number};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::Header;
 use store::{NewDecision, Versions};
 
 use super::intake::{Incoming, Origin};

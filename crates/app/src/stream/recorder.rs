@@ -103,7 +103,10 @@ pub struct Recorder {
     schema: Arc<Schema>,
     /// `None` without a database.
     thread: Option<Thread>,
-    #[expect(clippy::vec_box, reason = "units travel between threads and queues: a pointer moves, not a kilobyte")]
+    #[expect(
+        clippy::vec_box,
+        reason = "units travel between threads and queues: a pointer moves, not a kilobyte"
+    )]
     idle: Vec<Box<Unit>>,
 }
 

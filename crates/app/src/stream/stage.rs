@@ -230,8 +230,10 @@ impl Stage {
     /// The next rows to enter: those of the partition that is furthest behind, as far as they are not too far ahead of a
     /// partition that is still to come. Swapped into `intake`, which is empty; false if there are none.
     pub fn next_chunk(&mut self, limits: &[i64], intake: &mut Intake) -> bool {
-        let heads = self.slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.as_ref()?.head_us()?)));
-        let Some((at, _)) = heads.filter(|(at, head_us)| head_us <= &limits[*at]).min_by_key(|(_, us)| *us) else {
+        let heads =
+            self.slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.as_ref()?.head_us()?)));
+        let Some((at, _)) = heads.filter(|(at, head_us)| head_us <= &limits[*at]).min_by_key(|(_, us)| *us)
+        else {
             return false;
         };
         let Some(slot) = &mut self.slots[at] else { return false };
