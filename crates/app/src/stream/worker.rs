@@ -63,6 +63,9 @@ const QUIET: Duration = Duration::from_secs(1);
 const LABELS_EVERY: Duration = Duration::from_millis(20);
 const LABELS_MAX: usize = 500;
 
+/// After that it is looked again so often: the transaction of a process that died is marked as given up only later.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 /// Newest decisions of a batch that are shown to viewers.
 const SHOWN: usize = 20;
 
@@ -326,7 +329,7 @@ impl Core {
             opened,
             open,
             uncommitted_since: None,
-            busy: None,
+            busy: Some(Instant::now()),
             stalled: None,
             stages: Vec::new(),
             labels: None,
@@ -573,7 +576,7 @@ impl Core {
     /// When nothing has come in for a while: commits that nothing is left, not even a mark of a transaction.
     fn tidy_up(&mut self) -> Result<(), TransactionError> {
         if self.busy.is_some_and(|since| since.elapsed() >= QUIET) {
-            self.busy = None;
+            self.busy = Some(Instant::now() + LOOK_AGAIN);
             if self.joint == Joint::Fused {
                 self.commit_record_ends()?;
             }
@@ -645,17 +648,19 @@ impl Core {
 
     /// Commits where the records of fused stages end: nobody else writes them, so all of it is in the states.
     fn commit_record_ends(&mut self) -> Result<(), TransactionError> {
+        let mut moved = false;
         for stage in &mut self.stages[1..] {
             for (partition, slot) in (0..).zip(&mut stage.slots) {
                 let Some(slot) = slot else { continue };
                 let (_, end) = self.ends.fetch_watermarks(&stage.topic, partition, ASK_TIMEOUT)?;
+                moved |= slot.read_offset != end;
                 slot.read_offset = end;
                 if let Some(task) = &mut slot.task {
                     task.next_offset = end;
                 }
             }
         }
-        self.commit_offsets()
+        if moved { self.commit_offsets() } else { Ok(()) }
     }
 
     // --- rows through the stages --------------------------------------------------------------------------------------
@@ -982,7 +987,8 @@ impl Core {
         self.transaction.abort();
         self.records.iter_mut().for_each(Records::clear);
         self.uncommitted_since = None;
-        self.busy = None;
+        // What was given up leaves marks as well.
+        self.busy = Some(Instant::now());
         self.joint = Joint::Split;
         self.condition.set_fused(false);
         self.labels.iter_mut().for_each(Labels::rewind);
