@@ -1,5 +1,6 @@
 //! The binary as a process: started on a free port, signalled, killed, watched.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -58,17 +59,24 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 pub struct Setup {
     data_dir: PathBuf,
     variables: Vec<(&'static str, String)>,
+    file: Option<PathBuf>,
 }
 
 impl Setup {
     /// The detector `card-handbook` without a model, its data in this folder.
     pub fn new(data_dir: &Path) -> Setup {
-        Setup { data_dir: data_dir.to_path_buf(), variables: Vec::new() }
+        Setup { data_dir: data_dir.to_path_buf(), variables: Vec::new(), file: None }
             .with("REDFLAG_DETECTOR", "card-handbook")
     }
 
     pub fn with(mut self, variable: &'static str, value: impl Into<String>) -> Setup {
         self.variables.push((variable, value.into()));
+        self
+    }
+
+    /// Reads a settings file as well.
+    pub fn with_file(mut self, file: &Path) -> Setup {
+        self.file = Some(file.to_path_buf());
         self
     }
 
@@ -83,6 +91,7 @@ impl Setup {
     pub fn command(&self) -> Command {
         let mut command = redflag();
         command.arg("serve").env("REDFLAG_LISTEN", "127.0.0.1:0").env("REDFLAG_DATA_DIR", &self.data_dir);
+        command.args(self.file.iter().flat_map(|file| [OsStr::new("--config"), file.as_os_str()]));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -125,16 +134,22 @@ impl Starting {
         self.child.0.wait().unwrap();
     }
 
-    pub fn wait(mut self) -> Service {
+    /// Waits until it answers and is ready.
+    pub fn wait(self) -> Service {
+        let service = self.wait_to_listen();
+        assert_eq!(service.client().get("/readyz").text(), "ready\n");
+        service
+    }
+
+    /// Waits until it answers, ready or not.
+    pub fn wait_to_listen(mut self) -> Service {
         let mut line = String::new();
         BufReader::new(self.child.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim_end().rsplit_once("http://").and_then(|(_, address)| address.parse().ok());
         let Some(address) = address else {
             panic!("it does not serve: {line:?}\n{}", std::fs::read_to_string(&self.log).unwrap())
         };
-        let service = Service { child: Mutex::new(self.child), address };
-        assert_eq!(service.client().get("/readyz").text(), "ready\n");
-        service
+        Service { child: Mutex::new(self.child), address }
     }
 }
 

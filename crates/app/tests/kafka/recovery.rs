@@ -1,0 +1,58 @@
+//! Killed or stopped in the middle, it goes on where it was.
+
+use std::path::Path;
+
+use super::process::{Setup, wait_until};
+use super::topics::Topics;
+use super::transactions::{assert_same, decided, model, replayed, simulated};
+
+const ROWS: usize = 20_000;
+
+fn process(topics: &Topics) -> Setup {
+    topics.process("a").with("REDFLAG_MODEL", model().display().to_string())
+}
+
+/// Killed twice between two commits, with all that is to be decided there from the beginning.
+#[test]
+fn killed_it_decides_everything_once() {
+    let Some(topics) = Topics::new("killed") else { return };
+    let (events, setup) = (simulated(ROWS), process(&topics));
+    for part in 0..3 {
+        topics.send(&events[part * ROWS / 4..(part + 1) * ROWS / 4]);
+        let before = topics.committed();
+        let process = setup.spawn();
+        wait_until("something is committed", || topics.committed() > before);
+        process.kill();
+    }
+    let service = setup.spawn().wait_to_listen();
+    topics.send(&events[3 * ROWS / 4..]);
+    topics.wait_until_decided();
+    assert_same(&decided(&topics.decisions()), &replayed(&topics.folder, events));
+    service.stop();
+}
+
+/// Stopped cleanly it leaves snapshots of what it has committed, and the next start reads nothing again.
+#[test]
+fn stopped_it_goes_on_from_its_snapshots() {
+    let Some(topics) = Topics::new("stopped") else { return };
+    let (events, setup) = (simulated(ROWS), process(&topics));
+    let service = topics.start(&setup);
+    topics.send(&events[..ROWS / 2]);
+    topics.wait_until_decided();
+    service.stop();
+    let snapshots = topics.folder.join("snapshots").join(&topics.group);
+    assert_eq!(count_files(&snapshots.join(topics.name("transactions"))), 4, "one of each partition");
+    let service = topics.start(&setup.clone().with("RUST_LOG", "info"));
+    topics.send(&events[ROWS / 4..]);
+    topics.wait_until_decided();
+    service.stop();
+    assert_same(&decided(&topics.decisions()), &replayed(&topics.folder, events));
+}
+
+fn count_files(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    entries
+        .map(|entry| entry.unwrap().path())
+        .map(|path| if path.is_dir() { count_files(&path) } else { 1 })
+        .sum()
+}
