@@ -75,6 +75,7 @@ impl Setup {
     }
 
     /// Reads a settings file as well.
+    #[allow(dead_code, reason = "only the tests between topics set more than the defaults")]
     pub fn with_file(mut self, file: &Path) -> Setup {
         self.file = Some(file.to_path_buf());
         self
