@@ -595,7 +595,7 @@ export interface components {
          * @description Kinds of sources.
          * @enum {string}
          */
-        SourceKind: "simulator" | "http";
+        SourceKind: "simulator" | "http" | "kafka";
         /** @description What the engine holds. */
         StateSize: {
             /**

@@ -58,6 +58,7 @@ function Running({ name, value }: { name: string; value: string | null | undefin
 
 function describeSource({ kind, rate_per_second }: Stats['source']) {
   if (kind === 'http') return 'HTTP'
+  if (kind === 'kafka') return 'Kafka'
   return rate_per_second == null ? 'simulator' : `simulator, ${rate(rate_per_second).replace('.0', '')}/s`
 }
 
