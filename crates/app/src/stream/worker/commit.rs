@@ -1,0 +1,119 @@
+//! Commit, give up, snapshots, the end.
+
+use super::*;
+
+impl Core {
+    /// Commits what was entered and decided.
+    pub(super) fn commit(&mut self) -> Result<(), TransactionError> {
+        if self.uncommitted_since.is_none() && self.transaction.opened().is_none() {
+            return Ok(());
+        }
+        self.flush_records()?;
+        if let Err(error) = self.recorder.settle() {
+            let error = format!("{error:#}");
+            self.stall(Stall::Store(error.clone()));
+            return Err(TransactionError::store(&error));
+        }
+        self.commit_offsets()
+    }
+
+    pub(super) fn commit_offsets(&mut self) -> Result<(), TransactionError> {
+        let mut offsets = Vec::with_capacity(self.stages.len());
+        for stage in &self.stages {
+            // Where fused stages' records end is committed apart, when it is known.
+            if let Some(group) = stage.consumer.group_metadata() {
+                offsets.push((stage.offsets()?, group));
+            }
+        }
+        if let Some(labels) = &self.labels
+            && let Some(group) = labels.consumer.group_metadata()
+        {
+            offsets.push((labels.offsets()?, group));
+        }
+        let started = Instant::now();
+        self.transaction.commit(&offsets)?;
+        tracing::debug!(commit_ms = started.elapsed().as_millis() as u64, "committed");
+        self.uncommitted_since = None;
+        self.stages.iter_mut().for_each(Stage::note_committed);
+        Ok(())
+    }
+
+    /// The transaction cannot be completed: what was entered since the last commit is undone by restoring the states.
+    pub(super) fn give_up(&mut self, why: &str) {
+        tracing::warn!(why, "the transaction is given up; states are restored as of the last commit");
+        self.transaction.abort();
+        self.records.iter_mut().for_each(Records::clear);
+        self.uncommitted_since = None;
+        // What was given up leaves marks as well.
+        self.busy = Some(Instant::now());
+        self.joint = Joint::Split;
+        self.condition.set_fused(false);
+        self.labels.iter_mut().for_each(Labels::rewind);
+        for stage in &mut self.stages {
+            stage.set_flowing(false);
+            let owned: Vec<i32> =
+                (0..).zip(&stage.slots).filter(|(_, slot)| slot.is_some()).map(|(p, _)| p).collect();
+            owned.iter().for_each(|partition| stage.take(*partition, &self.open));
+        }
+    }
+
+    pub(super) fn take_snapshots(&mut self) -> Result<(), TransactionError> {
+        let mut due = BTreeSet::new();
+        for (at, stage) in self.stages.iter().enumerate() {
+            for (partition, slot) in (0..).zip(&stage.slots) {
+                let task = slot.as_ref().and_then(|slot| slot.task.as_ref());
+                if task.is_some_and(|task| task.since_snapshot >= self.snapshot_every) {
+                    due.insert((at, partition));
+                }
+            }
+        }
+        if self.joint == Joint::Fused && due.iter().any(|(at, _)| *at > 0) {
+            self.commit_record_ends()?;
+        }
+        due.into_iter().for_each(|(at, partition)| self.snapshot(at, partition));
+        Ok(())
+    }
+
+    /// Writes a partition's state, just after a commit.
+    pub(super) fn snapshot(&mut self, at: usize, partition: i32) {
+        let stage = &mut self.stages[at];
+        let Some(Some(slot)) = stage.slots.get_mut(partition as usize) else { return };
+        let Some(task) = slot.task.as_mut().filter(|task| task.since_snapshot > 0) else { return };
+        task.since_snapshot = 0;
+        let file = SnapshotFile {
+            topic: stage.topic.clone(),
+            partition,
+            offset: task.next_offset,
+            bytes: task.snapshot(),
+        };
+        // The writer ends after this.
+        drop(self.snapshot_writer.send(file));
+    }
+
+    /// Lets the consumers go.
+    pub(super) fn leave(&mut self) {
+        self.stages.clear();
+        self.labels = None;
+    }
+
+    pub(super) fn finish(&mut self) {
+        if let Err(error) = self.commit().and_then(|()| self.split()) {
+            tracing::warn!(%error, "the last transaction is given up");
+            self.transaction.abort();
+            return;
+        }
+        for at in 0..self.stages.len() {
+            for partition in 0..self.stages[at].slots.len() as i32 {
+                let stage = &mut self.stages[at];
+                let Some(Some(slot)) = stage.slots.get_mut(partition as usize) else { continue };
+                let Some(task) = slot.task.as_mut().filter(|task| task.since_snapshot > 0) else { continue };
+                // At once: the writer's thread ends with the process.
+                if let Err(error) =
+                    self.snapshots.write(&stage.topic, partition, task.next_offset, &task.snapshot())
+                {
+                    tracing::warn!(error = %format!("{error:#}"), "no snapshot could be written");
+                }
+            }
+        }
+    }
+}
