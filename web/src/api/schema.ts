@@ -972,9 +972,15 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description the field that names the entity, with or without its _id: customer_id, customer */
+                /**
+                 * @description the field that names the entity, with or without its _id: customer_id, customer
+                 * @example customer
+                 */
                 kind: string;
-                /** @description the entity's id, percent-encoded */
+                /**
+                 * @description the entity's id, percent-encoded
+                 * @example 596
+                 */
                 id: string;
             };
             cookie?: never;

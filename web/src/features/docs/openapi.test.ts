@@ -36,7 +36,7 @@ describe('types', () => {
   it.each([
     [named('Outcome'), '"approve" | "review" | "decline"'],
     [{ type: 'array', items: named('DecisionSummary') }, 'DecisionSummary[]'],
-    [{ type: 'array', items: named('SourceKind') }, '("simulator" | "http")[]'],
+    [{ type: 'array', items: named('SourceKind') }, '("simulator" | "http" | "kafka")[]'],
     [{ type: ['number', 'null'], format: 'double' }, 'number | null'],
     [{ oneOf: [named('LabelKnown'), { type: 'null' }] }, 'LabelKnown | null'],
     [{ type: 'object', additionalProperties: { type: 'number' } }, 'object of number'],

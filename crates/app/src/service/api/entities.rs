@@ -21,8 +21,9 @@ use crate::service::wire::{EntitySource, EntityWindows, FeatureValue, Instant, P
 /// Every transaction that was answered before is in them.
 #[utoipa::path(get, path = "/v1/entities/{kind}/{id}", tag = "entities",
     params(
-        ("kind" = String, Path, description = "the field that names the entity, with or without its _id: customer_id, customer"),
-        ("id" = String, Path, description = "the entity's id, percent-encoded"),
+        ("kind" = String, Path, example = "customer",
+         description = "the field that names the entity, with or without its _id: customer_id, customer"),
+        ("id" = String, Path, example = "596", description = "the entity's id, percent-encoded"),
     ),
     responses(
         (status = 200, body = EntityWindows, description = "its windows"),

@@ -16,6 +16,8 @@ impl Core {
             }
             Joint::Draining if !self.owns_everything() => self.joint = Joint::Split,
             Joint::Draining if drained => {
+                // Marks of transactions may have been all that was left to read: that is committed as well.
+                self.uncommitted_since.get_or_insert_with(Instant::now);
                 self.commit()?;
                 self.stages[1..].iter_mut().for_each(|stage| stage.set_flowing(false));
                 self.joint = Joint::Fused;
