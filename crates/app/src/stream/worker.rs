@@ -150,6 +150,8 @@ struct Core {
     uncommitted_since: Option<Instant>,
     /// When rows were last entered, until what is left is tidied up.
     busy: Option<Instant>,
+    /// No broker could be reached, and nothing was heard of one since.
+    is_cut_off: bool,
     /// Why nothing goes on, and when it is tried again.
     stalled: Option<(Stall, Instant)>,
 }
@@ -270,6 +272,7 @@ impl Core {
     }
 
     fn enter(&mut self, reads: Reads, message: &BorrowedMessage) -> Result<()> {
+        self.is_cut_off = false;
         let Reads::Stage(stage) = reads else {
             self.labels.iter_mut().for_each(|labels| labels.enter(message));
             return Ok(());
@@ -286,6 +289,7 @@ impl Core {
     }
 
     fn reach_end(&mut self, reads: Reads, partition: i32) {
+        self.is_cut_off = false;
         match reads {
             Reads::Stage(stage) => self.stages[stage].reach_end(partition),
             Reads::Labels => self.labels.iter_mut().for_each(|labels| labels.reach_end(partition)),
@@ -327,7 +331,11 @@ impl Core {
             .or_else(|| self.transaction.ready().err().map(|error| Stall::Kafka(format!("{error:#}"))));
         match missing {
             None => {
-                self.condition.wait_for(None);
+                // Where nothing is left to read, nobody but a broker itself says that it is back.
+                self.is_cut_off = self.is_cut_off
+                    && self.ends.fetch_watermarks(&self.topics.stages[0], 0, RETRY_AFTER).is_err();
+                let cut_off = || "no broker of Kafka can be reached".to_string();
+                self.condition.wait_for(self.is_cut_off.then(cut_off));
                 true
             }
             Some(stall) => {

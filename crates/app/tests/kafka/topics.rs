@@ -160,6 +160,7 @@ impl Topics {
     /// All committed messages of a topic, partition by partition.
     pub fn read(&self, key: &str) -> Vec<OwnedMessage> {
         let (topic, consumer) = (self.name(key), self.consumer("test-reader"));
+        self.wait_until_visible(&topic);
         let (mut messages, mut ended) = (Vec::new(), BTreeSet::new());
         let mut list = TopicPartitionList::new();
         for partition in 0..PARTITIONS {
@@ -174,6 +175,21 @@ impl Topics {
             }
         }
         messages
+    }
+
+    /// Waits until no transaction is open in a topic: Kafka marks one as committed in its topics a moment after the offsets of
+    /// the group, which were committed with it, can be seen.
+    fn wait_until_visible(&self, topic: &str) {
+        let committed = self.consumer("test-reader");
+        let mut config = self.client();
+        config.set("group.id", "test-ends").set("isolation.level", "read_uncommitted");
+        let all: BaseConsumer = config.create().unwrap();
+        let end = |consumer: &BaseConsumer, partition| {
+            consumer.fetch_watermarks(topic, partition, PATIENCE).unwrap().1
+        };
+        wait_until("no transaction is open", || {
+            (0..PARTITIONS).all(|partition| end(&committed, partition) == end(&all, partition))
+        });
     }
 
     /// All committed decisions.

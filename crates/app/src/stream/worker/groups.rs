@@ -95,9 +95,7 @@ impl Core {
 
     pub(super) fn consumer_error(&mut self, error: &KafkaError) {
         match error {
-            KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown) => {
-                self.condition.wait_for(Some("no broker of Kafka can be reached".to_string()));
-            }
+            KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown) => self.is_cut_off = true,
             error => tracing::debug!(%error, "the consumer says"),
         }
     }

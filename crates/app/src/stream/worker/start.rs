@@ -46,6 +46,7 @@ impl Core {
             open,
             uncommitted_since: None,
             busy: Some(Instant::now()),
+            is_cut_off: false,
             stalled: None,
             stages: Vec::new(),
             labels: None,
