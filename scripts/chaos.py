@@ -361,29 +361,23 @@ snapshot_every = {self.options.snapshot_every}
         return f"caught up after {time.monotonic() - started:.1f} s"
 
     def kill(self):
-        process = self.dice.choice(self.processes)
-        process.kill()
-        away = self.dice.uniform(0.5, 2.5)
-        time.sleep(away)
-        process.start()
-        return f"{process.name} was dead for {away:.1f} s"
+        return self.dead_for([self.dice.choice(self.processes)], 0.5, 2.5)
 
     def kill_both(self):
-        for process in self.processes:
-            process.kill()
-        away = self.dice.uniform(0.5, 2.5)
-        time.sleep(away)
-        for process in self.processes:
-            process.start()
-        return f"both were dead for {away:.1f} s"
+        return self.dead_for(self.processes, 0.5, 2.5)
 
     def kill_long(self):
-        process = self.dice.choice(self.processes)
-        process.kill()
-        away = self.dice.uniform(9, 18)
+        return self.dead_for([self.dice.choice(self.processes)], 9, 18)
+
+    def dead_for(self, processes, least_s, most_s):
+        for process in processes:
+            process.kill()
+        away = self.dice.uniform(least_s, most_s)
         time.sleep(away)
-        process.start()
-        return f"{process.name} was dead for {away:.1f} s"
+        for process in processes:
+            process.start()
+        names = " and ".join(process.name for process in processes)
+        return f"{names} was dead for {away:.1f} s"
 
     def freeze(self):
         process = self.dice.choice(self.processes)

@@ -32,6 +32,8 @@ mod task;
 mod snapshots;
 /// From a snapshot and a topic to the state at the committed offset.
 mod restore;
+/// How far partitions may drift apart in event time.
+mod order;
 /// How far partitions that other processes own have come.
 mod progress;
 /// Labels on their way to the stages that read them.

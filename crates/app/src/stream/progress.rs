@@ -1,7 +1,6 @@
 //! How far partitions that other processes own have come.
 //!
-//! Each offset is committed with the newest event time before it, so that whoever shares the work can tell. A partition that
-//! has nothing left to read holds nobody up.
+//! Each offset is committed with the newest event time before it, so that whoever shares the work can tell.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,15 +12,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{self, ASK_TIMEOUT, Logged};
+use super::order::Reach;
 use super::settings::KafkaSettings;
 use crate::service::pipeline::lock;
 
 /// How often somebody is asked while partitions wait, and otherwise.
 const URGENT: Duration = Duration::from_millis(20);
 const ROUTINE: Duration = Duration::from_secs(1);
-
-/// A partition with nothing left to read counts as idle only after so long: what was just written may be on its way.
-pub const IDLE_AFTER: Duration = Duration::from_millis(500);
 
 /// The newest event time as it is committed beside an offset.
 pub fn metadata_of(newest_us: Option<i64>) -> String {
@@ -40,8 +37,8 @@ pub struct Progress {
 
 #[derive(Default)]
 struct Shared {
-    /// By partition; `i64::MAX` for one that is idle. Absent: nothing is known.
-    newest_us: Mutex<HashMap<i32, i64>>,
+    /// By partition. Absent: nothing is known.
+    reaches: Mutex<HashMap<i32, Reach>>,
     /// The partitions that are asked about.
     wanted: Mutex<Vec<i32>>,
     urgent: AtomicBool,
@@ -61,16 +58,15 @@ impl Progress {
         Ok(Progress { shared })
     }
 
-    /// The least newest event time of partitions that others own; `None` while that is not known of all of them.
-    pub fn least_us(&self, others: &[i32]) -> Option<i64> {
+    /// How far partitions have come that others own, as far as that is known.
+    pub fn of(&self, others: &[i32]) -> HashMap<i32, Reach> {
         let mut wanted = lock(&self.shared.wanted);
         if *wanted != others {
             *wanted = others.to_vec();
-            lock(&self.shared.newest_us).clear();
+            lock(&self.shared.reaches).clear();
         }
         drop(wanted);
-        let newest_us = lock(&self.shared.newest_us);
-        others.iter().map(|partition| newest_us.get(partition).copied()).min().unwrap_or(Some(i64::MAX))
+        lock(&self.shared.reaches).clone()
     }
 
     /// Whether somebody waits for an answer.
@@ -98,9 +94,9 @@ fn watch(shared: &Shared, consumer: &BaseConsumer<Logged>, topic: &str) {
         asked = Instant::now();
         // Kafka being away is said elsewhere; until it is back the old answers hold.
         if let Ok(found) = ask(consumer, topic, &wanted, &mut idle_since) {
-            let mut newest_us = lock(&shared.newest_us);
+            let mut reaches = lock(&shared.reaches);
             if *lock(&shared.wanted) == wanted {
-                *newest_us = found;
+                *reaches = found;
             }
         }
     }
@@ -111,13 +107,13 @@ fn ask(
     topic: &str,
     partitions: &[i32],
     idle_since: &mut HashMap<i32, Instant>,
-) -> Result<HashMap<i32, i64>> {
+) -> Result<HashMap<i32, Reach>> {
     let mut wanted = TopicPartitionList::new();
     for partition in partitions {
         wanted.add_partition(topic, *partition);
     }
     let committed = consumer.committed_offsets(wanted, ASK_TIMEOUT)?;
-    let mut newest_us = HashMap::new();
+    let mut reaches = HashMap::new();
     for place in committed.elements_for_topic(topic) {
         let partition = place.partition();
         let (first, end) = consumer.fetch_watermarks(topic, partition, ASK_TIMEOUT)?;
@@ -128,10 +124,8 @@ fn ask(
         if at < end {
             idle_since.remove(&partition);
         }
-        let idle =
-            at >= end && idle_since.entry(partition).or_insert_with(Instant::now).elapsed() >= IDLE_AFTER;
-        let known = if idle { Some(i64::MAX) } else { time_of(place.metadata()) };
-        newest_us.extend(known.map(|us| (partition, us)));
+        let idle_since = (at >= end).then(|| *idle_since.entry(partition).or_insert_with(Instant::now));
+        reaches.insert(partition, Reach { newest_us: time_of(place.metadata()), idle_since });
     }
-    Ok(newest_us)
+    Ok(reaches)
 }

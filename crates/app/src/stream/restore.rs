@@ -130,8 +130,12 @@ impl Restorer {
                     task.next_offset = message.offset() + 1;
                     replay.enter(&Incoming::of(&message), task)?;
                 }
-                // What lies beyond was not committed; or nothing lies beyond.
-                Some(Ok(_)) | Some(Err(KafkaError::PartitionEOF(_))) => break,
+                // What lies beyond was not committed.
+                Some(Ok(_)) => break,
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    self.check_whole(consumer, partition, committed)?;
+                    break;
+                }
                 Some(Err(error)) => bail!(error),
                 None => {}
             }
@@ -144,6 +148,15 @@ impl Restorer {
         replay.flush(task);
         task.next_offset = committed;
         progress.at.store(committed, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Everything up to the committed offset could be read. A broker that has just come back may not show all of it yet.
+    fn check_whole(&self, consumer: &BaseConsumer<Logged>, partition: i32, committed: i64) -> Result<()> {
+        let (_, end) = consumer.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT)?;
+        if end < committed {
+            bail!("the topic ends at {end}, before the committed offset {committed}");
+        }
         Ok(())
     }
 

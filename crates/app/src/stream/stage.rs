@@ -16,7 +16,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client::{ASK_TIMEOUT, Logged};
 use super::condition::{Condition, Partition, Restoring};
 use super::intake::{Incoming, Intake, Place, Reject};
-use super::progress::{IDLE_AFTER, metadata_of};
+use super::order::{Order, Reach};
+use super::progress::metadata_of;
 use super::record;
 use super::recorder::Unit;
 use super::restore::Restorer;
@@ -49,6 +50,7 @@ pub struct Stage {
     /// How long in event time a chunk of rows may be that is merged with those of other partitions; `None` where nothing is
     /// to be merged.
     chunk_us: Option<i64>,
+    order: Order,
     /// Empty chunks.
     spare: Vec<Intake>,
     /// What was no transaction.
@@ -116,6 +118,7 @@ impl Stage {
             slots: (0..partitions).map(|_| None).collect(),
             intake: Intake::new(&schema),
             chunk_us,
+            order: Order::default(),
             spare: Vec::new(),
             rejects: Vec::new(),
             reader: EventReader::without_labels(&schema),
@@ -388,7 +391,7 @@ impl Stage {
                     engine::Status::OnTime,
                     false,
                 );
-                slot.reach(merge_us, self.chunk_us);
+                slot.hold(merge_us, self.chunk_us);
             }
             Err(rejection) => self.rejects.push(Reject {
                 origin: incoming.origin,
@@ -467,18 +470,22 @@ impl Stage {
         Ok(offsets)
     }
 
-    /// How far each partition may be entered: not more than `drift_us` beyond the slowest other one that still has something
-    /// to read. `others_us` is the least newest time of partitions elsewhere.
-    pub fn limits(&self, drift_us: i64, others_us: Option<i64>) -> Vec<i64> {
-        let reached: Vec<i64> =
-            self.slots.iter().map(|slot| slot.as_ref().map_or(i64::MAX, Slot::reached_us)).collect();
-        let others_us = others_us.unwrap_or(i64::MIN);
-        (0..reached.len())
-            .map(|own| {
-                let rest = reached.iter().enumerate().filter(|(at, _)| *at != own).map(|(_, us)| *us);
-                rest.chain([others_us]).min().unwrap_or(i64::MAX).saturating_add(drift_us)
-            })
-            .collect()
+    /// How far each partition may be entered in event time; `elsewhere` tells of those that others own.
+    pub fn limits(&self, drift_us: i64, elsewhere: impl Fn(i32) -> Reach) -> Vec<i64> {
+        self.order.limits(&self.reaches(elsewhere), drift_us, Instant::now())
+    }
+
+    /// Remembers how far partitions have come, after what may be entered was entered.
+    pub fn note_order(&mut self, elsewhere: impl Fn(i32) -> Reach) {
+        self.order.note(&self.reaches(elsewhere), self.holds_rows(), Instant::now());
+    }
+
+    fn reaches(&self, elsewhere: impl Fn(i32) -> Reach) -> Vec<Reach> {
+        let reach = |(partition, slot): (i32, &Option<Slot>)| match slot {
+            Some(slot) => slot.reach(),
+            None => elsewhere(partition),
+        };
+        (0..).zip(&self.slots).map(reach).collect()
     }
 
     /// Pauses partitions of which too many rows wait.
@@ -544,7 +551,7 @@ impl Slot {
     }
 
     /// A row has come in; closes its chunk if that has become too long in event time.
-    fn reach(&mut self, newest_us: i64, chunk_us: Option<i64>) {
+    fn hold(&mut self, newest_us: i64, chunk_us: Option<i64>) {
         self.newest_us = Some(newest_us);
         if let (Some(chunk_us), Some(chunk)) = (chunk_us, self.chunks.back_mut()) {
             self.held += 1;
@@ -552,11 +559,8 @@ impl Slot {
         }
     }
 
-    /// The newest event time that is known of it; `i64::MAX` if it has nothing to read for a while, `i64::MIN` if nothing is
-    /// known.
-    fn reached_us(&self) -> i64 {
-        let idle = self.held == 0 && self.at_end.is_some_and(|since| since.elapsed() >= IDLE_AFTER);
-        if idle { i64::MAX } else { self.newest_us.unwrap_or(i64::MIN) }
+    fn reach(&self) -> Reach {
+        Reach { newest_us: self.newest_us, idle_since: self.at_end.filter(|_| self.held == 0) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! However the work is shared, the decisions are those of a replay.
 
+use std::time::Duration;
+
 use super::process::Setup;
 use super::topics::Topics;
 use super::transactions::{assert_same, decided, model, replayed, simulated};
@@ -39,4 +41,20 @@ fn of_a_process_for_each_stage() {
     check("stages", |topics| {
         ["customer", "terminal"].map(|stage| topics.process(stage).with("REDFLAG_KAFKA_STAGES", stage)).into()
     });
+}
+
+/// The first half comes partition by partition to a process that has had nothing to read for a while; the delayed windows of
+/// the second half show whether what came last was entered as what came first.
+#[test]
+fn though_partitions_come_one_after_another() {
+    let Some(topics) = Topics::new("apart") else { return };
+    let events = simulated(ROWS);
+    let service = topics.start(&scored(topics.process("a")));
+    std::thread::sleep(Duration::from_secs(3));
+    topics.send_apart(&events[..ROWS / 2], Duration::from_millis(200));
+    topics.wait_until_decided();
+    topics.send_apart(&events[ROWS / 2..], Duration::ZERO);
+    topics.wait_until_decided();
+    assert_same(&decided(&topics.decisions()), &replayed(&topics.folder, events));
+    service.stop();
 }

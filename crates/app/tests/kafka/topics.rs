@@ -104,11 +104,24 @@ impl Topics {
         for event in events {
             let (key, text) = (event["customer_id"].to_string(), event.to_string());
             let record = BaseRecord::to(&topic).key(&key).payload(&text);
-            if let Err((error, _)) = producer.send(record) {
-                panic!("{error}");
-            }
+            producer.send(record).unwrap();
         }
         producer.flush(PATIENCE).unwrap();
+    }
+
+    /// Sends the transactions of one partition after those of another. Customers have partitions of their own choice here.
+    pub fn send_apart(&self, events: &[Value], pause: Duration) {
+        let (producer, topic) = (self.producer(), self.name("transactions"));
+        for partition in 0..PARTITIONS {
+            let is_its =
+                |event: &&Value| event["customer_id"].as_i64().unwrap() as i32 % PARTITIONS == partition;
+            for event in events.iter().filter(is_its) {
+                let (key, text) = (event["customer_id"].to_string(), event.to_string());
+                producer.send(BaseRecord::to(&topic).partition(partition).key(&key).payload(&text)).unwrap();
+            }
+            producer.flush(PATIENCE).unwrap();
+            std::thread::sleep(pause);
+        }
     }
 
     /// Sends one message as it is.
@@ -137,6 +150,8 @@ impl Topics {
 
     fn producer(&self) -> BaseProducer {
         let mut config = self.client();
+        // Without idempotence a batch that is sent again comes after its successors.
+        config.set("enable.idempotence", "true");
         config.set("partitioner", "murmur2_random").set("queue.buffering.max.messages", "1000000");
         config.create().unwrap()
     }

@@ -72,14 +72,19 @@ pub fn decided(decisions: &[Value]) -> Decided {
 /// Says in a few words where two sets differ.
 pub fn assert_same(found: &Decided, expected: &Decided) {
     let missing: Vec<_> = expected.keys().filter(|id| !found.contains_key(*id)).collect();
-    let other: Vec<_> =
-        expected.iter().filter(|(id, one)| found.get(*id).is_some_and(|found| found != *one)).collect();
+    let both = expected.iter().filter_map(|(id, expected)| Some((id, found.get(id)?, expected)));
+    let other: Vec<_> = both.filter(|(_, found, expected)| found != expected).collect();
     assert!(
         missing.is_empty(),
         "{} are missing, such as {:?}",
         missing.len(),
         &missing[..missing.len().min(3)]
     );
-    assert!(other.is_empty(), "{} differ, such as {:?}", other.len(), &other[..other.len().min(3)]);
+    assert!(
+        other.is_empty(),
+        "{} differ, such as (id, found, expected) {:?}",
+        other.len(),
+        &other[..other.len().min(3)]
+    );
     assert_eq!(found.len(), expected.len(), "more was decided than was sent");
 }

@@ -47,7 +47,7 @@ impl Core {
                 self.stages[next].observe(&mut unit, self.shared.redis.as_ref(), owner);
             }
         }
-        self.flush_records()?;
+        self.send_records()?;
         self.uncommitted_since.get_or_insert_with(Instant::now);
         self.busy = Some(Instant::now());
         let frauds = unit.intake.labels.iter().filter(|label| **label == Some(true)).count() as u64;

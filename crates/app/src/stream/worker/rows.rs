@@ -8,15 +8,16 @@ impl Core {
         let mut unit = self.recorder.unit();
         std::mem::swap(&mut unit.intake, &mut self.stages[at].intake);
         self.run_unit(at, unit)?;
-        self.flush_records()
+        self.send_records()
     }
 
     /// Takes what has come in through the first stage, in the order of time as far as partitions go: they meet in the
     /// next one. Rows of partitions that are too far ahead wait.
     pub(super) fn merge(&mut self, at: usize) -> Result<(), TransactionError> {
         let others = self.stages[at].others();
-        let others_us = self.progress.as_ref().map_or(Some(i64::MAX), |progress| progress.least_us(&others));
-        let limits = self.stages[at].limits(self.chain.drift_us, others_us);
+        let elsewhere = self.progress.as_ref().map(|progress| progress.of(&others)).unwrap_or_default();
+        let elsewhere = |partition| elsewhere.get(&partition).copied().unwrap_or_default();
+        let limits = self.stages[at].limits(self.chain.drift_us, elsewhere);
         while !self.is_commit_due() {
             let mut unit = self.recorder.unit();
             if !self.stages[at].next_chunk(&limits, &mut unit.intake) {
@@ -25,6 +26,7 @@ impl Core {
             }
             self.run_unit(at, unit)?;
         }
+        self.stages[at].note_order(elsewhere);
         self.stages[at].note_entered();
         if self.stages[at].has_news() {
             self.uncommitted_since.get_or_insert_with(Instant::now);
@@ -33,7 +35,7 @@ impl Core {
         if let Some(progress) = &self.progress {
             progress.set_urgent(self.stages[at].holds_rows());
         }
-        self.flush_records()
+        self.send_records()
     }
 
     pub(super) fn is_commit_due(&self) -> bool {
@@ -111,6 +113,12 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Sends what the next stages wait for. Fused stages wait for nothing: their records gather until the commit, because a
+    /// message for every few rows would cost the broker more than the decisions do.
+    pub(super) fn send_records(&mut self) -> Result<(), TransactionError> {
+        if self.joint == Joint::Fused { Ok(()) } else { self.flush_records() }
     }
 
     /// Sends the stage records that are still gathering rows.
