@@ -125,7 +125,7 @@ fn create(args: &Create) -> Result<()> {
     let detector = load_detector(args.detector.as_deref().unwrap_or(&settings.detector))?;
     let group = settings.kafka.group(&detector.name);
     let topics = Topics::of(&settings.kafka, &group, &Chain::of(&detector));
-    let created = topics::create(&settings.kafka, &topics.all(), args.partitions, args.replicas)?;
+    let created = topics::create(&settings.kafka, &topics.all(), args.partitions, args.replicas, &[])?;
     if args.json {
         let by_name: BTreeMap<_, _> = created.into_iter().collect();
         println!("{}", serde_json::to_string_pretty(&by_name)?);

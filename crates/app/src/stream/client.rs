@@ -82,6 +82,9 @@ fn common(settings: &KafkaSettings) -> ClientConfig {
 
 /// What was passed through wins over everything.
 fn with_properties(mut config: ClientConfig, settings: &KafkaSettings, of_consumer: bool) -> ClientConfig {
+    if settings.properties.contains_key("debug") {
+        config.set_log_level(RDKafkaLogLevel::Debug);
+    }
     for (name, value) in &settings.properties {
         let other_side = if of_consumer { is_producers(name) } else { is_consumers(name) };
         if !other_side {
@@ -176,6 +179,8 @@ pub fn producer(settings: &KafkaSettings, transactional_id: &str) -> Result<Base
     let mut config = producing(settings);
     config.set("transactional.id", transactional_id);
     config.set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS);
+    // What a commit asks is asked again soon: the default of 100 ms would be that long without decisions.
+    config.set("retry.backoff.ms", "10");
     let config = with_properties(config, settings, false);
     BaseProducer::from_config_and_context(&config, Logged).context("cannot make a producer")
 }

@@ -59,7 +59,7 @@ pub enum Creation {
     Existed,
 }
 
-/// Creates the topics that do not exist, with so many partitions and replicas each.
+/// Creates the topics that do not exist, with so many partitions and replicas each, and with these of Kafka's settings.
 ///
 /// # Errors
 /// If the cluster refuses or cannot be reached.
@@ -68,10 +68,14 @@ pub fn create(
     names: &[&str],
     partitions: i32,
     replicas: i32,
+    config: &[(&str, &str)],
 ) -> Result<Vec<(String, Creation)>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin = client::admin(settings)?;
-    let new = |name| NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
+    let new = |name| {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
+        config.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+    };
     let topics: Vec<NewTopic> = names.iter().copied().map(new).collect();
     let options =
         AdminOptions::new().operation_timeout(Some(CREATE_TIMEOUT)).request_timeout(Some(CREATE_TIMEOUT));

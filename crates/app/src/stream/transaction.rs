@@ -1,6 +1,7 @@
-//! The transaction: begin, add, commit, give up.
+//! The transaction: begin, add, commit, give up. While one is being committed the next is filled.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -16,8 +17,12 @@ use super::settings::KafkaSettings;
 /// How long a commit is tried again before the transaction is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long to let the producer work when its queue is full.
-const QUEUE_WAIT: Duration = Duration::from_millis(1);
+/// How long to let the producer work before looking again.
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
+
+/// Producers that take turns. When a commit returns, Kafka still writes its marks, and for so long the same producer cannot
+/// begin the next transaction: librdkafka asks again after 20 ms (`rd_kafka_txn_handle_AddPartitionsToTxn`).
+const PRODUCERS: usize = 4;
 
 /// The transaction cannot be completed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -53,31 +58,64 @@ pub struct Outgoing<'a> {
     pub headers: Option<OwnedHeaders>,
 }
 
-/// The transactional producer of this process, and the transaction that is open.
+type Producing = Arc<BaseProducer<Logged>>;
+
+/// The offsets of one consumer group.
+pub type GroupOffsets = (TopicPartitionList, ConsumerGroupMetadata);
+
+/// A transaction whose messages are written, on its way to being committed.
+struct Commit {
+    producer: Producing,
+    offsets: Vec<GroupOffsets>,
+    done: Sender<Committed>,
+}
+
+/// What became of it: an error, and whether its producer can go on after it.
+type Committed = Result<(), (TransactionError, bool)>;
+
+/// The transactional producers of this process, and the transactions that are open.
 pub struct Transaction {
     settings: Arc<KafkaSettings>,
     id: String,
     /// `None` until the broker knows it.
-    producer: Option<BaseProducer<Logged>>,
+    producers: [Option<Producing>; PRODUCERS],
+    /// Whose turn it is.
+    turn: usize,
     open: Option<Instant>,
+    committer: Sender<Commit>,
+    /// The producer of the transaction that is being committed, and where its end will be told.
+    ending: Option<(usize, Receiver<Committed>)>,
 }
 
 impl Transaction {
-    /// None is open, and nobody was asked yet. A producer of the same `id` that is still alive somewhere is fenced off
-    /// when this one is first used.
-    pub fn new(settings: &Arc<KafkaSettings>, id: &str) -> Transaction {
-        Transaction { settings: Arc::clone(settings), id: id.to_string(), producer: None, open: None }
+    /// None is open, and nobody was asked yet. Producers of the same `id` that are still alive somewhere are fenced off
+    /// when these are first used.
+    ///
+    /// # Errors
+    /// If there is no thread for commits.
+    pub fn new(settings: &Arc<KafkaSettings>, id: &str) -> Result<Transaction> {
+        let (committer, commits) = channel();
+        std::thread::Builder::new().name("commit".into()).spawn(move || commit_all(&commits))?;
+        Ok(Transaction {
+            settings: Arc::clone(settings),
+            id: id.to_string(),
+            producers: [const { None }; PRODUCERS],
+            turn: 0,
+            open: None,
+            committer,
+            ending: None,
+        })
     }
 
-    /// Makes the producer known to the broker, if it is not.
+    /// Makes the producers known to the broker that are not.
     ///
     /// # Errors
     /// If the broker cannot be reached now.
     pub fn ready(&mut self) -> Result<()> {
-        if self.producer.is_none() {
-            let producer = client::producer(&self.settings, &self.id)?;
-            producer.init_transactions(ASK_TIMEOUT)?;
-            self.producer = Some(producer);
+        for (number, producer) in self.producers.iter_mut().enumerate().filter(|(_, known)| known.is_none()) {
+            let unknown = client::producer(&self.settings, &format!("{}-{number}", self.id))?;
+            unknown.init_transactions(ASK_TIMEOUT)?;
+            *producer = Some(Arc::new(unknown));
         }
         Ok(())
     }
@@ -95,7 +133,7 @@ impl Transaction {
         if self.open.is_none() {
             if let Err(error) = self.producer()?.begin_transaction() {
                 // It was fenced off: only a new one can go on.
-                self.producer = None;
+                self.producers[self.turn] = None;
                 return Err(error.into());
             }
             self.open = Some(Instant::now());
@@ -120,7 +158,8 @@ impl Transaction {
             match producer.send(waiting) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), record)) => {
-                    producer.poll(QUEUE_WAIT);
+                    producer.poll(Duration::ZERO);
+                    std::thread::sleep(LOOK_AGAIN);
                     waiting = record;
                 }
                 Err((error, _)) => return Err(error.into()),
@@ -128,48 +167,132 @@ impl Transaction {
         }
     }
 
-    /// Lets the producer tell about errors.
+    /// Lets the producers tell about errors.
     pub fn poll(&self) {
-        if let Some(producer) = &self.producer {
+        for producer in self.producers.iter().flatten() {
             producer.poll(Duration::ZERO);
         }
     }
 
-    /// Commits what was sent together with the offsets of each group.
+    /// Begins to commit what was sent together with the offsets of each group: when this returns everything is written, and
+    /// the next transaction may be filled while Kafka commits this one. One is committed at a time.
     ///
     /// # Errors
-    /// If it cannot be; then give it up.
-    pub fn commit(
-        &mut self,
-        offsets: &[(TopicPartitionList, ConsumerGroupMetadata)],
-    ) -> Result<(), TransactionError> {
+    /// If this or the one before cannot be committed; then give up.
+    pub fn commit(&mut self, offsets: Vec<GroupOffsets>) -> Result<(), TransactionError> {
+        self.wait()?;
         self.begin()?;
-        let producer = self.producer()?;
-        for (offsets, group) in offsets.iter().filter(|(offsets, _)| offsets.count() > 0) {
-            patiently(|| producer.send_offsets_to_transaction(offsets, group, ASK_TIMEOUT))?;
+        let producer = Arc::clone(self.producer()?);
+        flush(&producer)?;
+        let (done, ended) = channel();
+        if self.committer.send(Commit { producer, offsets, done }).is_err() {
+            return Err(TransactionError("nobody commits any more".to_string()));
         }
-        patiently(|| producer.commit_transaction(ASK_TIMEOUT))?;
+        self.ending = Some((self.turn, ended));
         self.open = None;
+        self.turn = (self.turn + 1) % PRODUCERS;
         Ok(())
     }
 
-    /// Gives up what is open. A producer that cannot even do that is replaced by a new one.
-    pub fn abort(&mut self) {
-        let Some(producer) = &self.producer else { return };
-        let aborted = match self.open {
-            Some(_) => patiently(|| producer.abort_transaction(ASK_TIMEOUT)),
-            None => Ok(()),
-        };
-        if let Err(error) = aborted {
-            tracing::warn!(%error, "the transaction cannot be given up; a new producer takes over");
-            self.producer = None;
-        }
-        self.open = None;
+    /// Waits until what is being committed is committed.
+    ///
+    /// # Errors
+    /// If it cannot be; then give up.
+    pub fn wait(&mut self) -> Result<(), TransactionError> {
+        let Some((turn, ended)) = self.ending.take() else { return Ok(()) };
+        let committed = ended.recv();
+        self.end(turn, committed.unwrap_or_else(|_| Err((lost(), false))))
     }
 
-    fn producer(&self) -> Result<&BaseProducer<Logged>, TransactionError> {
-        self.producer.as_ref().ok_or_else(|| TransactionError("the producer is not ready".to_string()))
+    /// Looks whether what is being committed is committed, without waiting.
+    ///
+    /// # Errors
+    /// If it cannot be; then give up.
+    pub fn check(&mut self) -> Result<(), TransactionError> {
+        let Some((turn, ended)) = &self.ending else { return Ok(()) };
+        let committed = match ended.try_recv() {
+            Ok(committed) => committed,
+            Err(TryRecvError::Empty) => return Ok(()),
+            Err(TryRecvError::Disconnected) => Err((lost(), false)),
+        };
+        let turn = *turn;
+        self.ending = None;
+        self.end(turn, committed)
     }
+
+    fn end(&mut self, turn: usize, committed: Committed) -> Result<(), TransactionError> {
+        committed.map_err(|(error, goes_on)| {
+            if !goes_on {
+                self.producers[turn] = None;
+            }
+            error
+        })
+    }
+
+    /// Gives up what is open, after what is being committed has come to its end, whichever it is. A producer that cannot even
+    /// do that is replaced by a new one.
+    pub fn abort(&mut self) {
+        if let Err(error) = self.wait() {
+            tracing::warn!(%error, "the transaction before is given up as well");
+        }
+        if let (Some(_), Some(producer)) = (self.open.take(), &self.producers[self.turn])
+            && !abort(producer)
+        {
+            self.producers[self.turn] = None;
+        }
+    }
+
+    fn producer(&self) -> Result<&Producing, TransactionError> {
+        self.producers[self.turn]
+            .as_ref()
+            .ok_or_else(|| TransactionError("the producer is not ready".to_string()))
+    }
+}
+
+/// Commits one after the other until nobody sends any more.
+fn commit_all(commits: &Receiver<Commit>) {
+    for Commit { producer, offsets, done } in commits {
+        let committed = commit(&producer, &offsets).map_err(|error| (error, abort(&producer)));
+        // Whoever began it may be gone.
+        drop(done.send(committed));
+    }
+}
+
+fn commit(producer: &Producing, offsets: &[GroupOffsets]) -> Result<(), TransactionError> {
+    let started = Instant::now();
+    for (offsets, group) in offsets.iter().filter(|(offsets, _)| offsets.count() > 0) {
+        patiently(|| producer.send_offsets_to_transaction(offsets, group, ASK_TIMEOUT))?;
+    }
+    patiently(|| producer.commit_transaction(ASK_TIMEOUT))?;
+    tracing::debug!(commit_ms = started.elapsed().as_millis() as u64, "committed");
+    Ok(())
+}
+
+/// Aborts the transaction that is open; false if the producer cannot, and is of no more use.
+fn abort(producer: &Producing) -> bool {
+    let aborted = patiently(|| producer.abort_transaction(ASK_TIMEOUT));
+    if let Err(error) = &aborted {
+        tracing::warn!(%error, "the transaction cannot be given up; a new producer takes over");
+    }
+    aborted.is_ok()
+}
+
+fn lost() -> TransactionError {
+    TransactionError("the thread that commits has ended".to_string())
+}
+
+/// Waits until everything is written, for the linger at least. The library's own wait looks every 100 ms where deliveries are
+/// not reported, and its `poll` spins through the last millisecond.
+fn flush(producer: &Producing) -> Result<(), TransactionError> {
+    let started = Instant::now();
+    while producer.in_flight_count() > 0 {
+        if started.elapsed() >= PATIENCE {
+            return Err(TransactionError("what was decided cannot be written".to_string()));
+        }
+        producer.poll(Duration::ZERO);
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    Ok(())
 }
 
 /// Tries again what may be tried again.

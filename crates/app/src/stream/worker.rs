@@ -10,7 +10,7 @@ mod learn;
 mod rows;
 mod start;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -95,7 +95,7 @@ pub struct Setup {
 }
 
 /// What a consumer reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Reads {
     /// The topic of a stage, by its place among those that this process runs.
     Stage(usize),
@@ -137,6 +137,8 @@ struct Core {
     records: Vec<Records>,
     recorder: Recorder,
     transaction: Transaction,
+    /// The offsets that each group has last committed.
+    committed: HashMap<Reads, Vec<(i32, Option<i64>)>>,
     version: i64,
     commit_interval: Duration,
     snapshot_every: u64,
@@ -354,6 +356,7 @@ impl Core {
     }
 
     fn work(&mut self) -> Result<(), TransactionError> {
+        self.transaction.check()?;
         self.join_stages()?;
         self.route_labels()?;
         for at in 0..self.stages.len() {

@@ -3,7 +3,13 @@
 use super::*;
 
 impl Core {
-    /// Commits what was entered and decided.
+    /// Commits what was entered and decided; nothing is on its way after this.
+    pub(super) fn commit_and_wait(&mut self) -> Result<(), TransactionError> {
+        self.commit()?;
+        self.transaction.wait()
+    }
+
+    /// Begins to commit what was entered and decided.
     pub(super) fn commit(&mut self) -> Result<(), TransactionError> {
         if self.uncommitted_since.is_none() && self.transaction.opened().is_none() {
             return Ok(());
@@ -18,21 +24,25 @@ impl Core {
     }
 
     pub(super) fn commit_offsets(&mut self) -> Result<(), TransactionError> {
-        let mut offsets = Vec::with_capacity(self.stages.len());
-        for stage in &self.stages {
+        let mut offsets = Vec::with_capacity(self.stages.len() + 1);
+        for (at, stage) in self.stages.iter().enumerate() {
             // Where fused stages' records end is committed apart, when it is known.
-            if let Some(group) = stage.consumer.group_metadata() {
-                offsets.push((stage.offsets()?, group));
-            }
+            offsets.push((Reads::Stage(at), stage.offsets()?, stage.consumer.group_metadata()));
         }
-        if let Some(labels) = &self.labels
-            && let Some(group) = labels.consumer.group_metadata()
-        {
-            offsets.push((labels.offsets()?, group));
+        if let Some(labels) = &self.labels {
+            offsets.push((Reads::Labels, labels.offsets()?, labels.consumer.group_metadata()));
         }
-        let started = Instant::now();
-        self.transaction.commit(&offsets)?;
-        tracing::debug!(commit_ms = started.elapsed().as_millis() as u64, "committed");
+        // Each group costs two requests. Only the first one's commit says more than its offsets.
+        let moved = |reads: Reads, list: &TopicPartitionList| {
+            reads == Reads::Stage(0) || self.committed.get(&reads) != Some(&places(list))
+        };
+        let offsets: Vec<_> = offsets
+            .into_iter()
+            .filter(|(reads, list, _)| moved(*reads, list))
+            .filter_map(|(reads, list, group)| Some((reads, list, group?)))
+            .collect();
+        self.committed.extend(offsets.iter().map(|(reads, list, _)| (*reads, places(list))));
+        self.transaction.commit(offsets.into_iter().map(|(_, list, group)| (list, group)).collect())?;
         self.uncommitted_since = None;
         self.stages.iter_mut().for_each(Stage::note_committed);
         Ok(())
@@ -42,6 +52,7 @@ impl Core {
     pub(super) fn give_up(&mut self, why: &str) {
         tracing::warn!(why, "the transaction is given up; states are restored as of the last commit");
         self.transaction.abort();
+        self.committed.clear();
         self.records.iter_mut().for_each(Records::clear);
         self.uncommitted_since = None;
         // What was given up leaves marks as well.
@@ -70,6 +81,9 @@ impl Core {
         if self.joint == Joint::Fused && due.iter().any(|(at, _)| *at > 0) {
             self.commit_record_ends()?;
         }
+        if !due.is_empty() {
+            self.transaction.wait()?;
+        }
         due.into_iter().for_each(|(at, partition)| self.snapshot(at, partition));
         Ok(())
     }
@@ -97,7 +111,7 @@ impl Core {
     }
 
     pub(super) fn finish(&mut self) {
-        if let Err(error) = self.commit().and_then(|()| self.split()) {
+        if let Err(error) = self.commit_and_wait().and_then(|()| self.split_and_wait()) {
             tracing::warn!(%error, "the last transaction is given up");
             self.transaction.abort();
             return;
@@ -116,4 +130,9 @@ impl Core {
             }
         }
     }
+}
+
+/// Partitions and offsets.
+fn places(list: &TopicPartitionList) -> Vec<(i32, Option<i64>)> {
+    list.elements().iter().map(|place| (place.partition(), place.offset().to_raw())).collect()
 }

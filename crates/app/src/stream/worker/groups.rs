@@ -65,7 +65,7 @@ impl Core {
         let Reads::Stage(stage) = reads else {
             if lost {
                 self.give_up("the group has given its labels to others");
-            } else if let Err(error) = self.commit().and_then(|()| self.split()) {
+            } else if let Err(error) = self.commit_and_wait().and_then(|()| self.split_and_wait()) {
                 self.give_up(&error.to_string());
             }
             self.labels.iter_mut().for_each(|labels| labels.forget(partitions));
@@ -84,7 +84,7 @@ impl Core {
 
     /// Commits, and leaves a snapshot for whoever comes next.
     pub(super) fn hand_over(&mut self, stage: usize, partitions: &[i32]) {
-        if let Err(error) = self.commit().and_then(|()| self.split()) {
+        if let Err(error) = self.commit_and_wait().and_then(|()| self.split_and_wait()) {
             self.give_up(&error.to_string());
             return;
         }

@@ -10,7 +10,7 @@ impl Core {
         match self.joint {
             Joint::Split if chained && self.owns_everything() => {
                 // What was sent to the topics becomes visible; each is read once more to its end.
-                self.commit()?;
+                self.commit_and_wait()?;
                 self.stages[1..].iter_mut().for_each(|stage| stage.set_flowing(true));
                 self.joint = Joint::Draining;
             }
@@ -18,7 +18,7 @@ impl Core {
             Joint::Draining if drained => {
                 // Marks of transactions may have been all that was left to read: that is committed as well.
                 self.uncommitted_since.get_or_insert_with(Instant::now);
-                self.commit()?;
+                self.commit_and_wait()?;
                 self.stages[1..].iter_mut().for_each(|stage| stage.set_flowing(false));
                 self.joint = Joint::Fused;
                 self.condition.set_fused(true);
@@ -44,6 +44,12 @@ impl Core {
         Ok(true)
     }
 
+    /// As [`Core::split`]; nothing is on its way after this.
+    pub(super) fn split_and_wait(&mut self) -> Result<(), TransactionError> {
+        self.split()?;
+        self.transaction.wait()
+    }
+
     /// Joins the stages through their topics again: each goes on behind what this process has written.
     pub(super) fn split(&mut self) -> Result<(), TransactionError> {
         if self.joint == Joint::Fused {
@@ -57,6 +63,7 @@ impl Core {
 
     /// Commits where the records of fused stages end: nobody else writes them, so all of it is in the states.
     pub(super) fn commit_record_ends(&mut self) -> Result<(), TransactionError> {
+        self.transaction.wait()?;
         let mut moved = false;
         for stage in &mut self.stages[1..] {
             for (partition, slot) in (0..).zip(&mut stage.slots) {
