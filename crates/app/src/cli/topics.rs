@@ -126,6 +126,8 @@ fn create(args: &Create) -> Result<()> {
     let group = settings.kafka.group(&detector.name);
     let topics = Topics::of(&settings.kafka, &group, &Chain::of(&detector));
     let created = topics::create(&settings.kafka, &topics.all(), args.partitions, args.replicas, &[])?;
+    // Whoever starts next finds them.
+    topics::await_all(&settings.kafka, &topics.all())?;
     if args.json {
         let by_name: BTreeMap<_, _> = created.into_iter().collect();
         println!("{}", serde_json::to_string_pretty(&by_name)?);

@@ -128,7 +128,7 @@ mod tests {
         let mut order = Order::default();
         order.note(&[idle(0, start), idle(0, start)], false, start);
         order.note(&[idle(0, start), idle(0, start)], false, start + Duration::from_secs(60));
-        let limit_us = |hours| {
+        let limit_us = |hours: u64| {
             let then = start + Duration::from_secs(hours * 3_600);
             order.limits(&[reads(hours as i64), idle(0, start)], DRIFT_US, then)[0]
         };
