@@ -52,7 +52,9 @@ pub fn measure(
     rate: f64,
     events: u64,
 ) -> Result<Latency> {
-    let sender = KafkaSettings { linger: SENDER_LINGER, ..settings.clone() };
+    let mut sender = KafkaSettings { linger: SENDER_LINGER, ..settings.clone() };
+    // While an idempotent producer of librdkafka waits for an answer it keeps a core busy, which redflag and the broker need.
+    sender.properties.insert("enable.idempotence".into(), "false".into());
     let reader = |uncommitted| follow(settings, &settings.decisions, true, uncommitted);
     let (uncommitted, committed) = (reader(true)?, reader(false)?);
     let warm_up = (rate * WARM_UP_S) as usize;
