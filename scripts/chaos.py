@@ -377,7 +377,7 @@ snapshot_every = {self.options.snapshot_every}
         for process in processes:
             process.start()
         names = " and ".join(process.name for process in processes)
-        return f"{names} was dead for {away:.1f} s"
+        return f"dead for {away:.1f} s: {names}"
 
     def freeze(self):
         process = self.dice.choice(self.processes)
