@@ -28,7 +28,7 @@ mod record;
 mod seen;
 /// The state of one partition of one stage.
 mod task;
-/// Snapshots of tasks, in a folder or an object store.
+/// Snapshots of tasks, in a folder that processes may share.
 mod snapshots;
 /// From a snapshot and a topic to the state at the committed offset.
 mod restore;

@@ -57,7 +57,7 @@ pub struct KafkaSettings {
     pub password: Option<Secret>,
     /// Certificate authority that brokers are checked against; the system's if absent.
     pub ca_file: Option<String>,
-    /// Folder or URL of snapshots; `snapshots` in the data folder if empty.
+    /// Folder of snapshots; `snapshots` in the data folder if empty.
     pub snapshots: String,
     /// Events of a partition between two snapshots of it.
     pub snapshot_every: u64,

@@ -262,7 +262,7 @@ impl Stage {
         self.holds_rows() && !self.slots.iter().flatten().all(told)
     }
 
-    /// What [`Stage::offsets`] said is committed.
+    /// What [`Stage::offsets`] said is on its way.
     pub fn note_committed(&mut self) {
         self.slots.iter_mut().flatten().for_each(|slot| slot.told_us = slot.progress_us());
     }
