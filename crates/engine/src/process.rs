@@ -128,6 +128,7 @@ pub struct Decider {
     detector: Arc<Detector>,
     model: Option<Model>,
     chunks: Vec<Chunk>,
+    takes_all_cores: bool,
 }
 
 /// The positions of a batch's rows in the log.
@@ -490,7 +491,13 @@ impl Engine {
 impl Decider {
     /// What decides for this detector with this model.
     pub fn new(detector: Arc<Detector>, model: Option<Model>) -> Decider {
-        Decider { detector, model, chunks: Vec::new() }
+        Decider { detector, model, chunks: Vec::new(), takes_all_cores: true }
+    }
+
+    /// Works on the thread that calls it alone: batches take longer, and cost less.
+    pub fn on_one_thread(mut self) -> Decider {
+        self.takes_all_cores = false;
+        self
     }
 
     /// Its model.
@@ -513,7 +520,7 @@ impl Decider {
         let work = |(number, (rows, chunk)): (usize, (&mut [f64], &mut Chunk))| {
             chunk.fill(detector, model, batch, number * CHUNK_ROWS, statuses, rows);
         };
-        if chunks > 1 && batch.len() >= PARALLEL_ROWS_MIN {
+        if self.takes_all_cores && chunks > 1 && batch.len() >= PARALLEL_ROWS_MIN {
             let features = decisions.features.par_chunks_mut(CHUNK_ROWS * columns);
             features.zip(outputs.par_iter_mut()).enumerate().for_each(work);
         } else {

@@ -64,18 +64,17 @@ pub fn write_instant(us: i64, out: &mut String) {
     let (year, month, day) = civil_from_days(us.div_euclid(DAY_US));
     let in_day = us.rem_euclid(DAY_US);
     let (seconds, fraction) = (in_day / SECOND_US, in_day % SECOND_US);
-    push_digits(out, year, 4);
-    for (separator, value) in
-        [('-', month), ('-', day), ('T', seconds / 3600), (':', seconds / 60 % 60), (':', seconds % 60)]
-    {
-        out.push(separator);
-        push_digits(out, value, 2);
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    put_digits(year, &mut text[..4]);
+    let pairs = [(5, month), (8, day), (11, seconds / 3600), (14, seconds / 60 % 60), (17, seconds % 60)];
+    for (at, value) in pairs {
+        put_digits(value, &mut text[at..at + 2]);
     }
-    if fraction != 0 {
-        out.push('.');
-        push_digits(out, fraction, 6);
+    put_digits(fraction, &mut text[20..26]);
+    let (to_seconds, rest) = text.split_at(19);
+    for ascii in [to_seconds, if fraction == 0 { b"Z" } else { rest }] {
+        out.push_str(std::str::from_utf8(ascii).unwrap_or_default());
     }
-    out.push('Z');
 }
 
 /// Hour of the day, 0 to 23, in UTC.
@@ -99,10 +98,12 @@ pub fn is_night(us: i64) -> bool {
     hour(us) <= 6
 }
 
-fn push_digits(out: &mut String, value: i64, width: u32) {
-    for place in (0..width).rev() {
-        let digit = value / 10_i64.pow(place) % 10;
-        out.push(char::from(b'0' + digit as u8));
+/// The last digits of a number, as many as there is room for.
+fn put_digits(value: i64, out: &mut [u8]) {
+    let mut rest = value as u32;
+    for digit in out.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
     }
 }
 

@@ -21,8 +21,11 @@ const TRANSACTION_TIMEOUT_MS: &str = "15000";
 /// A member that is silent for so long has left the group.
 const SESSION_TIMEOUT_MS: &str = "10000";
 
-/// Fetched from one partition at a time: small, so that partitions take turns.
-const FETCH_BYTES: &str = "65536";
+/// Fetched from one partition at a time, and messages that wait in a queue before more are fetched: so few that partitions
+/// take turns and messages are still in the processor's cache when they are read, so many that the next fetch is answered
+/// before the queue is empty.
+const FETCH_BYTES: &str = "524288";
+const FETCH_BELOW_MESSAGES: &str = "4000";
 
 /// librdkafka's log, forwarded to ours.
 #[derive(Debug, Clone, Copy, Default)]
@@ -165,7 +168,7 @@ fn reading(settings: &KafkaSettings, group: &str) -> ClientConfig {
     config.set("enable.partition.eof", "true");
     config.set("fetch.message.max.bytes", FETCH_BYTES);
     config.set("fetch.wait.max.ms", "50");
-    config.set("queued.min.messages", "20000");
+    config.set("queued.min.messages", FETCH_BELOW_MESSAGES);
     // A queue that was full is looked at again soon: the default of a second would be a second without messages.
     config.set("fetch.queue.backoff.ms", "5");
     config

@@ -33,8 +33,8 @@ pub struct Records {
 }
 
 impl Records {
-    /// Appends a row to a partition's message. `features` is empty for rows that are decided already. Returns the message if
-    /// it is full.
+    /// Appends a row to a partition's message. `features` is empty for rows that are decided already. Whether the message is
+    /// full: then hand it over.
     pub fn add(
         &mut self,
         partition: usize,
@@ -42,7 +42,7 @@ impl Records {
         row: usize,
         status: Status,
         features: &[f64],
-    ) -> Option<Vec<u8>> {
+    ) -> bool {
         if self.open.len() <= partition {
             self.open.resize_with(partition + 1, Vec::new);
         }
@@ -52,18 +52,40 @@ impl Records {
         }
         let what = intake.labels[row].map_or(status as u8, |fraud| LABEL + u8::from(fraud));
         write_row(intake, row, what, features, out);
-        (out.len() >= MESSAGE_BYTES).then(|| std::mem::take(out))
+        out.len() >= MESSAGE_BYTES
     }
 
-    /// Takes what is open, with its partition.
-    pub fn drain(&mut self) -> impl Iterator<Item = (usize, Vec<u8>)> {
-        let open = self.open.iter_mut().enumerate().filter(|(_, message)| !message.is_empty());
-        open.map(|(partition, message)| (partition, std::mem::take(message)))
+    /// Hands what is open over, message by message with its partition, and forgets it. The memory is kept.
+    ///
+    /// # Errors
+    /// The first one of `send`.
+    pub fn hand_over<E>(&mut self, mut send: impl FnMut(usize, &[u8]) -> Result<(), E>) -> Result<(), E> {
+        for partition in 0..self.open.len() {
+            self.hand_over_one(partition, &mut send)?;
+        }
+        Ok(())
+    }
+
+    /// Hands a partition's message over, if there is one.
+    ///
+    /// # Errors
+    /// That of `send`.
+    pub fn hand_over_one<E>(
+        &mut self,
+        partition: usize,
+        send: impl FnOnce(usize, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(message) = self.open.get_mut(partition).filter(|message| !message.is_empty()) else {
+            return Ok(());
+        };
+        send(partition, message)?;
+        message.clear();
+        Ok(())
     }
 
     /// Forgets what is open.
     pub fn clear(&mut self) {
-        self.open.clear();
+        self.open.iter_mut().for_each(Vec::clear);
     }
 }
 
@@ -240,12 +262,23 @@ mod tests {
         intake
     }
 
+    fn only_message(records: &mut Records) -> Vec<u8> {
+        let mut message = None;
+        let handed_over = records.hand_over(|_, bytes| match message.replace(bytes.to_vec()) {
+            None => Ok(()),
+            Some(_) => Err("one partition is open"),
+        });
+        assert_eq!(handed_over, Ok(()));
+        records.hand_over(|_, _| Err("everything was handed over")).unwrap();
+        message.expect("a message is open")
+    }
+
     #[test]
     fn rows_come_out_as_they_went_in() {
         let (intake, mut records) = (intake(), Records::default());
-        assert!(records.add(0, &intake, 0, Status::Late, &[1.5, f64::NAN]).is_none());
-        assert!(records.add(0, &intake, 1, Status::OnTime, &[]).is_none());
-        let (_, message) = records.drain().next().expect("a message is open");
+        assert!(!records.add(0, &intake, 0, Status::Late, &[1.5, f64::NAN]));
+        assert!(!records.add(0, &intake, 1, Status::OnTime, &[]));
+        let message = only_message(&mut records);
         let read: Vec<Row> = rows(&message).unwrap().map(|row| row.expect("whole")).collect();
         assert_eq!(read.len(), 2);
         assert_eq!((read[0].status, read[0].decided), (Status::Late, false));
@@ -264,7 +297,7 @@ mod tests {
     fn a_mutilated_message_is_refused() {
         let (intake, mut records) = (intake(), Records::default());
         records.add(0, &intake, 1, Status::OnTime, &[1.0]);
-        let (_, message) = records.drain().next().expect("a message is open");
+        let message = only_message(&mut records);
         for cut in MAGIC.len() + 1..message.len() {
             assert!(rows(&message[..cut]).unwrap().any(|row| row.is_err()), "cut at {cut}");
         }

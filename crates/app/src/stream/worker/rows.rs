@@ -108,8 +108,9 @@ impl Core {
             let features = if undecided { unit.decisions.features_of(row) } else { &[] };
             let partition = link.partition(&unit.intake.batch, row, partitions);
             let status = unit.decisions.statuses[row];
-            if let Some(full) = self.records[next].add(partition, &unit.intake, row, status, features) {
-                send_record(&mut self.transaction, &self.topics.stages[next], partition, &full)?;
+            if self.records[next].add(partition, &unit.intake, row, status, features) {
+                let send = record_to(&self.topics.stages[next], &mut self.transaction);
+                self.records[next].hand_over_one(partition, send)?;
             }
         }
         Ok(())
@@ -124,9 +125,7 @@ impl Core {
     /// Sends the stage records that are still gathering rows.
     pub(super) fn flush_records(&mut self) -> Result<(), TransactionError> {
         for (topic, records) in self.topics.stages.iter().zip(&mut self.records) {
-            for (partition, message) in records.drain() {
-                send_record(&mut self.transaction, topic, partition, &message)?;
-            }
+            records.hand_over(record_to(topic, &mut self.transaction))?;
         }
         Ok(())
     }
@@ -242,12 +241,13 @@ fn newest_us(stage: &Stage) -> Option<i64> {
     stage.slots.iter().flatten().filter_map(|slot| slot.newest_us).max()
 }
 
-fn send_record(
-    transaction: &mut Transaction,
+/// What sends stage records to a topic.
+fn record_to(
     topic: &str,
-    partition: usize,
-    payload: &[u8],
-) -> Result<(), TransactionError> {
-    let partition = Some(partition as i32);
-    transaction.send(Outgoing { topic, partition, key: None, payload, timestamp_ms: -1, headers: None })
+    transaction: &mut Transaction,
+) -> impl FnMut(usize, &[u8]) -> Result<(), TransactionError> {
+    move |partition, payload| {
+        let partition = Some(partition as i32);
+        transaction.send(Outgoing { topic, partition, key: None, payload, timestamp_ms: -1, headers: None })
+    }
 }

@@ -30,7 +30,8 @@ impl Core {
             shared,
             condition,
             joint: Joint::Split,
-            decider: Decider::new(Arc::clone(&detector), model),
+            // The other cores are Kafka's, or other processes'.
+            decider: Decider::new(Arc::clone(&detector), model).on_one_thread(),
             publisher: Publisher::new(topics.clone(), detector.schema.minor_per_unit(), &versions),
             records: topics.stages.iter().map(|_| Records::default()).collect(),
             recorder: Recorder::new(&schema, store, version)?,
