@@ -62,7 +62,7 @@ impl Restorer {
     pub fn restore(&self, partition: i32, progress: &Restoring) -> Result<Task> {
         let consumer = client::reader(&self.settings, &self.group)?;
         let (committed, newest_us) = self.committed(&consumer, partition)?;
-        let mut task = self.newest_snapshot(partition, committed);
+        let mut task = self.newest_snapshot(partition, committed)?;
         progress.from.store(task.next_offset, Ordering::Relaxed);
         progress.to.store(committed, Ordering::Relaxed);
         if task.next_offset < committed {
@@ -76,7 +76,11 @@ impl Restorer {
     fn committed(&self, consumer: &BaseConsumer<Logged>, partition: i32) -> Result<(i64, Option<i64>)> {
         let mut wanted = TopicPartitionList::new();
         wanted.add_partition(&self.topic, partition);
-        let found = consumer.committed_offsets(wanted, ASK_TIMEOUT)?;
+        // Kafka does not answer as long as a transaction with offsets of the partition is open.
+        let found = consumer.committed_offsets(wanted, ASK_TIMEOUT).context(
+            "the committed offset is not told; if that lasts for minutes, a transaction has lost its end: \
+             kafka-transactions.sh find-hanging and abort",
+        )?;
         let place =
             found.find_partition(&self.topic, partition).context("no answer about the committed offset")?;
         place.error()?;
@@ -87,18 +91,21 @@ impl Restorer {
     }
 
     /// The newest usable snapshot up to an offset; an empty state without one.
-    fn newest_snapshot(&self, partition: i32, committed: i64) -> Task {
+    ///
+    /// # Errors
+    /// If it cannot be found out whether there are snapshots: reading everything again instead might take hours.
+    fn newest_snapshot(&self, partition: i32, committed: i64) -> Result<Task> {
         let ids = self.settings.ids_remembered;
-        for (offset, bytes) in self.snapshots.up_to(&self.topic, partition, committed) {
+        for (offset, bytes) in self.snapshots.up_to(&self.topic, partition, committed)? {
             match bytes.and_then(|bytes| Task::restore(&self.detector, &self.link, ids, &bytes)) {
-                Ok(task) => return task,
+                Ok(task) => return Ok(task),
                 Err(error) => {
                     let error = format!("{error:#}");
                     tracing::warn!(topic = self.topic, partition, offset, error, "a snapshot cannot be used");
                 }
             }
         }
-        Task::new(&self.detector, &self.link, ids)
+        Ok(Task::new(&self.detector, &self.link, ids))
     }
 
     fn replay(

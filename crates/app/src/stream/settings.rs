@@ -57,7 +57,7 @@ pub struct KafkaSettings {
     pub password: Option<Secret>,
     /// Certificate authority that brokers are checked against; the system's if absent.
     pub ca_file: Option<String>,
-    /// Folder of snapshots; `snapshots` in the data folder if empty.
+    /// Folder of snapshots, or `s3://BUCKET/PREFIX`; `snapshots` in the data folder if empty.
     pub snapshots: String,
     /// Events of a partition between two snapshots of it.
     pub snapshot_every: u64,
@@ -175,7 +175,12 @@ impl KafkaSettings {
             "username" => self.username = Some(text.to_string()),
             "password" => self.password = Some(Secret(text.to_string())),
             "ca_file" => self.ca_file = Some(text.to_string()),
-            "snapshots" => self.snapshots = text.to_string(),
+            "snapshots" => match text.split_once("://") {
+                Some((scheme, bucket)) if scheme != "s3" || bucket.is_empty() || bucket.starts_with('/') => {
+                    return expected("a folder, or s3://BUCKET/PREFIX");
+                }
+                _ => self.snapshots = text.to_string(),
+            },
             "snapshot_every" | "ids_remembered" => match text.parse() {
                 Ok(count @ 1..) if key == "snapshot_every" => self.snapshot_every = count,
                 Ok(count @ 1_000..) => self.ids_remembered = count,
@@ -221,6 +226,8 @@ mod tests {
             ("compression", "brotli"),
             ("commit_interval_ms", "0"),
             ("security", "none"),
+            ("snapshots", "ftp://host/snapshots"),
+            ("snapshots", "s3:///prefix"),
             ("colour", "red"),
         ] {
             let mistake = settings.set(key, text).expect_err(key);

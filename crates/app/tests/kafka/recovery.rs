@@ -31,18 +31,35 @@ fn killed_it_decides_everything_once() {
     service.stop();
 }
 
-/// Stopped cleanly it leaves snapshots of what it has committed, and the next start reads nothing again.
+/// Stopped cleanly it leaves snapshots of what it has committed, and the next start needs nothing else.
 #[test]
 fn stopped_it_goes_on_from_its_snapshots() {
     let Some(topics) = Topics::new("stopped") else { return };
-    let (events, setup) = (simulated(ROWS), process(&topics));
-    let service = topics.start(&setup);
+    goes_on_from_snapshots(&topics, &process(&topics));
+    let snapshots = topics.folder.join("snapshots").join(&topics.group);
+    assert_eq!(count_files(&snapshots.join(topics.name("transactions"))), 8, "two of each partition");
+}
+
+/// The same with nothing on its disk: on another machine the snapshots in S3 are as good.
+#[test]
+fn stopped_it_goes_on_from_snapshots_in_s3() {
+    let Ok(bucket) = std::env::var("S3_BUCKET") else {
+        return println!("NOT RUN: snapshots in S3: S3_BUCKET is not set (scripts/s3 start)");
+    };
+    let Some(topics) = Topics::new("stopped-s3") else { return };
+    let setup = process(&topics).with("REDFLAG_KAFKA_SNAPSHOTS", format!("{bucket}/snapshots"));
+    goes_on_from_snapshots(&topics, &setup);
+    assert!(!topics.folder.join("snapshots").exists());
+}
+
+fn goes_on_from_snapshots(topics: &Topics, setup: &Setup) {
+    let events = simulated(ROWS);
+    let service = topics.start(setup);
     topics.send(&events[..ROWS / 2]);
     topics.wait_until_decided();
     service.stop();
-    let snapshots = topics.folder.join("snapshots").join(&topics.group);
-    assert_eq!(count_files(&snapshots.join(topics.name("transactions"))), 4, "one of each partition");
-    let service = topics.start(&setup.clone().with("RUST_LOG", "info"));
+    topics.forget_committed();
+    let service = topics.start(setup);
     topics.send(&events[ROWS / 4..]);
     topics.wait_until_decided();
     service.stop();

@@ -227,6 +227,24 @@ impl Topics {
         }
     }
 
+    /// Deletes from the topics that are read what every group has committed: nobody can read it again.
+    pub fn forget_committed(&self) {
+        let mut before = TopicPartitionList::new();
+        for (group, topic) in self.groups() {
+            for (partition, offset) in offsets(&self.consumer(&group), &topic) {
+                before.add_partition_offset(&topic, partition, Offset::Offset(offset)).unwrap();
+            }
+        }
+        let (runtime, admin) = self.admin();
+        let deleted = runtime.block_on(admin.delete_records(&before, &AdminOptions::new())).unwrap();
+        deleted.elements().iter().for_each(|place| place.error().unwrap());
+    }
+
+    fn admin(&self) -> (tokio::runtime::Runtime, AdminClient<DefaultClientContext>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        (runtime, self.client().create().unwrap())
+    }
+
     /// Messages of the input that were decided and committed.
     pub fn committed(&self) -> i64 {
         let [(group, topic), _] = self.groups();
@@ -261,8 +279,7 @@ impl Drop for Topics {
         if std::thread::panicking() || self.names.is_empty() {
             return;
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
+        let (runtime, admin) = self.admin();
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         runtime.block_on(admin.delete_topics(&names, &AdminOptions::new())).unwrap();
     }

@@ -123,7 +123,7 @@ impl Core {
                 let Some(task) = slot.task.as_mut().filter(|task| task.since_snapshot > 0) else { continue };
                 // At once: the writer's thread ends with the process.
                 if let Err(error) =
-                    self.snapshots.write(&stage.topic, partition, task.next_offset, &task.snapshot())
+                    self.snapshots.write(&stage.topic, partition, task.next_offset, task.snapshot())
                 {
                     tracing::warn!(error = %format!("{error:#}"), "no snapshot could be written");
                 }

@@ -16,12 +16,7 @@ impl Core {
         let versions = versions(&detector, model.as_ref());
         let version = store.as_mut().map_or(Ok(0), |store| store.version(&versions))?;
         let schema = Arc::new(detector.schema.clone());
-        let folder = if settings.snapshots.is_empty() {
-            data_dir.join("snapshots")
-        } else {
-            (&settings.snapshots).into()
-        };
-        let snapshots = Snapshots::new(&folder, &group);
+        let snapshots = Snapshots::new(&snapshots_place(&settings, data_dir)?, &group)?;
         let progress = (chain.merges() && selected.contains(&0))
             .then(|| Progress::watch(&settings, &chain.group(&group, 0), &topics.stages[0]))
             .transpose()?;
@@ -120,11 +115,19 @@ impl Core {
     }
 }
 
+fn snapshots_place(settings: &KafkaSettings, data_dir: &Path) -> Result<String> {
+    if !settings.snapshots.is_empty() {
+        return Ok(settings.snapshots.clone());
+    }
+    let folder = data_dir.join("snapshots").into_os_string().into_string();
+    folder.map_err(|folder| anyhow::anyhow!("{} is not UTF-8", folder.display()))
+}
+
 fn snapshot_writer(snapshots: Snapshots) -> Result<Sender<SnapshotFile>> {
     let (send, files) = channel::<SnapshotFile>();
     let body = move || {
         for file in files {
-            if let Err(error) = snapshots.write(&file.topic, file.partition, file.offset, &file.bytes) {
+            if let Err(error) = snapshots.write(&file.topic, file.partition, file.offset, file.bytes) {
                 // The topic has everything; a restore takes longer, that is all.
                 tracing::warn!(error = %format!("{error:#}"), "no snapshot could be written");
             }
