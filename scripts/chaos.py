@@ -10,6 +10,7 @@ consumer group may be behind.
 import argparse
 import collections
 import json
+import logging
 import os
 import pathlib
 import random
@@ -45,10 +46,11 @@ REPLAYED_HISTORY_ROWS = 40_000
 def main():
     options = parse()
     stage = Stage(options)
+    wrong = ["it was interrupted"]
     try:
         wrong = stage.run()
     finally:
-        stage.tear_down(options.keep)
+        stage.tear_down(options.keep or wrong)
     for line in wrong:
         print("WRONG:", line)
     print(f"chaos: {'failed' if wrong else 'passed'}: {options.rounds} rounds, seed {options.seed}, {stage.summary}")
@@ -68,7 +70,7 @@ def parse():
     parser.add_argument("--seed", type=int, default=0, help="what is broken when, and the transactions (0)")
     parser.add_argument("--nodes", type=int, choices=[1, 3], default=1, help="brokers (1)")
     parser.add_argument("--snapshot-every", type=int, default=20_000, help="events of a partition between snapshots (20000)")
-    parser.add_argument("--keep", action="store_true", help="keep the folder, the topics and the database")
+    parser.add_argument("--keep", action="store_true", help="keep the folder, the topics and the database, also if all is well")
     options = parser.parse_args()
     options.kinds = options.only.split(",") if options.only else available(options)
     unknown = [kind for kind in options.kinds if kind not in ROUNDS]
@@ -160,6 +162,13 @@ class Process:
             return 0, str(error)
 
 
+def log_to(path):
+    log = logging.getLogger(path.name)
+    log.addHandler(logging.FileHandler(path))
+    log.propagate = False
+    return log
+
+
 class Feed(threading.Thread):
     """Sends the transactions at a rate, and remembers what was sent."""
 
@@ -170,8 +179,8 @@ class Feed(threading.Thread):
         self.reference = reference
         self.producer = Producer({
             "bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 5, "partitioner": "murmur2_random",
-            "queue.buffering.max.messages": 1_000_000, "message.timeout.ms": 300_000, "log_level": 0,
-        })
+            "queue.buffering.max.messages": 1_000_000, "message.timeout.ms": 300_000,
+        }, logger=log_to(reference.with_name("sender.log")))
         self.sent = self.repeated = 0
         self.bad = []
         self.failed = []
@@ -336,6 +345,8 @@ snapshot_every = {self.options.snapshot_every}
             what = ROUNDS[kind](self)
             time.sleep(self.dice.uniform(0, self.options.settle))
             print(f"{what}; {self.recover()}, sent {self.feed.sent}", flush=True)
+            if self.stuck:
+                break
         self.feed.enough.set()
         self.feed.join()
         stuck = self.stuck + self.wait_for_the_end()
@@ -355,6 +366,7 @@ snapshot_every = {self.options.snapshot_every}
         while not 0 <= lag < enough:
             if time.monotonic() - started > STUCK_S:
                 self.stuck.append(f"{lag} messages behind, {STUCK_S} s after a round")
+                self.stuck += [f"process {process.name} says {process.readiness()}" for process in self.processes]
                 return f"STUCK with {lag} behind"
             time.sleep(0.25)
             lag = self.lag()
@@ -426,9 +438,9 @@ snapshot_every = {self.options.snapshot_every}
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def lag(self):
-        """Messages that are not consumed, over all groups; -1 if Kafka cannot tell now."""
+        """Messages that are not sent or not consumed, over all groups; -1 if Kafka cannot tell now."""
         try:
-            return sum(self.lag_of(group, topic) for group, topic in self.groups().items())
+            return len(self.feed.producer) + sum(self.lag_of(group, topic) for group, topic in self.groups().items())
         except KafkaException:
             return -1
 
