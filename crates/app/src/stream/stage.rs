@@ -35,6 +35,10 @@ const HELD_MAX: usize = 50_000;
 /// Rows that are taken through the stages together where partitions are merged.
 const CHUNK_ROWS: usize = 512;
 
+/// How long a partition may be silent that is not read to its end. librdkafka's fetcher has been seen to stand still after a
+/// broker's restart with nothing to show for it.
+const SILENT_MAX: Duration = Duration::from_secs(10);
+
 /// One stage of the chain, as far as this process has to do with it.
 pub struct Stage {
     /// Its number in the chain.
@@ -73,6 +77,8 @@ pub struct Slot {
     pub read_offset: i64,
     /// Nothing is left to read, since then.
     pub at_end: Option<Instant>,
+    /// When it last began to flow or a message of it came.
+    heard: Instant,
     /// Where the partition ended when it was last asked, until a message comes: if the end is reached without one, nothing
     /// but marks of transactions lies before it.
     end_asked: Option<i64>,
@@ -143,6 +149,7 @@ impl Stage {
             flowing: false,
             read_offset: 0,
             at_end: None,
+            heard: Instant::now(),
             end_asked: None,
             newest_us: None,
             chunks: VecDeque::new(),
@@ -201,12 +208,26 @@ impl Stage {
                 Ok(()) => {
                     slot.flowing = true;
                     slot.at_end = None;
+                    slot.heard = Instant::now();
                     self.condition.set(&self.topic, partition, Some(Partition::Live));
                     tracing::info!(topic = self.topic, partition, offset = slot.read_offset, "live");
                 }
                 // The consumer is still finding the partition's leader: next time.
                 Err(error) => tracing::debug!(topic = self.topic, partition, %error, "cannot seek yet"),
             }
+        }
+    }
+
+    /// Lets partitions flow anew that have been silent for too long and are not read to their ends.
+    pub fn wake_silent(&mut self) {
+        for (partition, slot) in (0..).zip(&mut self.slots) {
+            let is_silent = |slot: &&mut Slot| {
+                slot.flowing && !slot.paused && slot.at_end.is_none() && slot.heard.elapsed() >= SILENT_MAX
+            };
+            let Some(slot) = slot.as_mut().filter(is_silent) else { continue };
+            slot.heard = Instant::now();
+            let sought = seek(&self.consumer, &self.topic, partition, slot.read_offset);
+            tracing::warn!(topic = self.topic, partition, ?sought, "nothing is delivered, asked again");
         }
     }
 
@@ -359,6 +380,7 @@ impl Stage {
             return Ok(());
         }
         slot.at_end = None;
+        slot.heard = Instant::now();
         slot.end_asked = None;
         slot.read_offset = offset + 1;
         if self.number == 0 {
@@ -495,6 +517,7 @@ impl Stage {
             let pause_now = slot.held > HELD_MAX || (slot.paused && slot.held > HELD_MAX / 4);
             if pause_now != slot.paused {
                 slot.paused = pause_now;
+                slot.heard = Instant::now();
                 pause(&self.consumer, &self.topic, partition, pause_now);
                 let how = if pause_now { Partition::Held } else { Partition::Live };
                 self.condition.set(&self.topic, partition, Some(how));

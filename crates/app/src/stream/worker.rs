@@ -311,6 +311,9 @@ impl Core {
         if self.joint != Joint::Fused {
             self.stages.iter_mut().for_each(Stage::start_flowing);
         }
+        if !self.is_cut_off {
+            self.stages.iter_mut().for_each(Stage::wake_silent);
+        }
         if let Err(error) = self.work() {
             self.give_up(&error.to_string());
         }
