@@ -6,7 +6,6 @@ use engine::model::ReasonScratch;
 use engine::{Decisions, Detector, Engine, EventBatch, Model, Narrator, Outcome, Value};
 use forest::Forest;
 use forest::explain::{Explainer, Scratch};
-use serde_json::json;
 
 use crate::shipped::{parse, sample, text_of};
 
@@ -199,20 +198,27 @@ fn a_forest(detector: &Detector, features: &[f64]) -> Forest {
         column.sort_by(f64::total_cmp);
         let middle = column.get(column.len() / 2).copied().unwrap_or_default();
         let weight = 0.01 * (feature % 7 + 1) as f64;
-        json!({ "nodes": [
-            { "feature": feature, "below": middle, "missing": "left", "left": 1, "right": 2, "gain": 1, "cover": 20 },
-            { "leaf": -weight, "cover": 12 },
-            { "leaf": 2.0 * weight + 1e-4 * feature as f64, "cover": 8 },
-        ] })
+        let (left, right) = (-weight, 2.0 * weight + 1e-4 * feature as f64);
+        format!(
+            r#"{{ "nodes": [
+                {{ "feature": {feature}, "below": {middle:?}, "missing": "left", "left": 1, "right": 2, "gain": 1, "cover": 20 }},
+                {{ "leaf": {left:?}, "cover": 12 }}, {{ "leaf": {right:?}, "cover": 8 }}
+            ] }}"#
+        )
     };
-    let document = json!({
-        "format": "redflag-forest", "version": 2, "features": detector.feature_names(), "values": "double",
-        "output": {
-            "summation": "double", "start": 0, "divisor": 1, "scale": 1, "bias": 0, "link": "logistic", "slope": 1,
-        },
-        "trees": (0..width).map(tree).collect::<Vec<_>>(),
-    });
-    Forest::from_json(&document.to_string()).unwrap()
+    let names = detector.feature_names();
+    let trees: Vec<String> = (0..width).map(tree).collect();
+    let document = format!(
+        r#"{{
+            "format": "redflag-forest", "version": 2, "features": {names:?}, "values": "double",
+            "output": {{
+                "summation": "double", "start": 0, "divisor": 1, "scale": 1, "bias": 0, "link": "logistic", "slope": 1
+            }},
+            "trees": [{}]
+        }}"#,
+        trees.join(", ")
+    );
+    Forest::from_json(&document).unwrap()
 }
 
 /// In the shipped detector the amount has a name of its own and is a feature as well.

@@ -5,3 +5,4 @@
 mod simulate;
 mod metrics;
 mod handbook;
+mod schema;
