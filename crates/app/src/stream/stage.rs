@@ -79,9 +79,6 @@ pub struct Slot {
     pub at_end: Option<Instant>,
     /// When it last began to flow or a message of it came.
     heard: Instant,
-    /// Where the partition ended when it was last asked, until a message comes: if the end is reached without one, nothing
-    /// but marks of transactions lies before it.
-    end_asked: Option<i64>,
     /// Newest event time of the rows that have come in.
     pub newest_us: Option<i64>,
     /// Rows that wait for those of other partitions, in the order of the topic.
@@ -150,7 +147,6 @@ impl Stage {
             read_offset: 0,
             at_end: None,
             heard: Instant::now(),
-            end_asked: None,
             newest_us: None,
             chunks: VecDeque::new(),
             held: 0,
@@ -317,56 +313,47 @@ impl Stage {
         }
     }
 
-    /// Asks where partitions end of which everything is read, and reads them to that end once more: the marks of
-    /// transactions take offsets as messages do, and a group that stands before one looks as if it had work left.
+    /// Moves on behind the marks of transactions that the consumer has passed: they take offsets as messages do, and a group
+    /// that stands before one looks as if it had work left. Whether there were any.
     ///
     /// # Errors
-    /// If Kafka does not answer.
-    pub fn ask_ends(&mut self) -> Result<(), rdkafka::error::KafkaError> {
-        for (partition, slot) in (0..).zip(&mut self.slots) {
-            let Some(slot) = slot.as_mut().filter(|slot| slot.flowing && slot.at_end.is_some()) else {
+    /// If librdkafka does not tell where it is.
+    pub fn pass_marks(&mut self) -> Result<bool, rdkafka::error::KafkaError> {
+        if !self.intake.is_empty() {
+            return Ok(false);
+        }
+        let mut moved = false;
+        // Every message up to there was taken in by this thread: what lies between is none.
+        for place in self.consumer.position()?.elements_for_topic(&self.topic) {
+            let (Some(Some(slot)), Offset::Offset(passed)) =
+                (self.slots.get_mut(place.partition() as usize), place.offset())
+            else {
                 continue;
             };
-            let (_, end) = self.consumer.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT)?;
-            if end > slot.read_offset
-                && seek(&self.consumer, &self.topic, partition, slot.read_offset).is_ok()
-            {
-                slot.at_end = None;
-                slot.end_asked = Some(end);
+            if slot.flowing && passed > slot.read_offset {
+                slot.read_offset = passed;
+                moved = true;
             }
         }
-        Ok(())
+        self.note_entered();
+        Ok(moved)
     }
 
     /// Whether everything was read that was ever written to the partitions, by transactions that are still open as well.
-    /// `ends` tells where they end; where that is further on they are read on.
+    /// `ends` tells where they end.
     ///
     /// # Errors
     /// If Kafka does not answer.
     pub fn has_read_all(&mut self, ends: &BaseConsumer<Logged>) -> Result<bool, rdkafka::error::KafkaError> {
-        self.reach_asked_ends();
-        self.note_entered();
+        self.pass_marks()?;
         for (partition, slot) in (0..).zip(&self.slots) {
             let Some(slot) = slot else { continue };
             let (_, end) = ends.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT)?;
             if slot.read_offset < end {
-                self.ask_ends()?;
                 return Ok(false);
             }
         }
         Ok(true)
-    }
-
-    /// Moves on to ends that were asked for and reached without a message; whether there were any.
-    pub fn reach_asked_ends(&mut self) -> bool {
-        let mut moved = false;
-        for slot in self.slots.iter_mut().flatten().filter(|slot| slot.at_end.is_some()) {
-            if let Some(end) = slot.end_asked.take() {
-                slot.read_offset = end;
-                moved = true;
-            }
-        }
-        moved
     }
 
     /// Takes a message in.
@@ -381,7 +368,6 @@ impl Stage {
         }
         slot.at_end = None;
         slot.heard = Instant::now();
-        slot.end_asked = None;
         slot.read_offset = offset + 1;
         if self.number == 0 {
             self.enter_event(message);

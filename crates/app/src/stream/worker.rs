@@ -382,21 +382,16 @@ impl Core {
 
     /// When nothing has come in for a while: commits that nothing is left, not even a mark of a transaction.
     fn tidy_up(&mut self) -> Result<(), TransactionError> {
-        if self.busy.is_some_and(|since| since.elapsed() >= QUIET) {
-            self.busy = Some(Instant::now() + LOOK_AGAIN);
-            if self.joint == Joint::Fused {
-                self.commit_record_ends()?;
-            }
-            for stage in &mut self.stages {
-                stage.ask_ends()?;
-            }
+        if self.busy.is_none_or(|since| since.elapsed() < QUIET) {
+            return Ok(());
+        }
+        self.busy = Some(Instant::now() + LOOK_AGAIN);
+        if self.joint == Joint::Fused {
+            self.commit_record_ends()?;
         }
         let mut moved = false;
         for stage in &mut self.stages {
-            if stage.reach_asked_ends() {
-                stage.note_entered();
-                moved = true;
-            }
+            moved |= stage.pass_marks()?;
         }
         if moved { self.commit_offsets() } else { Ok(()) }
     }
