@@ -153,7 +153,7 @@ class Process:
     def readiness(self):
         """What /readyz says."""
         try:
-            address = self.out.read_text().split("http://")[1].strip()
+            address = self.out.read_text().split("http://")[-1].strip()
             with urllib.request.urlopen(f"http://{address}/readyz", timeout=5) as answer:
                 return answer.status, answer.read().decode().strip()
         except urllib.error.HTTPError as error:

@@ -3,13 +3,25 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::service::pipeline::lock;
 
+/// The loop is worth a word when it has not gone round for so long.
+const STILL: Duration = Duration::from_secs(15);
+
 /// How the stream is, shared with the doors.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Condition {
     state: Mutex<State>,
+    /// When the loop last went round.
+    went_round: Mutex<Instant>,
+}
+
+impl Default for Condition {
+    fn default() -> Self {
+        Condition { state: Mutex::default(), went_round: Mutex::new(Instant::now()) }
+    }
 }
 
 #[derive(Debug, Default, Clone)]
@@ -56,6 +68,16 @@ impl Restoring {
 }
 
 impl Condition {
+    /// The loop has gone round once more.
+    pub fn go_round(&self) {
+        *lock(&self.went_round) = Instant::now();
+    }
+
+    /// For how long the loop has not gone round.
+    pub fn still_for(&self) -> Duration {
+        lock(&self.went_round).elapsed()
+    }
+
     /// The group has given this process its partitions, which may be none.
     pub fn join(&self) {
         lock(&self.state).joined = true;
@@ -94,7 +116,10 @@ impl Condition {
         let restoring: Vec<String> =
             state.partitions.iter().filter_map(|(place, how)| tell_restoring(place, how)).collect();
         let held = state.partitions.values().filter(|how| matches!(how, Partition::Held)).count();
-        let problem = if !state.joined {
+        let still_for = self.still_for();
+        let problem = if still_for >= STILL {
+            Some(format!("the stream has stood still for {} s", still_for.as_secs()))
+        } else if !state.joined {
             Some("waiting for the consumer group to give this process its partitions".to_string())
         } else if state.waiting.is_some() {
             state.waiting

@@ -48,5 +48,7 @@ mod transaction;
 mod stage;
 /// What is shown of it.
 pub mod condition;
+/// Begins the process anew when the loop stands still.
+pub mod watchdog;
 /// The loop.
 pub mod worker;

@@ -20,6 +20,10 @@ use crate::service::pipeline::lock;
 const URGENT: Duration = Duration::from_millis(20);
 const ROUTINE: Duration = Duration::from_secs(1);
 
+/// A client that has not got an answer for so long is replaced: librdkafka's have been seen to take a broker that has come back
+/// for gone.
+const REPLACE_AFTER: Duration = Duration::from_secs(5);
+
 /// The newest event time as it is committed beside an offset.
 pub fn metadata_of(newest_us: Option<i64>) -> String {
     newest_us.map(|us| us.to_string()).unwrap_or_default()
@@ -50,11 +54,12 @@ impl Progress {
     pub fn watch(settings: &Arc<KafkaSettings>, group: &str, topic: &str) -> Result<Progress> {
         let shared = Arc::new(Shared::default());
         let watched = Arc::clone(&shared);
-        let consumer = client::reader(settings, group)?;
-        let topic = topic.to_string();
+        let (settings, group, topic) = (Arc::clone(settings), group.to_string(), topic.to_string());
+        let connect = move || client::reader(&settings, &group);
+        let consumer = connect()?;
         std::thread::Builder::new()
             .name("progress".into())
-            .spawn(move || watch(&watched, &consumer, &topic))?;
+            .spawn(move || watch(&watched, consumer, connect, &topic))?;
         Ok(Progress { shared })
     }
 
@@ -81,9 +86,15 @@ impl Drop for Progress {
     }
 }
 
-fn watch(shared: &Shared, consumer: &BaseConsumer<Logged>, topic: &str) {
+fn watch(
+    shared: &Shared,
+    mut consumer: BaseConsumer<Logged>,
+    connect: impl Fn() -> Result<BaseConsumer<Logged>>,
+    topic: &str,
+) {
     let mut idle_since = HashMap::new();
     let mut asked = Instant::now() - ROUTINE;
+    let mut answered = Instant::now();
     while !shared.stop.load(Ordering::Relaxed) {
         std::thread::sleep(URGENT);
         let wanted = lock(&shared.wanted).clone();
@@ -92,12 +103,21 @@ fn watch(shared: &Shared, consumer: &BaseConsumer<Logged>, topic: &str) {
             continue;
         }
         asked = Instant::now();
-        // Kafka being away is said elsewhere; until it is back the old answers hold.
-        if let Ok(found) = ask(consumer, topic, &wanted, &mut idle_since) {
-            let mut reaches = lock(&shared.reaches);
-            if *lock(&shared.wanted) == wanted {
-                *reaches = found;
+        match ask(&consumer, topic, &wanted, &mut idle_since) {
+            Ok(found) => {
+                answered = Instant::now();
+                let mut reaches = lock(&shared.reaches);
+                if *lock(&shared.wanted) == wanted {
+                    *reaches = found;
+                }
             }
+            // Until there is an answer the old ones hold.
+            Err(error) if answered.elapsed() >= REPLACE_AFTER => {
+                tracing::warn!(topic, %error, "it is not known how far other processes are; asked anew");
+                consumer = connect().unwrap_or(consumer);
+                answered = Instant::now();
+            }
+            Err(error) => tracing::debug!(topic, %error, "it is not known how far other processes are"),
         }
     }
 }

@@ -47,6 +47,7 @@ use super::snapshots::Snapshots;
 use super::stage::{Opened, Stage};
 use super::topics::{self, Topics};
 use super::transaction::{Outgoing, Transaction, TransactionError};
+use super::watchdog;
 use crate::service::pipeline::{Shared, lock, new_rejection, now_us};
 use crate::service::recovery::versions;
 use crate::service::render;
@@ -74,6 +75,9 @@ const LABELS_MAX: usize = 500;
 
 /// After that it is looked again so often: the transaction of a process that died is marked as given up only later.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long the stream may take to end.
+const STOP_MAX: Duration = Duration::from_secs(25);
 
 /// Newest decisions of a batch that are shown to viewers.
 const SHOWN: usize = 20;
@@ -116,6 +120,8 @@ enum Joint {
 
 /// Everything but the consumers' polls.
 struct Core {
+    settings: Arc<KafkaSettings>,
+    group: String,
     detector: Arc<Detector>,
     shared: Arc<Shared>,
     condition: Arc<Condition>,
@@ -186,6 +192,7 @@ impl Stream {
     /// If Kafka cannot be reached, topics are missing, or a stage is unknown.
     pub fn start(setup: Setup, data_dir: &Path) -> Result<Stream> {
         let stop = Arc::new(AtomicBool::new(false));
+        let (settings, condition) = (Arc::new(setup.settings.clone()), Arc::clone(&setup.condition));
         let (core, consumers) = Core::start(setup, data_dir)?;
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("stream".into());
@@ -197,6 +204,7 @@ impl Stream {
             result
         };
         let thread = thread.spawn(body).context("cannot start the stream")?;
+        watchdog::start(settings, condition, Arc::clone(&stop))?;
         Ok(Stream { stop, ended: Some(ended), thread })
     }
 
@@ -208,9 +216,17 @@ impl Stream {
     /// Commits what was decided, writes snapshots, leaves the group.
     ///
     /// # Errors
-    /// If it could not go on earlier.
+    /// If it could not go on earlier, or does not come to its end: then Kafka takes back what was not committed.
     pub fn stop(self) -> Result<()> {
         self.stop.store(true, Ordering::Relaxed);
+        let asked = Instant::now();
+        while !self.thread.is_finished() {
+            anyhow::ensure!(
+                asked.elapsed() < STOP_MAX,
+                "Kafka did not let the stream end; what was open is left to it"
+            );
+            std::thread::sleep(SHORT_WAIT);
+        }
         self.thread.join().map_err(|_| anyhow::anyhow!("the stream ended by a panic"))?
     }
 }
@@ -299,6 +315,7 @@ impl Core {
     }
 
     fn step(&mut self) {
+        self.condition.go_round();
         self.transaction.poll();
         while let Ok(opened) = self.opened.try_recv() {
             if let Some(stage) = self.stages.iter_mut().find(|stage| stage.number == opened.stage) {
@@ -336,9 +353,7 @@ impl Core {
             .or_else(|| self.transaction.ready().err().map(|error| Stall::Kafka(format!("{error:#}"))));
         match missing {
             None => {
-                // Where nothing is left to read, nobody but a broker itself says that it is back.
-                self.is_cut_off = self.is_cut_off
-                    && self.ends.fetch_watermarks(&self.topics.stages[0], 0, RETRY_AFTER).is_err();
+                self.is_cut_off = self.is_cut_off && !self.has_come_back();
                 let cut_off = || "no broker of Kafka can be reached".to_string();
                 self.condition.wait_for(self.is_cut_off.then(cut_off));
                 true
@@ -348,6 +363,14 @@ impl Core {
                 false
             }
         }
+    }
+
+    /// Where nothing is left to read, nobody but a broker itself says that it is back. It is asked by a client that has not
+    /// seen it go.
+    fn has_come_back(&mut self) -> bool {
+        let Ok(ends) = client::ends(&self.settings, &self.group) else { return false };
+        self.ends = ends;
+        self.ends.fetch_watermarks(&self.topics.stages[0], 0, RETRY_AFTER).is_ok()
     }
 
     fn stall(&mut self, stall: Stall) {

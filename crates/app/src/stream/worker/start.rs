@@ -39,6 +39,8 @@ impl Core {
             snapshots: snapshots.clone(),
             progress,
             ends: client::ends(&settings, &group)?,
+            settings: Arc::clone(&settings),
+            group: group.clone(),
             opened,
             open,
             uncommitted_since: None,
