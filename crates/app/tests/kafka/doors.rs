@@ -1,8 +1,7 @@
 //! Topics that are missing, created twice, and what is not taken over HTTP.
 
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -43,76 +42,72 @@ fn a_transaction_over_http_is_sent_to_the_topic() {
     service.stop();
 }
 
-/// One of Kafka's own tools.
-fn kafkas(tool: &str) -> Command {
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/kafka");
-    let mut command = Command::new(scripts);
-    command.args(["tool", tool, "--bootstrap-server"]).arg(std::env::var("KAFKA_BROKERS").unwrap());
+const DOCUMENTATION: &str = include_str!("../../../../docs/kafka.md");
+
+/// The documentation's command that begins like this, between the topics of a test, with further arguments.
+fn documented(topics: &Topics, beginning: &str, more: &str) -> Command {
+    let line = DOCUMENTATION.lines().find(|line| line.starts_with(beginning)).unwrap();
+    let line = line
+        .replace(" transactions ", &format!(" {} ", topics.name("transactions")))
+        .replace(" decisions ", &format!(" {} ", topics.name("decisions")))
+        .replace("redflag-card", &topics.group);
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", &format!("{line} {more}")])
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
     command
 }
 
-fn kcat(topic: &str) -> Command {
-    let mut command = Command::new("kcat");
-    command.arg("-b").arg(std::env::var("KAFKA_BROKERS").unwrap()).args(["-t", topic]);
-    command
-}
-
-/// Gives a program its input and expects success; what it printed.
-fn printed(command: &mut Command, input: &str) -> String {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{command:?}");
+/// Expects success; what was printed.
+fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn keyed(id: &str) -> String {
-    format!(
-        "1|{{\"transaction_id\":\"{id}\",\"tx_datetime\":\"2018-04-01T10:00:00Z\",\"customer_id\":1,\
-         \"terminal_id\":2,\"tx_amount\":3}}\n"
-    )
-}
-
-/// The ids of decisions, in order.
-fn ids(lines: &str) -> Vec<String> {
-    let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_string();
-    let mut ids: Vec<String> = lines.lines().map(id).collect();
-    ids.sort_unstable();
-    ids
+/// The id of the decision that is the only line.
+fn id(line: &str) -> String {
+    serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_string()
 }
 
 #[test]
-fn kafkas_own_tools_write_and_read() {
+fn kcat_and_kafkas_own_tools_write_and_read() {
     let Some(topics) = Topics::new("tools") else { return };
-    let service = topics.start(&topics.process("a"));
-    let (transactions, decisions) = (topics.name("transactions"), topics.name("decisions"));
-    let keys = ["--topic", &transactions, "--property", "parse.key=true", "--property", "key.separator=|"];
-    printed(kafkas("kafka-console-producer").args(keys), &keyed("of-the-console"));
-    topics.wait_until_decided();
-    let read = ["--topic", &decisions, "--from-beginning", "--isolation-level", "read_committed"];
-    let once = ["--max-messages", "1", "--timeout-ms", "20000"];
-    let found = printed(kafkas("kafka-console-consumer").args(read).args(once), "");
-    assert_eq!(ids(&found), ["of-the-console"]);
-    let groups = printed(kafkas("kafka-consumer-groups").args(["--describe", "--group", &topics.group]), "");
-    assert_eq!(groups.lines().filter(|line| line.contains(&transactions)).count(), 4, "{groups}");
-    service.stop();
-}
-
-#[test]
-fn kcat_writes_and_reads() {
-    let Some(topics) = Topics::new("kcat") else { return };
     if Command::new("kcat").arg("-V").output().is_err() {
         println!("NOT RUN: kcat beside redflag: it is not installed (scripts/install kcat)");
         return;
     }
     let service = topics.start(&topics.process("a"));
-    let written = [keyed("first"), keyed("second")].concat();
-    printed(kcat(&topics.name("transactions")).args(["-P", "-K", "|"]), &written);
+    printed(&mut documented(&topics, "kcat -b $KAFKA_BROKERS -t transactions", ""));
     topics.wait_until_decided();
     // Kafka marks the transaction as committed a moment after the group's offsets are.
-    assert_eq!(topics.decisions().len(), 2);
-    let committed = ["-C", "-e", "-q", "-X", "isolation.level=read_committed"];
-    let found = printed(kcat(&topics.name("decisions")).args(committed), "");
-    assert_eq!(ids(&found), ["first", "second"]);
+    assert_eq!(topics.decisions().len(), 1);
+    assert_eq!(id(&printed(&mut documented(&topics, "kcat -b $KAFKA_BROKERS -t decisions", "-q"))), "t1");
+    let once = "--max-messages 1 --timeout-ms 20000 --isolation-level read_committed";
+    assert_eq!(
+        id(&printed(&mut documented(&topics, "scripts/kafka tool kafka-console-consumer", once))),
+        "t1"
+    );
+    let groups = printed(&mut documented(&topics, "scripts/kafka tool kafka-consumer-groups", ""));
+    let own = topics.name("transactions");
+    assert_eq!(groups.lines().filter(|line| line.contains(&own)).count(), 4, "{groups}");
+    service.stop();
+}
+
+#[test]
+fn confluents_python_client_writes_and_reads() {
+    let Some(topics) = Topics::new("python") else { return };
+    let Ok(python) = std::env::var("KAFKA_PYTHON") else {
+        println!("NOT RUN: Python's client beside redflag: KAFKA_PYTHON is not set (scripts/kafka-python)");
+        return;
+    };
+    let service = topics.start(&topics.process("a"));
+    let (_, program) = DOCUMENTATION.split_once("```python\n").unwrap();
+    let (program, _) = program.split_once("```").unwrap();
+    let brokers = std::env::var("KAFKA_BROKERS").unwrap();
+    let arguments = [brokers, topics.name("transactions"), topics.name("decisions")];
+    let found = printed(Command::new(python).args(["-c", program]).args(arguments));
+    let (key, decision) = found.split_once(' ').unwrap();
+    assert_eq!((key, id(decision).as_str()), ("c1", "t2"));
     service.stop();
 }
