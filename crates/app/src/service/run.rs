@@ -22,7 +22,7 @@ use super::redis::{self, Redis};
 use super::settings::Settings;
 use super::stats::Stats;
 use super::wire;
-use crate::stream::{self, topics, watchdog, worker::Stream};
+use crate::stream::{self, client, watchdog, worker::Stream};
 
 /// After the word to stop, requests under way get this long.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -161,15 +161,11 @@ impl Service {
         source: wire::Source,
     ) -> Result<Service> {
         let database = settings.remember.then(|| settings.database());
-        if watchdog::is_begun_anew() {
-            let topic: &str = &settings.kafka.transactions;
-            watchdog::await_again("Kafka", || topics::partitions(&settings.kafka, &[topic]).map(drop));
-            if let Some(database) = &database {
-                watchdog::await_again("the database", || Ok(database.open(Sync::Commit).map(drop)?));
-            }
-        }
+        watchdog::await_server("Kafka", || client::reach(&settings.kafka))?;
         // What Kafka has committed must be stored for good: it will not come again.
-        let mut store = database.as_ref().map(|database| database.open(Sync::Commit)).transpose()?;
+        let open = |database: &store::Database| Ok(database.open(Sync::Commit)?);
+        let open = |database| watchdog::await_server("the database", || open(database));
+        let mut store = database.as_ref().map(open).transpose()?;
         let bound = model.as_ref().map(|file| file.bind(&detector)).transpose()?;
         let totals = store.as_mut().map_or(Ok(store::Totals::default()), |store| store.totals())?;
         let shared = Arc::new(Shared {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rdkafka::admin::AdminClient;
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, ProducerContext};
 
@@ -14,6 +14,9 @@ use super::settings::KafkaSettings;
 
 /// How long a question to a broker may take.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a broker may take to answer whether it is there.
+const REACH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A dead process's open transaction hides what follows it from read-committed readers for this long.
 const TRANSACTION_TIMEOUT_MS: &str = "15000";
@@ -146,6 +149,17 @@ pub fn group_consumer<C: ConsumerContext>(
 pub fn reader(settings: &KafkaSettings, group: &str) -> Result<BaseConsumer<Logged>> {
     let config = with_properties(reading(settings, group), settings, true);
     BaseConsumer::from_config_and_context(&config, Logged).context("cannot make a consumer")
+}
+
+/// Looks whether a broker answers, with a client that has seen nothing yet.
+///
+/// # Errors
+/// If none does, or they know of none among them.
+pub fn reach(settings: &KafkaSettings) -> Result<()> {
+    let found = reader(settings, "redflag-look")?.fetch_metadata(Some(&settings.transactions), REACH_TIMEOUT);
+    let metadata = found.with_context(|| format!("cannot reach Kafka at {}", settings.brokers))?;
+    ensure!(!metadata.brokers().is_empty(), "Kafka at {} has no broker that works", settings.brokers);
+    Ok(())
 }
 
 /// Tells where topics end, committed or not.

@@ -10,10 +10,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rdkafka::consumer::Consumer;
 
 use super::client;
 use super::condition::Condition;
@@ -29,8 +28,9 @@ const STILL: Duration = Duration::from_secs(10);
 /// notice that it is back.
 const LOOKS: u32 = 4;
 
-/// How long a broker may take to answer a look.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a server may take to be there at the start, and how often it is tried.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+const START_LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Tells the process that it was begun anew.
 const BEGUN_ANEW: &str = "REDFLAG_BEGUN_ANEW";
@@ -44,7 +44,7 @@ pub fn start(settings: Arc<KafkaSettings>, condition: Arc<Condition>, stop: Arc<
         let mut looks = Looks::default();
         while !stop.load(Ordering::Relaxed) {
             std::thread::sleep(LOOK_EVERY);
-            let is_over = looks.count(condition.still_for() >= STILL, || answers(&settings));
+            let is_over = looks.count(condition.still_for() >= STILL, || client::reach(&settings).is_ok());
             if is_over && !stop.load(Ordering::Relaxed) {
                 tracing::error!(
                     still_s = condition.still_for().as_secs(),
@@ -70,16 +70,6 @@ impl Looks {
     }
 }
 
-/// Whether a client that has seen nothing yet reaches a broker that knows its cluster.
-fn answers(settings: &KafkaSettings) -> bool {
-    let look = || -> Result<bool> {
-        let metadata = client::reader(settings, "redflag-look")?
-            .fetch_metadata(Some(&settings.transactions), ANSWER_TIMEOUT)?;
-        Ok(!metadata.brokers().is_empty())
-    };
-    look().unwrap_or(false)
-}
-
 /// Puts a fresh process in the place of this one: same number, arguments, environment and output.
 fn begin_anew() {
     let mut arguments = std::env::args_os();
@@ -92,16 +82,21 @@ fn begin_anew() {
     std::process::exit(1);
 }
 
-/// Whether this process was put in the place of one that stood still.
-pub fn is_begun_anew() -> bool {
-    std::env::var_os(BEGUN_ANEW).is_some()
-}
-
-/// Tries until something is there that the process had before it was begun anew.
-pub fn await_again(what: &str, attempt: impl Fn() -> Result<()>) {
-    while let Err(error) = attempt() {
-        tracing::warn!(error = %format!("{error:#}"), "waiting for {what}");
-        std::thread::sleep(LOOK_EVERY);
+/// Tries at the start until a server answers: it may be starting as well. For two minutes; without an end if the process was
+/// put in the place of one that stood still, because nobody else would start it again.
+///
+/// # Errors
+/// The last one.
+pub fn await_server<T>(what: &str, attempt: impl Fn() -> Result<T>) -> Result<T> {
+    let started = Instant::now();
+    loop {
+        match attempt() {
+            Err(error) if started.elapsed() < START_PATIENCE || std::env::var_os(BEGUN_ANEW).is_some() => {
+                tracing::warn!(error = %format!("{error:#}"), "waiting for {what}");
+                std::thread::sleep(START_LOOK_EVERY);
+            }
+            result => return result,
+        }
     }
 }
 

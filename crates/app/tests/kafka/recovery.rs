@@ -1,6 +1,8 @@
 //! Killed or stopped in the middle, it goes on where it was.
 
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
 use super::process::{Setup, wait_until};
 use super::topics::Topics;
@@ -72,4 +74,55 @@ fn count_files(folder: &Path) -> usize {
         .map(|entry| entry.unwrap().path())
         .map(|path| if path.is_dir() { count_files(&path) } else { 1 })
         .sum()
+}
+
+/// Where everything is started at once, Kafka is the last to be there.
+#[test]
+fn started_before_kafka_it_waits() {
+    let Some(topics) = Topics::new("early") else { return };
+    let door = Door::shut(&std::env::var("KAFKA_BROKERS").unwrap());
+    let setup = process(&topics).with("REDFLAG_KAFKA_BROKERS", &door.address);
+    let starting = setup.spawn();
+    std::thread::sleep(Duration::from_secs(3));
+    let events = simulated(100);
+    topics.send(&events);
+    door.open();
+    let service = starting.wait_to_listen();
+    topics.wait_until_decided();
+    assert_same(&decided(&topics.decisions()), &replayed(&topics.folder, events));
+    service.stop();
+}
+
+/// An address at which nobody listens until it is opened, and Kafka from then on.
+struct Door {
+    address: String,
+    kafka: String,
+}
+
+impl Door {
+    fn shut(kafka: &str) -> Door {
+        // The port is free again when this returns, and nobody else takes it so soon.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        Door { address, kafka: kafka.split(',').next().unwrap().to_string() }
+    }
+
+    fn open(self) {
+        let listener = TcpListener::bind(&self.address).unwrap();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, broker) = (client.unwrap(), TcpStream::connect(&self.kafka).unwrap());
+                pass_on(&client, &broker);
+                pass_on(&broker, &client);
+            }
+        });
+    }
+}
+
+fn pass_on(from: &TcpStream, to: &TcpStream) {
+    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+    std::thread::spawn(move || {
+        // Either side may hang up.
+        drop(std::io::copy(&mut from, &mut to));
+        drop(to.shutdown(Shutdown::Write));
+    });
 }
