@@ -85,7 +85,7 @@ fn started_before_kafka_it_waits() {
     let starting = setup.spawn();
     std::thread::sleep(Duration::from_secs(3));
     let events = simulated(100);
-    topics.send(&events);
+    topics.send(events);
     door.open();
     let service = starting.wait_to_listen();
     topics.wait_until_decided();
