@@ -20,6 +20,8 @@ pub mod expression;
 pub mod decide;
 /// The model that a detector scores with.
 pub mod model;
+/// From a score to a probability.
+pub mod calibration;
 /// Why a transaction looks suspicious, in numbers and words.
 pub mod reason;
 /// The whole: a batch of events in, decisions out.
@@ -29,6 +31,7 @@ pub mod snapshot;
 /// Ids that were seen before, for streams that no database remembers.
 pub mod repeats;
 
+pub use calibration::Calibration;
 pub use decide::Outcome;
 pub use detector::{Detector, Mistake};
 pub use event::{EventBatch, FieldError, Label, Rejection, Value};

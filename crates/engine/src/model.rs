@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use forest::explain::Explainer;
-use forest::{Forest, Scorer};
+use forest::{Forest, Scorer, Scratch};
 
+use crate::calibration::Calibration;
 use crate::detector::Detector;
 use crate::reason::{Reason, pick};
 
@@ -16,6 +17,7 @@ pub struct Model {
     scorer: Arc<Scorer>,
     /// `None` for a forest that does not know its covers.
     explainer: Option<Explainer>,
+    calibration: Option<Arc<Calibration>>,
     /// The least score that is sent to review, from the review budget; 0 where there is none.
     pub review_score_min: f64,
 }
@@ -67,12 +69,24 @@ impl Model {
             });
         }
         let (scorer, explainer) = (Arc::new(forest.scorer()), Explainer::path_dependent(forest).ok());
-        Ok(Model { id: id.into(), scorer, explainer, review_score_min })
+        Ok(Model { id: id.into(), scorer, explainer, calibration: None, review_score_min })
     }
 
-    /// The compiled forest.
-    pub fn scorer(&self) -> &Scorer {
-        &self.scorer
+    /// The same with the forest's scores turned into probabilities. `review_score_min` is such a probability then.
+    #[must_use]
+    pub fn calibrated(self, calibration: Option<Calibration>) -> Model {
+        Model { calibration: calibration.map(Arc::new), ..self }
+    }
+
+    /// The score of each row of a feature matrix, in place of what `scores` held.
+    ///
+    /// # Panics
+    /// If `features` is not a whole number of the model's rows.
+    pub fn score_batch(&self, features: &[f64], scratch: &mut Scratch, scores: &mut Vec<f64>) {
+        self.scorer.score_batch(features, scratch, scores);
+        if let Some(calibration) = &self.calibration {
+            scores.iter_mut().for_each(|score| *score = calibration.probability(*score));
+        }
     }
 
     /// Whether the review budget has room for such a score, whatever the amount.

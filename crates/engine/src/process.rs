@@ -692,7 +692,7 @@ impl Chunk {
             }
         }
         match model {
-            Some(model) => model.scorer().score_batch(features, &mut self.forest, &mut self.scores),
+            Some(model) => model.score_batch(features, &mut self.forest, &mut self.scores),
             None => self.scores.resize(features.len() / columns, f64::NAN),
         }
         for (index, row) in features.chunks(columns).enumerate() {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
-use engine::{Detector, Model};
+use anyhow::{Context, Result, bail, ensure};
+use engine::{Calibration, Detector, Model};
 use forest::Forest;
 use forest::read::NativeModel;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub struct ModelFile {
     pub format: String,
     /// Version of this layout.
     pub version: u32,
-    /// Algorithm and a fingerprint of the forest: the same training gives the same id.
+    /// Algorithm and a fingerprint of forest and calibration: the same training gives the same id.
     pub id: String,
     /// Name of the detector.
     pub detector: String,
@@ -41,6 +41,9 @@ pub struct ModelFile {
     /// Figures measured on later data, by name.
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
+    /// From the forest's scores to probabilities, if they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// The forest.
     pub forest: Forest,
 }
@@ -56,7 +59,10 @@ impl ModelFile {
     pub(crate) fn seal(mut self) -> ModelFile {
         self.format = FORMAT.to_string();
         self.version = VERSION;
-        let digest = fnv1a(self.forest.to_json().as_bytes());
+        let mut named = self.forest.to_json();
+        let calibration = self.calibration.as_ref().map(serde_json::to_string);
+        named.extend(calibration.into_iter().flatten());
+        let digest = fnv1a(named.as_bytes());
         self.id = format!("{}-{:08x}", self.algorithm, (digest >> 32) as u32 ^ digest as u32);
         self
     }
@@ -89,6 +95,7 @@ impl ModelFile {
             frauds: 0,
             review_score_min,
             metrics: BTreeMap::new(),
+            calibration: None,
             forest: native.forest,
         }
         .seal()
@@ -118,6 +125,9 @@ impl ModelFile {
             path.display(),
             file.version
         );
+        if let Some(Err(error)) = file.calibration.as_ref().map(Calibration::check) {
+            bail!("{}: {error}", path.display());
+        }
         Ok(file)
     }
 
@@ -138,7 +148,9 @@ impl ModelFile {
     /// # Errors
     /// If it was trained on other features.
     pub fn bind(&self, detector: &Detector) -> Result<Model> {
-        Ok(Model::new(&self.id, &self.forest, &self.feature_fingerprint, self.review_score_min, detector)?)
+        let model =
+            Model::new(&self.id, &self.forest, &self.feature_fingerprint, self.review_score_min, detector)?;
+        Ok(model.calibrated(self.calibration.clone()))
     }
 }
 

@@ -7,8 +7,14 @@
 pub mod dataset;
 /// A file through the engine at full speed.
 pub mod replay;
+/// Chance that is the same on every machine.
+mod random;
+/// Training sets with a larger share of frauds.
+pub mod balance;
 /// Growing a model on a detector's features.
 pub mod train;
+/// From scores to probabilities.
+pub mod calibrate;
 /// Model files.
 pub mod artifact;
 /// How good a model's scores are.

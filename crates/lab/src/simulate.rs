@@ -1,7 +1,7 @@
 //! Seeded transactions with labelled fraud, in time order, in bounded memory.
 //!
 //! A simulator is a pure function of its settings: the same seed gives the same bytes on every machine. For that, all
-//! chance comes from [`random`], whose algorithms are written out here, and transcendental functions come from
+//! chance comes from [`crate::random`], whose algorithms are written out here, and transcendental functions come from
 //! `libm` rather than from the C library of the day. What is kept in memory is the population and one day of
 //! transactions, never the stream.
 //!
@@ -15,7 +15,6 @@
 //! | `paysim` | the shape of PaySim's mobile money log | one movement between two accounts |
 //! | `banking` | the shape of small banking demos | one payment of a user to a merchant |
 
-mod random;
 mod arrivals;
 mod card;
 mod ulb;

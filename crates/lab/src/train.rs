@@ -6,18 +6,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
-use engine::detector::Detector;
+use engine::detector::{Definition, Detector, Feature, Source};
 use engine::time::{DAY_US, format_instant};
-use engine::{Decisions, Engine, Label, Status};
+use engine::{Calibration, Decisions, Engine, Label, Status};
 use forest::Forest;
 use forest::grow::{self, Algorithm, Direction, Growth, History, Params, Table};
 
 use crate::artifact::ModelFile;
+use crate::balance::{Balance, prior_shift};
+use crate::calibrate;
 use crate::dataset::{Block, ColumnMap, DatasetError, Reject, open};
 use crate::replay::{self, Sink, Summary};
 
 /// The feature matrix of a stretch of time, column by column, with its labels.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct TrainingSet {
     /// One column a feature.
     pub columns: Vec<Vec<f64>>,
@@ -32,9 +34,8 @@ pub struct TrainingSet {
 /// Rows handed to the engine at a time.
 pub const BATCH_ROWS: usize = 4_096;
 
-/// The last part of the training time on which the score for the review budget is found, with a model that has not
-/// seen it.
-const BUDGET_SHARE: f64 = 0.25;
+/// The last part of the training time on which calibration and threshold are found, with a model that has not seen it.
+const LATER_SHARE: f64 = 0.25;
 
 /// The last part of the training time by which early stopping judges.
 const VALIDATION_SHARE: f64 = 0.2;
@@ -60,6 +61,16 @@ impl TrainingSet {
         self.labels.iter().filter(|label| **label).count()
     }
 
+    /// Whether there are frauds and genuine rows.
+    fn has_both(&self) -> bool {
+        (1..self.len()).contains(&self.frauds())
+    }
+
+    /// Genuine rows for each fraud.
+    fn genuine_by_fraud(&self) -> f64 {
+        (self.len() - self.frauds()) as f64 / self.frauds().max(1) as f64
+    }
+
     /// The asked period, cut to the days that have rows: what the model knows, in whole days where none were asked.
     pub fn days(&self) -> Range<i64> {
         let first = self.times_us.iter().copied().min().unwrap_or(0);
@@ -69,7 +80,7 @@ impl TrainingSet {
         asked.start.max(covered.start)..asked.end.min(covered.end)
     }
 
-    fn push(&mut self, time_us: i64, features: &[f64], fraud: bool) {
+    pub(crate) fn push(&mut self, time_us: i64, features: &[f64], fraud: bool) {
         for (column, value) in self.columns.iter_mut().zip(features) {
             column.push(*value);
         }
@@ -84,19 +95,22 @@ impl TrainingSet {
         last - ((last - first) as f64 * share) as i64
     }
 
+    /// Some of the rows, in this order.
+    pub fn select(&self, rows: &[usize]) -> TrainingSet {
+        let column = |column: &Vec<f64>| rows.iter().map(|row| column[*row]).collect();
+        TrainingSet {
+            columns: self.columns.iter().map(column).collect(),
+            labels: rows.iter().map(|row| self.labels[*row]).collect(),
+            times_us: rows.iter().map(|row| self.times_us[*row]).collect(),
+            period: self.period.clone(),
+        }
+    }
+
     /// The rows before and from `time_us` on.
     fn split(&self, time_us: i64) -> (TrainingSet, TrainingSet) {
-        let mut parts =
-            (TrainingSet::new(self.columns.len(), None), TrainingSet::new(self.columns.len(), None));
-        for row in 0..self.len() {
-            let part = if self.times_us[row] < time_us { &mut parts.0 } else { &mut parts.1 };
-            for (to, from) in part.columns.iter_mut().zip(&self.columns) {
-                to.push(from[row]);
-            }
-            part.labels.push(self.labels[row]);
-            part.times_us.push(self.times_us[row]);
-        }
-        parts
+        let (before, after): (Vec<usize>, Vec<usize>) =
+            (0..self.len()).partition(|row| self.times_us[*row] < time_us);
+        (self.select(&before), self.select(&after))
     }
 }
 
@@ -155,17 +169,73 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Grows a model. The same set and parameters give the same file to the byte, on any number of cores.
+/// How a model is made of a training set.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// How trees are grown.
+    pub params: Params,
+    /// How classes are brought closer to each other, in what is learnt from and nowhere else.
+    pub balance: Option<Balancing>,
+    /// How scores become probabilities; without one, only what balancing did to the prior is undone.
+    pub calibrate: Option<calibrate::Method>,
+    /// From which score on transactions are reviewed; without one, the detector's daily review budget says.
+    pub threshold: Option<Threshold>,
+}
+
+/// How classes are brought closer to each other.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Balancing {
+    /// Every fraud weighs as much as all genuine transactions divided by all frauds of what is learnt from.
+    Weights,
+    /// Other rows.
+    Rows(Balance),
+}
+
+/// What is wanted of reviews.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Threshold {
+    /// So many a day.
+    DailyBudget(f64),
+    /// At least this share of frauds.
+    Recall(f64),
+    /// At least this share of frauds among them, and as many as that allows.
+    Precision(f64),
+}
+
+impl Recipe {
+    /// These parameters and nothing else.
+    pub fn plain(params: Params) -> Recipe {
+        Recipe { params, balance: None, calibrate: None, threshold: None }
+    }
+
+    /// What is asked for beside the parameters of growing, by name.
+    fn in_words(&self) -> impl Iterator<Item = (String, String)> {
+        let balance = self.balance.as_ref().map(|balancing| match balancing {
+            Balancing::Weights => "weights".to_string(),
+            Balancing::Rows(balance) => format!("{}:{}", balance.method, balance.fraud_share),
+        });
+        let calibrate = self.calibrate.map(|method| method.to_string());
+        let threshold = self.threshold.map(|threshold| match threshold {
+            Threshold::DailyBudget(budget) => format!("budget {budget}"),
+            Threshold::Recall(recall) => format!("recall {recall}"),
+            Threshold::Precision(precision) => format!("precision {precision}"),
+        });
+        let entries = [("balance", balance), ("calibrate", calibrate), ("review", threshold)];
+        entries.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?)))
+    }
+}
+
+/// Grows a model. The same set and recipe give the same file to the byte, on any number of cores.
 ///
 /// # Errors
 /// If the set cannot be learnt from (one class only, infinite values) or a parameter is out of range.
 pub fn train(
     detector: &Detector,
     set: &TrainingSet,
-    params: &Params,
+    recipe: &Recipe,
     progress: &mut dyn FnMut(grow::Progress),
 ) -> Result<ModelFile> {
-    train_from(detector, set, params, None, progress)
+    train_from(detector, set, recipe, None, progress)
 }
 
 /// [`train`] with the trees of an older model kept and those of this set added. With early stopping, the number of trees
@@ -176,7 +246,7 @@ pub fn train(
 pub fn train_from(
     detector: &Detector,
     set: &TrainingSet,
-    params: &Params,
+    recipe: &Recipe,
     older: Option<&ModelFile>,
     progress: &mut dyn FnMut(grow::Progress),
 ) -> Result<ModelFile> {
@@ -184,15 +254,25 @@ pub fn train_from(
         // What it was trained on must be what it is continued with.
         older.bind(detector)?;
     }
+    let params = &recipe.params;
     let names = detector.feature_names();
-    let growing = Growing { names: &names, older: older.map(|model| &model.forest) };
+    let growing = Growing {
+        names: &names,
+        older: older.map(|model| &model.forest),
+        balance: &recipe.balance,
+        categorical: categorical(detector, params),
+    };
     let settled = match params.early_stopping {
         Some(_) => growing.settle_trees(set, params, progress)?,
         None => params.clone(),
     };
-    let review_score_min = match detector.policy.daily_review_budget {
-        Some(budget) => growing.review_threshold(set, &settled, budget)?.unwrap_or(0.0),
-        None => 0.0,
+    let threshold = recipe.threshold.or(detector.policy.daily_review_budget.map(Threshold::DailyBudget));
+    let is_later_wanted = recipe.calibrate.is_some() || recipe.balance.is_some() || threshold.is_some();
+    let later = if is_later_wanted { growing.score_later(set, &settled)? } else { None };
+    let calibration = growing.calibration(recipe, set, later.as_ref())?;
+    let review_score_min = match (threshold, later) {
+        (Some(threshold), Some(later)) => later.calibrated(calibration.as_ref()).least(threshold),
+        _ => None,
     };
     let forest = growing.grow(set, &settled, progress)?;
     let period = set.days();
@@ -204,26 +284,39 @@ pub fn train_from(
         feature_fingerprint: detector.feature_fingerprint.clone(),
         engine: "builtin".to_string(),
         algorithm: params.algorithm.to_string(),
-        parameters: parameters(
-            &Params { early_stopping: params.early_stopping, ..settled },
-            set.len(),
-            older,
-        ),
+        parameters: {
+            let grown_with = Params { early_stopping: params.early_stopping, ..settled };
+            let mut entries = parameters(&grown_with, set.len(), older);
+            entries.extend(recipe.in_words());
+            entries
+        },
         trained_from: format_instant(period.start),
         trained_to: format_instant(period.end),
         rows: set.len() as u64,
         frauds: set.frauds() as u64,
-        review_score_min,
+        review_score_min: review_score_min.unwrap_or(0.0),
         metrics: BTreeMap::new(),
+        calibration,
         forest,
     }
     .seal())
+}
+
+/// The columns that the detector takes from categories, or that are said to name some.
+fn categorical(detector: &Detector, params: &Params) -> Vec<usize> {
+    let is_word = |feature: &Feature| matches!(feature.definition, Definition::Field(Source::Text(_)));
+    let is_named = |feature: &Feature| params.categorical.contains(&feature.name);
+    let features = detector.features.iter().enumerate();
+    features.filter(|(_, feature)| is_word(feature) || is_named(feature)).map(|(column, _)| column).collect()
 }
 
 /// What stays the same from one growing to the next.
 struct Growing<'a> {
     names: &'a [String],
     older: Option<&'a Forest>,
+    balance: &'a Option<Balancing>,
+    /// Columns whose numbers name categories.
+    categorical: Vec<usize>,
 }
 
 impl Growing<'_> {
@@ -233,13 +326,64 @@ impl Growing<'_> {
         params: &Params,
         progress: &mut dyn FnMut(grow::Progress),
     ) -> Result<Forest> {
-        let history = History { continue_from: self.older, validation: None };
-        Ok(grow::grow_from(&self.table(set)?, params, history, cores(), progress)?)
+        self.grow_validated(set, params, None, progress)
     }
 
-    fn table<'s>(&'s self, set: &'s TrainingSet) -> Result<Table<'s>> {
+    fn grow_validated(
+        &self,
+        set: &TrainingSet,
+        params: &Params,
+        validation: Option<&Table>,
+        progress: &mut dyn FnMut(grow::Progress),
+    ) -> Result<Forest> {
         ensure!(!set.is_empty(), "there are no rows to learn from");
-        Ok(Table { columns: &set.columns, labels: &set.labels, names: self.names, weights: None })
+        let history = History { continue_from: self.older, validation };
+        let weighed = match self.balance {
+            Some(Balancing::Weights) => Params { positive_weight: set.genuine_by_fraud(), ..params.clone() },
+            _ => params.clone(),
+        };
+        let balanced = self.balanced(set)?;
+        let table = self.table(balanced.as_ref().unwrap_or(set));
+        Ok(grow::grow_from(&table, &weighed, history, cores(), progress)?)
+    }
+
+    fn table<'s>(&'s self, set: &'s TrainingSet) -> Table<'s> {
+        Table { columns: &set.columns, labels: &set.labels, names: self.names, weights: None }
+    }
+
+    /// The rows that are learnt from instead.
+    fn balanced(&self, set: &TrainingSet) -> Result<Option<TrainingSet>> {
+        let Some(Balancing::Rows(balance)) = self.balance else { return Ok(None) };
+        Ok(Some(balance.apply(set, &self.categorical)?))
+    }
+
+    /// What is asked for; else what undoes balancing's doing to the prior, learnt from what came later, or by the numbers of
+    /// rows where nothing did.
+    fn calibration(
+        &self,
+        recipe: &Recipe,
+        set: &TrainingSet,
+        later: Option<&Later>,
+    ) -> Result<Option<Calibration>> {
+        let Some(later) = later else {
+            ensure!(recipe.calibrate.is_none(), "calibration needs a training time of more than four days");
+            return self.prior(set);
+        };
+        Ok(match (recipe.calibrate, self.balance) {
+            (Some(method), _) => Some(calibrate::fit(method, &later.scores, &later.labels)?),
+            (None, None) => None,
+            (None, Some(_)) if later.has_both() => Some(calibrate::fit_prior(&later.scores, &later.labels)?),
+            (None, Some(_)) => self.prior(set)?,
+        })
+    }
+
+    fn prior(&self, set: &TrainingSet) -> Result<Option<Calibration>> {
+        let shift = match self.balance {
+            None => return Ok(None),
+            Some(Balancing::Weights) => set.genuine_by_fraud().ln(),
+            Some(Balancing::Rows(balance)) => prior_shift(set, &balance.apply(set, &self.categorical)?),
+        };
+        Ok(Some(Calibration::prior(shift)))
     }
 
     /// The parameters with the number of trees that does best on the last part of the time, and all that depends on the
@@ -251,14 +395,11 @@ impl Growing<'_> {
         progress: &mut dyn FnMut(grow::Progress),
     ) -> Result<Params> {
         let (learnt, held_out) = set.split(set.cut(VALIDATION_SHARE));
-        let known = |part: &TrainingSet| part.frauds() > 0 && part.frauds() < part.len();
         ensure!(
-            known(&learnt) && known(&held_out),
+            learnt.has_both() && held_out.has_both(),
             "early stopping needs frauds and genuine transactions before and in the last fifth of the training time"
         );
-        let (table, validation) = (self.table(&learnt)?, self.table(&held_out)?);
-        let history = History { continue_from: self.older, validation: Some(&validation) };
-        let forest = grow::grow_from(&table, params, history, cores(), progress)?;
+        let forest = self.grow_validated(&learnt, params, Some(&self.table(&held_out)), progress)?;
         Ok(Params {
             trees: forest.tree_count() - self.older.map_or(0, Forest::tree_count),
             learning_rate: Some(params.learning_rate(set.len())),
@@ -268,27 +409,72 @@ impl Growing<'_> {
         })
     }
 
-    /// The score that about `budget` transactions a day reach, on the last part of the time and by a model that was
-    /// grown without it. `None` where either part is too short or has one class only.
-    fn review_threshold(&self, set: &TrainingSet, params: &Params, budget: f64) -> Result<Option<f64>> {
-        let cut = set.cut(BUDGET_SHARE);
+    /// The last part of the time as a model scores it that was grown without it. `None` where that is less than a day, or
+    /// what comes before it has one class only.
+    fn score_later(&self, set: &TrainingSet, params: &Params) -> Result<Option<Later>> {
+        let cut = set.cut(LATER_SHARE);
         let (learnt, held_out) = set.split(cut);
         let last = set.times_us.iter().copied().max().unwrap_or(0);
         let days = (last - cut) as f64 / DAY_US as f64;
-        if days < 1.0 || learnt.frauds() == 0 || learnt.frauds() == learnt.len() {
+        if days < 1.0 || !learnt.has_both() {
             return Ok(None);
         }
         let scorer = self.grow(&learnt, params, &mut |_| {})?.scorer();
-        let mut scores = Vec::with_capacity(held_out.len());
-        let mut row = vec![0.0; self.names.len()];
         let mut scratch = forest::Scratch::default();
-        for index in 0..held_out.len() {
+        let mut row = vec![0.0; self.names.len()];
+        let score = |index: usize| {
             row.iter_mut().zip(&held_out.columns).for_each(|(cell, column)| *cell = column[index]);
-            scores.push(scorer.score(&row, &mut scratch));
+            scorer.score(&row, &mut scratch)
+        };
+        Ok(Some(Later { scores: (0..held_out.len()).map(score).collect(), labels: held_out.labels, days }))
+    }
+}
+
+/// The last part of the training time, scored by a model that has not seen it.
+struct Later {
+    scores: Vec<f64>,
+    labels: Vec<bool>,
+    days: f64,
+}
+
+impl Later {
+    /// Whether there are frauds and genuine rows.
+    fn has_both(&self) -> bool {
+        self.labels.contains(&true) && self.labels.contains(&false)
+    }
+
+    fn calibrated(mut self, calibration: Option<&Calibration>) -> Later {
+        if let Some(calibration) = calibration {
+            self.scores.iter_mut().for_each(|score| *score = calibration.probability(*score));
         }
-        scores.sort_unstable_by(|a, b| b.total_cmp(a));
-        let reviewed = (budget * days) as usize;
-        Ok(scores.get(reviewed).copied())
+        self
+    }
+
+    /// The least score to review so that what is wanted is had; `None` if no score does that.
+    fn least(&self, wanted: Threshold) -> Option<f64> {
+        let mut ranked: Vec<(f64, bool)> =
+            self.scores.iter().copied().zip(self.labels.iter().copied()).collect();
+        ranked.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        if let Threshold::DailyBudget(budget) = wanted {
+            return ranked.get((budget * self.days) as usize).map(|(score, _)| *score);
+        }
+        let frauds = self.labels.iter().filter(|fraud| **fraud).count();
+        let (mut reviewed, mut found, mut least) = (0, 0, None);
+        // Equal scores are reviewed together.
+        for same in ranked.chunk_by(|a, b| a.0 == b.0) {
+            reviewed += same.len();
+            found += same.iter().filter(|(_, fraud)| *fraud).count();
+            match wanted {
+                Threshold::Recall(recall) if found as f64 >= recall * frauds as f64 => {
+                    return Some(same[0].0);
+                }
+                Threshold::Precision(precision) if found as f64 >= precision * reviewed as f64 => {
+                    least = Some(same[0].0);
+                }
+                _ => {}
+            }
+        }
+        least
     }
 }
 

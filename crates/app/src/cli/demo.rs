@@ -23,7 +23,7 @@ use lab::artifact::ModelFile;
 use lab::dataset::{Block, SimulatedReader, write_event};
 use lab::replay;
 use lab::simulate::{self, Settings as Simulation};
-use lab::train::{self, BATCH_ROWS, TrainingSet};
+use lab::train::{self, BATCH_ROWS, Recipe, TrainingSet};
 use serde::{Deserialize, Serialize};
 use store::Database;
 
@@ -145,7 +145,7 @@ fn prepare(path: &Path, data_dir: &DataDir, detector: &Arc<Detector>, world: &Wo
     data_dir.recovery.write_base(&engine.snapshot(-1))?;
     println!("training on {} of them, {} fraud", set.len(), set.frauds());
     let trained = Instant::now();
-    let model = train::train(detector, &set, &Params::defaults(Algorithm::Gbdt), &mut |_| {})?;
+    let model = train::train(detector, &set, &Recipe::plain(Params::defaults(Algorithm::Gbdt)), &mut |_| {})?;
     println!("  {} trees in {:.1} s", model.forest.tree_count(), trained.elapsed().as_secs_f64());
     model.save(&model_path)?;
     Ok(model)

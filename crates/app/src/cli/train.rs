@@ -9,8 +9,10 @@ use clap::ValueEnum;
 use engine::time::{DAY_US, TIME_RANGE_US, format_instant};
 use forest::grow::{Algorithm, Direction, Growth, Params};
 use lab::artifact::ModelFile;
+use lab::balance::{Balance, FRAUD_SHARES, Method};
+use lab::calibrate;
 use lab::replay::Summary;
-use lab::train::{TrainingSet, load, train_from};
+use lab::train::{Balancing, Recipe, Threshold, TrainingSet, load, train_from};
 
 use super::WrongInput;
 use super::input::Input;
@@ -26,6 +28,8 @@ Example: redflag train --detector card --in transactions.parquet --algorithm gbd
            --train-from 2018-07-25 --train-to 2018-08-01 --out card.model
          redflag train --detector card --in transactions.parquet --trees 1000 --early-stopping 50 \\
            --monotone terminal_risk_7d=+1 --out card.model
+         redflag train --detector card --in transactions.parquet --balance smote:0.1 --calibrate beta \\
+           --review-recall 0.9 --out card.model
          redflag train --detector card --in august.parquet --continue-from card.model --trees 50 --out newer.model")]
 pub struct Args {
     #[command(flatten)]
@@ -48,11 +52,98 @@ pub struct Args {
     /// Where the model goes
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Bring the classes closer to each other in what is learnt from: none, weights, under, smote, smote-nc,
+    /// borderline-smote, adasyn; all but the first two up to a share of frauds [default share: 0.5]
+    #[arg(long, value_name = "METHOD[:SHARE]", default_value = "none", value_parser = balance)]
+    balance: Wanted,
+    /// Turn scores into probabilities, learnt on the last quarter of the time by a model that has not seen it
+    #[arg(long, value_enum)]
+    calibrate: Option<Curve>,
+    #[command(flatten)]
+    reviewing: Reviewing,
     #[command(flatten)]
     growing: Growing,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// From which score on transactions are reviewed, found on the last quarter of the time.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Reviewing (one of them; else the detector's daily review budget)")]
+#[group(multiple = false)]
+struct Reviewing {
+    /// As many a day
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    review_budget: Option<f64>,
+    /// So that this share of frauds is found
+    #[arg(long, value_name = "X", value_parser = share)]
+    review_recall: Option<f64>,
+    /// So that this share of them is fraud
+    #[arg(long, value_name = "X", value_parser = share)]
+    review_precision: Option<f64>,
+}
+
+impl Reviewing {
+    fn threshold(&self) -> Option<Threshold> {
+        let budget = self.review_budget.map(Threshold::DailyBudget);
+        budget
+            .or(self.review_recall.map(Threshold::Recall))
+            .or(self.review_precision.map(Threshold::Precision))
+    }
+}
+
+fn at_least_one(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 1.0);
+    number.ok_or_else(|| "expected a number from 1 on".to_string())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && *number <= 1.0);
+    number.ok_or_else(|| "expected a number above 0 and at most 1, as 0.99".to_string())
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Curve {
+    /// A logistic curve over the log odds
+    Platt,
+    /// A curve of three parameters
+    Beta,
+    /// Any rising curve
+    Isotonic,
+}
+
+impl From<Curve> for calibrate::Method {
+    fn from(curve: Curve) -> calibrate::Method {
+        match curve {
+            Curve::Platt => calibrate::Method::Platt,
+            Curve::Beta => calibrate::Method::Beta,
+            Curve::Isotonic => calibrate::Method::Isotonic,
+        }
+    }
+}
+
+/// A way to balance, before the seed is known.
+type Wanted = Option<Balancing>;
+
+fn balance(text: &str) -> Result<Wanted, String> {
+    let (name, share) = text.split_once(':').map_or((text, None), |(name, share)| (name, Some(share)));
+    let method = match (name, share) {
+        ("none", None) => return Ok(None),
+        ("weights", None) => return Ok(Some(Balancing::Weights)),
+        _ => Method::named(name).ok_or_else(|| {
+            let methods = Method::ALL.map(|(name, _)| name).join(", ");
+            format!("expected none, weights, or one of {methods} with a share of frauds, as smote:0.1")
+        })?,
+    };
+    let mut balance = Balance::new(method);
+    if let Some(share) = share {
+        let known = share.parse().ok().filter(|share| FRAUD_SHARES.contains(share));
+        balance.fraud_share = known.ok_or_else(|| {
+            format!("expected a share of frauds from {} to {}", FRAUD_SHARES.start(), FRAUD_SHARES.end())
+        })?;
+    }
+    Ok(Some(Balancing::Rows(balance)))
 }
 
 /// What replaces the defaults of the algorithm.
@@ -198,7 +289,8 @@ pub fn run(args: Args) -> Result<()> {
     let features_s = started.elapsed().as_secs_f64();
     eprintln!("{}", Stretch(&set));
     let bar = CountBar::new("growing", "trees", Some(params.trees as u64));
-    let grown = train_from(&detector, &set, &params, older.as_ref(), &mut |progress| {
+    let recipe = args.recipe(params.clone());
+    let grown = train_from(&detector, &set, &recipe, older.as_ref(), &mut |progress| {
         bar.show(progress.trees_done as u64);
     });
     bar.finish();
@@ -207,6 +299,17 @@ pub fn run(args: Args) -> Result<()> {
     let done =
         Done { model: &model, summary: &summary, features_s, seconds: started.elapsed().as_secs_f64() };
     done.tell(&args)
+}
+
+impl Args {
+    fn recipe(&self, params: Params) -> Recipe {
+        let balance = self.balance.clone().map(|balancing| match balancing {
+            Balancing::Rows(balance) => Balancing::Rows(Balance { seed: params.seed, ..balance }),
+            Balancing::Weights => Balancing::Weights,
+        });
+        let threshold = self.reviewing.threshold();
+        Recipe { params, balance, calibrate: self.calibrate.map(calibrate::Method::from), threshold }
+    }
 }
 
 /// The training period; an open end is the end of the file.

@@ -27,6 +27,12 @@ fn wrong_usage_is_exit_code_two_and_says_what_was_expected() {
         ("replay --detector card --in a.csv --model m.model", "the model was trained on the feature list"),
         ("replay --detector card-handbook --in a.csv --model text.model", "is not a redflag model"),
         (&format!("train {on} --engine xgboost --out x.model"), "not in this version, expected builtin"),
+        (
+            &format!("train {on} --balance smotee --out x.model"),
+            "expected none, weights, or one of under, smote,",
+        ),
+        (&format!("train {on} --balance smote:0.9 --out x.model"), "a share of frauds from 0.0001 to 0.5"),
+        (&format!("train {on} --review-recall 1.5 --out x.model"), "above 0 and at most 1, as 0.99"),
         (&format!("train {on} --trees 0 --out x.model"), "trees: expected 1 to 100000"),
         (
             &format!("train {on} --max-depth 40 --out x.model"),

@@ -1,6 +1,6 @@
 //! When things happen, for streams without a population: a Poisson process whose rate follows the hour of the day.
 
-use super::random::Stream;
+use crate::random::Stream;
 
 /// How busy each hour of a day is, from midnight: quiet nights, a plateau from nine to eight in the evening.
 const BUSY: [f64; 24] = [

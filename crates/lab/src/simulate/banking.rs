@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 
-use super::random::Stream;
 use super::{Calendar, Cell, Column, ColumnKind, DAY_S, Row, Settings, Simulator, customers, time_us};
+use crate::random::Stream;
 
 /// Two genuine payments a day, and bursts of four on one user's day in 500.
 const ROWS_PER_USER_DAY: f64 = 2.008;

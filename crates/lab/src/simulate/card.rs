@@ -18,8 +18,8 @@ mod channel;
 
 use std::collections::VecDeque;
 
-use super::random::Stream;
 use super::{Calendar, Cell, Column, ColumnKind, DAY_S, Row, Settings, Simulator, customers, time_us};
+use crate::random::Stream;
 use channel::Channels;
 use compromise::Compromises;
 use map::TerminalMap;

@@ -7,8 +7,8 @@
 //! that cashes out, as its authors describe it. A few of the largest transfers are stopped: flagged, nothing moves.
 
 use super::arrivals::Arrivals;
-use super::random::Stream;
 use super::{Cell, Column, ColumnKind, DAY_S, Row, Settings, Simulator};
+use crate::random::Stream;
 
 /// Rows an hour for each account that receives; the published log has 8,552 for 570,000.
 const ROWS_PER_ACCOUNT_HOUR: f64 = 0.015;

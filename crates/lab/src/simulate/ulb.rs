@@ -6,8 +6,8 @@
 //! analyses of that set show: components 17, 14, 12 and 10 tell the classes apart best.
 
 use super::arrivals::Arrivals;
-use super::random::Stream;
 use super::{Cell, Column, ColumnKind, DAY_S, Row, Settings, Simulator};
+use crate::random::Stream;
 
 /// The ULB set: 284,807 rows in two days, 0.173 % of them fraud.
 const ROWS_PER_HOUR: f64 = 5_933.0;

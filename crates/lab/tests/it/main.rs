@@ -6,3 +6,4 @@ mod simulate;
 mod metrics;
 mod handbook;
 mod schema;
+mod training;

@@ -13,7 +13,7 @@ use lab::dataset::{
 };
 use lab::replay::Sink;
 use lab::simulate::{Settings, simulator};
-use lab::train::{BATCH_ROWS, TrainingSet, cores, load, train};
+use lab::train::{BATCH_ROWS, Recipe, TrainingSet, cores, load, train};
 
 use super::{Machine, Spread};
 use crate::cli::input::{Flow, run_into_table};
@@ -224,7 +224,7 @@ fn model(detector: &Arc<Detector>, lines: &[String]) -> Result<Model> {
         set.decided(&block, &decisions)?;
     }
     let params = Params { trees: TREES, max_depth: Some(6), ..Params::defaults(Algorithm::Gbdt) };
-    train(detector, &set, &params, &mut |_| {})?.bind(detector)
+    train(detector, &set, &Recipe::plain(params), &mut |_| {})?.bind(detector)
 }
 
 /// What a server does with one event, without the network.
@@ -279,7 +279,7 @@ fn replayed(args: &Args) -> Result<Spread> {
     let columns = ColumnMap::default();
     let (set, _) = load(&detector, &transactions, &columns, None, &mut |_| {})?;
     let params = Params { trees: TREES, ..Params::defaults(Algorithm::Gbdt) };
-    let model = train(&detector, &set, &params, &mut |_| {})?.bind(&detector)?;
+    let model = train(&detector, &set, &Recipe::plain(params), &mut |_| {})?.bind(&detector)?;
     drop(set);
     let flow = Flow { batch: BATCH_ROWS as u32, shards: Some(cores() as u32), rejects: None };
     repeat(args, || {

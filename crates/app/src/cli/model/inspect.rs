@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use engine::Calibration;
 use forest::Forest;
 use forest::read::{NativeModel, Options};
 use lab::artifact::ModelFile;
@@ -59,8 +60,18 @@ fn ours(model: &ModelFile) -> Vec<(&'static str, String)> {
         ("parameters", parameters.join(", ")),
         ("trained on", trained),
         ("trees", model.forest.tree_count().to_string()),
+        ("calibration", model.calibration.as_ref().map_or("none".to_string(), in_words)),
         ("review from", format!("score {:.6}", model.review_score_min)),
     ]
+}
+
+fn in_words(calibration: &Calibration) -> String {
+    match calibration {
+        Calibration::LogOdds { of_score, of_rest, intercept } => {
+            format!("log odds: {of_score:.6} ln p - {of_rest:.6} ln(1 - p) {intercept:+.6}")
+        }
+        Calibration::Isotonic { scores, .. } => format!("isotonic, {} points", scores.len()),
+    }
 }
 
 fn native_words(native: &NativeModel) -> Vec<(&'static str, String)> {

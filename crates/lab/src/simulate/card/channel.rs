@@ -5,7 +5,7 @@
 //! abroad, which is a hint to a detector, not a label: most foreign online payments are genuine.
 
 use super::{Payment, Population, purpose};
-use crate::simulate::random::Stream;
+use crate::random::Stream;
 
 #[derive(Clone, Copy)]
 enum TerminalKind {

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use super::{Population, Purchase, purpose};
-use crate::simulate::random::Stream;
+use crate::random::Stream;
 
 /// Scenario 1: the highest genuine amount, in hundredths.
 const AMOUNT_MAX_MINOR: i64 = 22_000;

@@ -1,7 +1,7 @@
 //! Where the terminals are, and which of them a customer can reach.
 
 use super::purpose;
-use crate::simulate::random::Stream;
+use crate::random::Stream;
 
 /// How far a customer goes to pay.
 const RADIUS: f64 = 5.0;

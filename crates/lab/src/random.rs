@@ -9,13 +9,13 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A stream of random numbers for one purpose, entity and slot.
 #[derive(Clone, Debug)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     state: [u64; 4],
 }
 
 impl Stream {
     /// The stream that belongs to these four numbers and no others.
-    pub(super) fn at(seed: u64, purpose: u64, entity: u64, slot: i64) -> Self {
+    pub(crate) fn at(seed: u64, purpose: u64, entity: u64, slot: i64) -> Self {
         let mut key = seed;
         for word in [purpose, entity, slot as u64] {
             key = mix(key.wrapping_add(GOLDEN)) ^ word;
@@ -33,18 +33,18 @@ impl Stream {
     }
 
     /// Uniform in [0, 1), a multiple of 2^-53.
-    pub(super) fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
     /// Uniform in [low, high).
-    pub(super) fn between(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform()
     }
 
     /// Uniform among the whole numbers below `count`, without bias (Lemire, "Fast random integer generation in an
     /// interval", 2019).
-    pub(super) fn below(&mut self, count: u32) -> u32 {
+    pub(crate) fn below(&mut self, count: u32) -> u32 {
         let count = u64::from(count);
         loop {
             let product = (self.next_u64() >> 32) * count;
@@ -56,12 +56,12 @@ impl Stream {
     }
 
     /// True with this probability.
-    pub(super) fn chance(&mut self, probability: f64) -> bool {
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
         self.uniform() < probability
     }
 
     /// Two independent standard normals, by the polar method (Marsaglia and Bray, 1964).
-    pub(super) fn normal_pair(&mut self) -> (f64, f64) {
+    pub(crate) fn normal_pair(&mut self) -> (f64, f64) {
         loop {
             let (x, y) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
             let square = x * x + y * y;
@@ -72,21 +72,21 @@ impl Stream {
         }
     }
 
-    pub(super) fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         self.normal_pair().0
     }
 
-    pub(super) fn lognormal(&mut self, median: f64, sigma: f64) -> f64 {
+    pub(crate) fn lognormal(&mut self, median: f64, sigma: f64) -> f64 {
         median * libm::exp(sigma * self.normal())
     }
 
     /// Exponential with mean one.
-    pub(super) fn exponential(&mut self) -> f64 {
+    pub(crate) fn exponential(&mut self) -> f64 {
         -libm::log(1.0 - self.uniform())
     }
 
     /// Poisson, given e^-mean, by multiplying uniforms (Knuth); for means up to a few tens.
-    pub(super) fn poisson(&mut self, exp_minus_mean: f64) -> u32 {
+    pub(crate) fn poisson(&mut self, exp_minus_mean: f64) -> u32 {
         let mut product = self.uniform();
         let mut count = 0;
         while product >= exp_minus_mean && count < 1_000 {
@@ -97,7 +97,7 @@ impl Stream {
     }
 
     /// One of `choices`, each with a weight.
-    pub(super) fn weighted<T: Copy>(&mut self, choices: &[(T, f64)]) -> T {
+    pub(crate) fn weighted<T: Copy>(&mut self, choices: &[(T, f64)]) -> T {
         let total: f64 = choices.iter().map(|(_, weight)| weight).sum();
         let mut at = self.uniform() * total;
         for (choice, weight) in choices {
@@ -110,7 +110,7 @@ impl Stream {
     }
 
     /// `count` different whole numbers below `total`, or all of them.
-    pub(super) fn distinct(&mut self, count: u32, total: u32) -> Vec<u32> {
+    pub(crate) fn distinct(&mut self, count: u32, total: u32) -> Vec<u32> {
         let mut chosen: Vec<u32> = Vec::with_capacity(count.min(total) as usize);
         while chosen.len() < count.min(total) as usize {
             let candidate = self.below(total);
