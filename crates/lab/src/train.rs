@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use engine::detector::{Definition, Detector, Feature, Source};
 use engine::time::{DAY_US, format_instant};
 use engine::{Calibration, Decisions, Engine, Label, Status};
@@ -202,6 +202,16 @@ pub enum Threshold {
     Precision(f64),
 }
 
+impl std::fmt::Display for Threshold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Threshold::DailyBudget(budget) => write!(f, "budget {budget}"),
+            Threshold::Recall(recall) => write!(f, "recall {recall}"),
+            Threshold::Precision(precision) => write!(f, "precision {precision}"),
+        }
+    }
+}
+
 impl Recipe {
     /// These parameters and nothing else.
     pub fn plain(params: Params) -> Recipe {
@@ -215,11 +225,7 @@ impl Recipe {
             Balancing::Rows(balance) => format!("{}:{}", balance.method, balance.fraud_share),
         });
         let calibrate = self.calibrate.map(|method| method.to_string());
-        let threshold = self.threshold.map(|threshold| match threshold {
-            Threshold::DailyBudget(budget) => format!("budget {budget}"),
-            Threshold::Recall(recall) => format!("recall {recall}"),
-            Threshold::Precision(precision) => format!("precision {precision}"),
-        });
+        let threshold = self.threshold.map(|threshold| threshold.to_string());
         let entries = [("balance", balance), ("calibrate", calibrate), ("review", threshold)];
         entries.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?)))
     }
@@ -271,8 +277,11 @@ pub fn train_from(
     let later = if is_later_wanted { growing.score_later(set, &settled)? } else { None };
     let calibration = growing.calibration(recipe, set, later.as_ref())?;
     let review_score_min = match (threshold, later) {
-        (Some(threshold), Some(later)) => later.calibrated(calibration.as_ref()).least(threshold),
-        _ => None,
+        (Some(threshold), Some(later)) => later.calibrated(calibration.as_ref()).least(threshold)?,
+        _ => {
+            ensure!(recipe.threshold.is_none(), "a threshold needs a training time of more than four days");
+            0.0
+        }
     };
     let forest = growing.grow(set, &settled, progress)?;
     let period = set.days();
@@ -294,7 +303,7 @@ pub fn train_from(
         trained_to: format_instant(period.end),
         rows: set.len() as u64,
         frauds: set.frauds() as u64,
-        review_score_min: review_score_min.unwrap_or(0.0),
+        review_score_min,
         metrics: BTreeMap::new(),
         calibration,
         forest,
@@ -450,13 +459,16 @@ impl Later {
         self
     }
 
-    /// The least score to review so that what is wanted is had; `None` if no score does that.
-    fn least(&self, wanted: Threshold) -> Option<f64> {
+    /// The least score to review so that what is wanted is had; 0 if that is all of them.
+    ///
+    /// # Errors
+    /// If no score does that.
+    fn least(&self, wanted: Threshold) -> Result<f64> {
         let mut ranked: Vec<(f64, bool)> =
             self.scores.iter().copied().zip(self.labels.iter().copied()).collect();
         ranked.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
         if let Threshold::DailyBudget(budget) = wanted {
-            return ranked.get((budget * self.days) as usize).map(|(score, _)| *score);
+            return Ok(ranked.get((budget * self.days) as usize).map_or(0.0, |(score, _)| *score));
         }
         let frauds = self.labels.iter().filter(|fraud| **fraud).count();
         let (mut reviewed, mut found, mut least) = (0, 0, None);
@@ -465,16 +477,14 @@ impl Later {
             reviewed += same.len();
             found += same.iter().filter(|(_, fraud)| *fraud).count();
             match wanted {
-                Threshold::Recall(recall) if found as f64 >= recall * frauds as f64 => {
-                    return Some(same[0].0);
-                }
+                Threshold::Recall(recall) if found as f64 >= recall * frauds as f64 => return Ok(same[0].0),
                 Threshold::Precision(precision) if found as f64 >= precision * reviewed as f64 => {
                     least = Some(same[0].0);
                 }
                 _ => {}
             }
         }
-        least
+        least.with_context(|| format!("on the last quarter of the training time no score has {wanted}"))
     }
 }
 

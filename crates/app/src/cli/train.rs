@@ -400,6 +400,7 @@ impl Done<'_> {
                 "frauds": frauds,
                 "trees": trees,
                 "nodes": nodes,
+                "calibration": self.model.calibration,
                 "review_score_min": self.model.review_score_min,
                 "rejected": self.summary.rejected,
                 "features_seconds": self.features_s,

@@ -137,6 +137,16 @@ fn thresholds_keep_what_is_asked_of_them() {
 }
 
 #[test]
+fn a_precision_that_no_score_has_is_said_to_be() {
+    let mut set = known(30_000, 1);
+    // The last quarter as the model cannot know it.
+    set.labels.iter_mut().enumerate().skip(22_500).for_each(|(row, label)| *label = row % 500 == 0);
+    let recipe = Recipe { threshold: Some(Threshold::Precision(1.0)), ..recipe(Algorithm::Gbdt) };
+    let error = train(&detector(), &set, &recipe, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.ends_with("no score has precision 1"), "{error}");
+}
+
+#[test]
 fn a_recipe_is_written_into_its_model() {
     let balance = Some(Balancing::Rows(Balance { fraud_share: 0.1, ..Balance::new(Method::Adasyn) }));
     let recipe = Recipe {
