@@ -91,6 +91,11 @@ impl Balance {
             self.neighbours
         );
         let (frauds, genuine) = (set.frauds(), set.len() - set.frauds());
+        ensure!(
+            frauds > 0 && genuine > 0,
+            "balancing needs frauds and genuine transactions, and there are {frauds} frauds among {}",
+            set.len()
+        );
         let odds = share / (1.0 - share);
         let mut chance = Chance(Stream::at(self.seed, BALANCE, 0, 0));
         if self.method == Method::UnderSample {
@@ -379,6 +384,16 @@ mod tests {
                 let shift = prior_shift(&set, &balanced).exp();
                 assert!((odds(&balanced) / shift - odds(&set)).abs() < 1e-12);
             }
+        }
+    }
+
+    #[test]
+    fn one_class_alone_cannot_be_balanced() {
+        let mut set = a_set(100, 5);
+        set.labels.fill(false);
+        for (_, method) in Method::ALL {
+            let error = Balance::new(method).apply(&set, &[]).unwrap_err().to_string();
+            assert!(error.contains("0 frauds among 105"), "{method}: {error}");
         }
     }
 

@@ -37,6 +37,10 @@ pub const BATCH_ROWS: usize = 4_096;
 /// The last part of the training time on which calibration and threshold are found, with a model that has not seen it.
 const LATER_SHARE: f64 = 0.25;
 
+/// What is said where there is no such part.
+const LATER_NEEDS: &str =
+    "needs more than four days of training time, and frauds and genuine transactions before its last quarter";
+
 /// The last part of the training time by which early stopping judges.
 const VALIDATION_SHARE: f64 = 0.2;
 
@@ -279,7 +283,7 @@ pub fn train_from(
     let review_score_min = match (threshold, later) {
         (Some(threshold), Some(later)) => later.calibrated(calibration.as_ref()).least(threshold)?,
         _ => {
-            ensure!(recipe.threshold.is_none(), "a threshold needs a training time of more than four days");
+            ensure!(recipe.threshold.is_none(), "a threshold {LATER_NEEDS}");
             0.0
         }
     };
@@ -375,7 +379,7 @@ impl Growing<'_> {
         later: Option<&Later>,
     ) -> Result<Option<Calibration>> {
         let Some(later) = later else {
-            ensure!(recipe.calibrate.is_none(), "calibration needs a training time of more than four days");
+            ensure!(recipe.calibrate.is_none(), "calibration {LATER_NEEDS}");
             return self.prior(set);
         };
         Ok(match (recipe.calibrate, self.balance) {
@@ -471,6 +475,7 @@ impl Later {
             return Ok(ranked.get((budget * self.days) as usize).map_or(0.0, |(score, _)| *score));
         }
         let frauds = self.labels.iter().filter(|fraud| **fraud).count();
+        ensure!(frauds > 0, "the last quarter of the training time has no frauds to find a threshold by");
         let (mut reviewed, mut found, mut least) = (0, 0, None);
         // Equal scores are reviewed together.
         for same in ranked.chunk_by(|a, b| a.0 == b.0) {

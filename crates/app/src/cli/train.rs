@@ -123,7 +123,8 @@ impl From<Curve> for calibrate::Method {
     }
 }
 
-/// A way to balance, before the seed is known.
+/// A way to balance, before the seed is known. By a name of its own, because clap would take an `Option` for an argument that
+/// may be left out.
 type Wanted = Option<Balancing>;
 
 fn balance(text: &str) -> Result<Wanted, String> {
