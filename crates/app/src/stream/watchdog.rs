@@ -1,8 +1,8 @@
 //! Begins the process anew when the stream stands still although Kafka answers.
 //!
 //! Some calls into librdkafka have no end of their own: after a broker's restart it may wait for a coordinator that it has
-//! itself dismissed (<https://github.com/confluentinc/librdkafka/issues/5456>, `/5511`, `/5301`). Nothing inside of the
-//! process can end such a call, and a consumer that is merely left behind would keep its partitions. So the process does what
+//! itself dismissed (<https://github.com/confluentinc/librdkafka/issues/5456>,
+//! <https://github.com/confluentinc/librdkafka/issues/5511>). Nothing inside of the process can end such a call, and a consumer that is merely left behind would keep its partitions. So the process does what
 //! a crash does, and what is tested by many of them: it starts over, in place, from what was committed.
 
 use std::os::unix::process::CommandExt;
