@@ -17,6 +17,8 @@ pub mod train;
 pub mod calibrate;
 /// Model files.
 pub mod artifact;
+/// How a model came to be.
+pub mod facts;
 /// How good a model's scores are.
 pub mod evaluate;
 /// Labelled transactions for people who have none.
