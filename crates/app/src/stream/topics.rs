@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::chain::Chain;
 use super::client::{self, ASK_TIMEOUT};
 use super::settings::KafkaSettings;
+use super::watchdog;
 
 /// Creating topics waits for their leaders.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -137,20 +138,38 @@ pub fn delete(settings: &KafkaSettings, names: &[&str], groups: &[String]) -> Re
 /// # Errors
 /// If Kafka cannot be reached; if topics are missing, all of them are named with the command that creates them.
 pub fn partitions(settings: &KafkaSettings, names: &[&str]) -> Result<Vec<usize>> {
+    all_there(names, look_up(settings, names)?)
+}
+
+/// As [`partitions`], with patience for brokers that are on their way, and none for topics that are missing.
+///
+/// # Errors
+/// As [`partitions`].
+pub fn await_partitions(settings: &KafkaSettings, names: &[&str]) -> Result<Vec<usize>> {
+    all_there(names, watchdog::await_server("Kafka", || look_up(settings, names))?)
+}
+
+/// How many partitions each topic has; `None` if it does not exist.
+fn look_up(settings: &KafkaSettings, names: &[&str]) -> Result<Vec<Option<usize>>> {
     use rdkafka::consumer::Consumer;
     let consumer = client::reader(settings, "redflag-look")?;
-    let mut counts = Vec::with_capacity(names.len());
-    let mut missing = Vec::new();
-    for name in names {
+    let look_up = |name: &&str| {
         let metadata = consumer.fetch_metadata(Some(name), ASK_TIMEOUT);
         let metadata = metadata.with_context(|| format!("cannot reach Kafka at {}", settings.brokers))?;
-        match metadata.topics().iter().find(|topic| topic.name() == *name && !topic.partitions().is_empty()) {
-            Some(topic) => counts.push(topic.partitions().len()),
-            None => missing.push(*name),
-        }
-    }
-    if !missing.is_empty() {
-        bail!("topics are missing: {}; `redflag topics create` makes them", missing.join(", "));
-    }
-    Ok(counts)
+        let topic = metadata.topics().iter().find(|topic| topic.name() == *name);
+        Ok(topic.map(|topic| topic.partitions().len()).filter(|partitions| *partitions > 0))
+    };
+    names.iter().map(look_up).collect()
+}
+
+fn all_there(names: &[&str], found: Vec<Option<usize>>) -> Result<Vec<usize>> {
+    let is_missing =
+        |(name, partitions): (&&str, &Option<usize>)| partitions.is_none().then(|| name.to_string());
+    let missing: Vec<String> = names.iter().zip(&found).filter_map(is_missing).collect();
+    ensure!(
+        missing.is_empty(),
+        "topics are missing: {}; `redflag topics create` makes them",
+        missing.join(", ")
+    );
+    Ok(found.into_iter().flatten().collect())
 }

@@ -5,13 +5,13 @@ use super::*;
 impl Core {
     pub(super) fn start(setup: Setup, data_dir: &Path) -> Result<(Arc<Mutex<Core>>, Consumers)> {
         let Setup { settings, detector, model, mut store, shared, condition } = setup;
-        let chain = Chain::of(&detector);
+        let chain = Chain::of(&detector)?;
         let selected = chain.select(&settings.stages)?;
         let group = settings.group(&detector.name);
         let topics = Topics::of(&settings, &group, &chain);
-        topics::partitions(&settings, &topics.all())?;
+        topics::await_partitions(&settings, &topics.all())?;
         let stage_topics: Vec<&str> = topics.stages.iter().map(String::as_str).collect();
-        let partitions = topics::partitions(&settings, &stage_topics)?;
+        let partitions = topics::await_partitions(&settings, &stage_topics)?;
         let settings = Arc::new(settings);
         let versions = versions(&detector, model.as_ref());
         let version = store.as_mut().map_or(Ok(0), |store| store.version(&versions))?;
@@ -112,7 +112,7 @@ impl Core {
         let membership = Membership { reads: Reads::Labels, core: OnceLock::from(Arc::downgrade(core)) };
         let consumer = Arc::new(client::group_consumer(settings, &format!("{group}-labels"), membership)?);
         consumer.subscribe(&[&self.topics.labels])?;
-        let partitions = topics::partitions(settings, &[&self.topics.labels])?[0];
+        let partitions = topics::await_partitions(settings, &[&self.topics.labels])?[0];
         Ok(Labels::new(&self.topics.labels, partitions, consumer, schema))
     }
 }
