@@ -14,6 +14,8 @@ pub mod detector;
 pub mod event;
 /// Exact windows: what is known about every entity at the moment of an event.
 pub mod features;
+/// Entering a batch into the windows.
+mod observe;
 /// CEL expressions, type-checked at load and evaluated without allocation.
 pub mod expression;
 /// From score and rules to an outcome.

@@ -13,16 +13,17 @@ use crate::decide::{Outcome, decide};
 use crate::detector::{Definition, Detector, Source};
 use crate::event::{EventBatch, FieldError, Label};
 use crate::expression::Context;
-use crate::features::{EntityTable, EntityView, KindState, Observation, Plan, RUN_ROWS, Timeliness};
+use crate::features::{EntityView, KindState, Plan};
 use crate::model::{Model, ReasonScratch};
+use crate::observe::{Scratch, Shard};
 use crate::reason::Reason;
 use crate::time;
 
 /// Batches smaller than this are worked through on the calling thread: waking others costs more than it saves.
-const PARALLEL_ROWS_MIN: usize = 256;
+pub(crate) const PARALLEL_ROWS_MIN: usize = 256;
 
 /// Rows that are scored together: their features fit the first-level cache.
-const CHUNK_ROWS: usize = 128;
+pub(crate) const CHUNK_ROWS: usize = 128;
 
 /// What became of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +121,7 @@ pub struct Engine {
     /// Newest event time of the stream.
     pub(crate) stream_us: Option<i64>,
     decider: Decider,
-    scratch: Scratch,
+    pub(crate) scratch: Scratch,
 }
 
 /// What makes decisions of features: expressions, model, rules. It has no state.
@@ -142,7 +143,7 @@ pub enum Positions<'a> {
 
 impl Positions<'_> {
     #[inline]
-    fn of(self, row: usize) -> i64 {
+    pub(crate) fn of(self, row: usize) -> i64 {
         match self {
             Positions::From(first) => first + row as i64,
             Positions::Each(positions) => positions[row],
@@ -157,42 +158,6 @@ pub enum TimeJumps {
     Refuse,
     /// Takes it: an earlier stage has let it through.
     Admit,
-}
-
-/// One owner of entities: a table for each kind.
-pub(crate) struct Shard {
-    pub tables: Vec<EntityTable>,
-    /// What it has computed of the batch, by kind.
-    observed: Vec<Observed>,
-    /// Kept values and features of one row.
-    values: Vec<i64>,
-    features: Vec<f64>,
-}
-
-/// The rows of a batch that concern one shard's entities of one kind, in stream order.
-#[derive(Default)]
-struct Observed {
-    rows: Vec<u32>,
-    timeliness: Vec<Timeliness>,
-    /// Row-major, in the order of the plan's columns.
-    features: Vec<f64>,
-}
-
-/// A batch, with what all shards need to know of it.
-#[derive(Clone, Copy)]
-struct Task<'a> {
-    batch: &'a EventBatch,
-    positions: Positions<'a>,
-    hashes: &'a [u64],
-    stream_us: &'a [i64],
-}
-
-#[derive(Default)]
-struct Scratch {
-    /// Kind after kind, row after row.
-    hashes: Vec<u64>,
-    /// Newest event time of the stream as of each row.
-    stream_us: Vec<i64>,
 }
 
 /// Results of one run of rows, computed by one thread.
@@ -224,7 +189,7 @@ impl Engine {
     /// kind, computes what one engine does; see [`Engine::observe_rows`].
     pub fn stage(detector: Arc<Detector>, kind: Option<&str>) -> Engine {
         let mut plan = Plan::new(&detector);
-        plan.kinds.retain(|plan| Some(plan.name.as_str()) == kind);
+        plan.tables.retain(|plan| Some(plan.name.as_str()) == kind);
         Engine::with_plan(detector, plan, Some(kind.unwrap_or_default().to_string()), None, 1)
     }
 
@@ -271,7 +236,7 @@ impl Engine {
     pub fn observe(&mut self, batch: &EventBatch, first_sequence: i64, decisions: &mut Decisions) {
         decisions.begin(batch.len(), self.detector.features.len());
         let positions = Positions::From(first_sequence);
-        self.scratch.begin(batch.len(), self.plan.kinds.len());
+        self.scratch.begin(batch.len(), &self.plan);
         self.place_in_time(batch, 0..batch.len(), TimeJumps::Refuse, decisions);
         self.hash_entities(batch);
         if self.shards.len() == 1 {
@@ -293,13 +258,9 @@ impl Engine {
         decisions: &mut Decisions,
     ) {
         let rows = || rows.iter().map(|row| *row as usize);
-        self.scratch.begin(batch.len(), self.plan.kinds.len());
+        self.scratch.begin(batch.len(), &self.plan);
         self.place_in_time(batch, rows(), jumps, decisions);
-        for (kind, hashes) in
-            self.plan.kinds.iter().zip(self.scratch.hashes.chunks_exact_mut(batch.len().max(1)))
-        {
-            rows().for_each(|row| hashes[row] = hash_text(batch.text(row, kind.by)));
-        }
+        self.hash_entities_of(batch, rows());
         self.observe_here(batch, rows(), positions, decisions);
     }
 
@@ -307,7 +268,7 @@ impl Engine {
     /// position in the log. Windows count the label from now on.
     pub fn learn(&mut self, batch: &EventBatch, transaction: usize, sequence: i64, fraud: bool) {
         let shards = self.shards.len() as u64;
-        for (kind, plan) in self.plan.kinds.iter().enumerate() {
+        for (kind, plan) in self.plan.tables.iter().enumerate() {
             let key = batch.text(transaction, plan.by);
             let hash = hash_text(key);
             let table = &mut self.shards[owner(hash, shards)].tables[kind];
@@ -319,7 +280,7 @@ impl Engine {
     /// the same instant, which look alike to every window, the first is taken.
     pub fn learn_by_time(&mut self, batch: &EventBatch, transaction: usize, fraud: bool) {
         let shards = self.shards.len() as u64;
-        for (kind, plan) in self.plan.kinds.iter().enumerate() {
+        for (kind, plan) in self.plan.tables.iter().enumerate() {
             let key = batch.text(transaction, plan.by);
             let hash = hash_text(key);
             let table = &mut self.shards[owner(hash, shards)].tables[kind];
@@ -329,7 +290,15 @@ impl Engine {
 
     /// Names of the fields by which windows of labels are kept.
     pub fn kinds_with_labels(&self) -> impl Iterator<Item = &str> {
-        self.plan.kinds.iter().filter(|plan| plan.label_column.is_some()).map(|plan| plan.name.as_str())
+        let learns =
+            |kind: &&str| self.tables_of(kind).any(|table| self.plan.tables[table].label_column.is_some());
+        self.kinds().filter(learns)
+    }
+
+    /// The tables of a kind of entity.
+    fn tables_of(&self, kind: &str) -> impl Iterator<Item = usize> {
+        let tables = self.plan.tables.iter().enumerate();
+        tables.filter(move |(_, plan)| plan.name == kind).map(|(table, _)| table)
     }
 
     /// Why a row with [`Status::TimeJump`] was not decided; `batch` is the one that was processed last.
@@ -347,15 +316,14 @@ impl Engine {
 
     /// How much older than the newest of its entity an event may be and still enter its true place, whatever the kind.
     pub fn max_lateness_us(&self) -> i64 {
-        self.plan.kinds.iter().map(|kind| kind.max_lateness_us).min().unwrap_or(i64::MAX)
+        self.plan.tables.iter().map(|kind| kind.max_lateness_us).min().unwrap_or(i64::MAX)
     }
 
     /// What is held, by kind of entity.
     pub fn state(&self) -> Vec<KindState> {
-        let kinds = 0..self.plan.kinds.len();
-        kinds
-            .map(|kind| KindState::join(self.shards.iter().map(|shard| shard.tables[kind].state())))
-            .collect()
+        let table =
+            |table: usize| KindState::join(self.shards.iter().map(|shard| shard.tables[table].state()));
+        self.kinds().map(|kind| KindState::stack(self.tables_of(kind).map(table))).collect()
     }
 
     /// The windows of one entity as of its newest event; `None` if nothing of it is held. `kind` is the name of the
@@ -370,121 +338,31 @@ impl Engine {
 
     /// As [`Engine::inspect`], without allocating: gives each feature as (column, value), then the time of the entity's
     /// newest event and how many are held.
-    pub fn inspect_each(&self, kind: &str, key: &str, each: impl FnMut(usize, f64)) -> Option<(i64, usize)> {
-        let at = self.plan.kinds.iter().position(|plan| plan.name == kind)?;
+    pub fn inspect_each(
+        &self,
+        kind: &str,
+        key: &str,
+        mut each: impl FnMut(usize, f64),
+    ) -> Option<(i64, usize)> {
         let hash = hash_text(key);
-        self.shards[owner(hash, self.shards.len() as u64)].tables[at].inspect(key, hash, each)
+        let shard = &self.shards[owner(hash, self.shards.len() as u64)];
+        let tables = || self.tables_of(kind).map(|table| &shard.tables[table]);
+        tables().find(|table| table.holds(key, hash))?;
+        let mut held = (i64::MIN, 0);
+        for table in tables() {
+            match table.inspect(key, hash, &mut each) {
+                Some((newest_us, events)) => held = (held.0.max(newest_us), held.1.max(events)),
+                None => table.inspect_nothing(&mut each),
+            }
+        }
+        Some(held)
     }
 
     /// Names of the fields that name entities with windows.
     pub fn kinds(&self) -> impl Iterator<Item = &str> {
-        self.plan.kinds.iter().map(|plan| plan.name.as_str())
-    }
-
-    /// "Now" is the event: the stream's time is that of its newest event, and a row too far ahead of it is refused.
-    fn place_in_time(
-        &mut self,
-        batch: &EventBatch,
-        rows: impl Iterator<Item = usize>,
-        jumps: TimeJumps,
-        decisions: &mut Decisions,
-    ) {
-        let jump_us = self.detector.schema.max_time_jump_us;
-        let mut newest_us = self.stream_us;
-        for row in rows {
-            let (time_us, status) = (batch.time_us(row), &mut decisions.statuses[row]);
-            if *status == Status::TimeJump {
-                continue;
-            }
-            let too_far = newest_us.is_some_and(|newest_us| time_us > newest_us + jump_us);
-            if too_far && jumps == TimeJumps::Refuse {
-                *status = Status::TimeJump;
-            } else {
-                newest_us = newest_us.max(Some(time_us));
-            }
-            self.scratch.stream_us[row] = newest_us.unwrap_or(time_us);
-        }
-        self.stream_us = newest_us;
-    }
-
-    fn hash_entities(&mut self, batch: &EventBatch) {
-        let hashes = &mut self.scratch.hashes;
-        for (kind, hashes) in self.plan.kinds.iter().zip(hashes.chunks_exact_mut(batch.len().max(1))) {
-            let hash = |(first_row, hashes): (usize, &mut [u64])| {
-                for (row, hash) in (first_row * CHUNK_ROWS..).zip(hashes) {
-                    *hash = hash_text(batch.text(row, kind.by));
-                }
-            };
-            if self.shards.len() > 1 && batch.len() >= PARALLEL_ROWS_MIN {
-                hashes.par_chunks_mut(CHUNK_ROWS).enumerate().for_each(hash);
-            } else {
-                hashes.chunks_mut(CHUNK_ROWS).enumerate().for_each(hash);
-            }
-        }
-    }
-
-    /// With one shard nothing needs to be dealt and gathered.
-    fn observe_here(
-        &mut self,
-        batch: &EventBatch,
-        mut rows: impl Iterator<Item = usize>,
-        positions: Positions,
-        decisions: &mut Decisions,
-    ) {
-        let columns = self.detector.features.len();
-        let Scratch { hashes, stream_us } = &self.scratch;
-        let task = Task { batch, positions, hashes, stream_us };
-        let shard = &mut self.shards[0];
-        let mut run = [0; RUN_ROWS];
-        loop {
-            let mut count = 0;
-            let admitted = rows.by_ref().filter(|row| decisions.statuses[*row] != Status::TimeJump);
-            for row in admitted.take(RUN_ROWS) {
-                run[count] = row as u32;
-                count += 1;
-            }
-            for (kind, plan) in self.plan.kinds.iter().enumerate() {
-                shard.observe_run(kind, &task, &run[..count], |row, timeliness, features| {
-                    let out = &mut decisions.features[row * columns..][..columns];
-                    plan.columns.iter().zip(features).for_each(|(column, value)| out[*column] = *value);
-                    worsen(&mut decisions.statuses[row], timeliness);
-                });
-            }
-            if count < RUN_ROWS {
-                return;
-            }
-        }
-    }
-
-    fn observe_sharded(&mut self, batch: &EventBatch, positions: Positions, decisions: &mut Decisions) {
-        let columns = self.detector.features.len();
-        let shards = self.shards.len() as u64;
-        let Scratch { hashes, stream_us } = &self.scratch;
-        let task = Task { batch, positions, hashes, stream_us };
-        let statuses = &decisions.statuses;
-        let parallel = batch.len() >= PARALLEL_ROWS_MIN;
-        let work = |(number, shard): (usize, &mut Shard)| {
-            shard.observe_own(|hash| owner(hash, shards) == number, &task, statuses);
-        };
-        if parallel {
-            self.shards.par_iter_mut().enumerate().for_each(work);
-        } else {
-            self.shards.iter_mut().enumerate().for_each(work);
-        }
-        let (shards, plan) = (&self.shards, &self.plan);
-        let gather = |(chunk, (features, statuses)): (usize, (&mut [f64], &mut [Status]))| {
-            shards
-                .iter()
-                .for_each(|shard| shard.gather(plan, chunk * CHUNK_ROWS, columns, features, statuses));
-        };
-        let (features, statuses) = (&mut decisions.features, &mut decisions.statuses);
-        if parallel {
-            let features = features.par_chunks_mut(CHUNK_ROWS * columns);
-            features.zip(statuses.par_chunks_mut(CHUNK_ROWS)).enumerate().for_each(gather);
-        } else {
-            let features = features.chunks_mut(CHUNK_ROWS * columns);
-            features.zip(statuses.chunks_mut(CHUNK_ROWS)).enumerate().for_each(gather);
-        }
+        let name = |table: usize| self.plan.tables[table].name.as_str();
+        let is_first = move |table: &usize| self.tables_of(name(*table)).next() == Some(*table);
+        (0..self.plan.tables.len()).filter(is_first).map(name)
     }
 }
 
@@ -539,134 +417,9 @@ impl Decider {
     }
 }
 
-impl Scratch {
-    fn begin(&mut self, rows: usize, kinds: usize) {
-        self.hashes.resize(kinds * rows, 0);
-        self.stream_us.resize(rows, 0);
-    }
-}
-
 /// The shard that owns an entity. The table inside uses the low bits of the hash, so this uses the high ones.
 pub(crate) fn owner(hash: u64, shards: u64) -> usize {
     ((u128::from(hash) * u128::from(shards)) >> 64) as usize
-}
-
-impl From<Timeliness> for Status {
-    fn from(timeliness: Timeliness) -> Status {
-        match timeliness {
-            Timeliness::OnTime => Status::OnTime,
-            Timeliness::Late => Status::Late,
-            Timeliness::TooLate => Status::TooLate,
-        }
-    }
-}
-
-impl Shard {
-    pub(crate) fn new(plan: &Plan) -> Shard {
-        Shard {
-            tables: plan.kinds.iter().map(|kind| EntityTable::new(Arc::clone(kind))).collect(),
-            observed: plan.kinds.iter().map(|_| Observed::default()).collect(),
-            values: Vec::new(),
-            features: Vec::new(),
-        }
-    }
-
-    /// Enters rows into the table of one kind and tells what became of each. A row that does not name the entity has no
-    /// features of it. At most [`RUN_ROWS`].
-    #[inline]
-    fn observe_run(
-        &mut self,
-        kind: usize,
-        task: &Task,
-        rows: &[u32],
-        mut done: impl FnMut(usize, Timeliness, &[f64]),
-    ) {
-        let table = &mut self.tables[kind];
-        let by = table.plan.by;
-        let hashes = &task.hashes[kind * task.batch.len()..][..task.batch.len()];
-        let Some(&first) = rows.first() else { return };
-        let rows = rows.iter().map(|row| *row as usize);
-        let keys = rows.clone().map(|row| (task.batch.text(row, by), hashes[row]));
-        table.look_up(keys, task.stream_us[first as usize]);
-        self.features.resize(table.plan.columns.len(), f64::NAN);
-        for (place, row) in rows.enumerate() {
-            let key = task.batch.text(row, by);
-            if key.is_empty() {
-                continue;
-            }
-            table.plan.read_values(task.batch, row, task.positions.of(row), &mut self.values);
-            let event = Observation {
-                key,
-                hash: hashes[row],
-                time_us: task.batch.time_us(row),
-                stream_us: task.stream_us[row],
-                values: &self.values,
-            };
-            let timeliness = table.observe(place, &event, &mut self.features);
-            done(row, timeliness, &self.features);
-        }
-    }
-
-    /// Works through the rows of the batch that concern this shard's entities, kind after kind, in stream order.
-    fn observe_own(&mut self, owns: impl Fn(u64) -> bool, task: &Task, statuses: &[Status]) {
-        for kind in 0..self.tables.len() {
-            let mut observed = std::mem::take(&mut self.observed[kind]);
-            observed.clear();
-            let (by, hashes) = (self.tables[kind].plan.by, &task.hashes[kind * statuses.len()..]);
-            let concerns = |row: &usize| {
-                owns(hashes[*row])
-                    && statuses[*row] != Status::TimeJump
-                    && !task.batch.text(*row, by).is_empty()
-            };
-            observed.rows.extend((0..statuses.len()).filter(concerns).map(|row| row as u32));
-            for run in observed.rows.chunks(RUN_ROWS) {
-                self.observe_run(kind, task, run, |_, timeliness, features| {
-                    observed.timeliness.push(timeliness);
-                    observed.features.extend_from_slice(features);
-                });
-            }
-            self.observed[kind] = observed;
-        }
-    }
-
-    /// Copies what it has computed of some rows to where it belongs in stream order.
-    fn gather(
-        &self,
-        plan: &Plan,
-        first_row: usize,
-        columns: usize,
-        features: &mut [f64],
-        statuses: &mut [Status],
-    ) {
-        for (kind, Observed { rows, timeliness, features: computed }) in plan.kinds.iter().zip(&self.observed)
-        {
-            let width = kind.columns.len();
-            let from = rows.partition_point(|row| (*row as usize) < first_row);
-            let computed = computed[from * width..].chunks_exact(width);
-            for ((row, timeliness), computed) in rows[from..].iter().zip(&timeliness[from..]).zip(computed) {
-                let row = *row as usize - first_row;
-                let Some(status) = statuses.get_mut(row) else { break };
-                worsen(status, *timeliness);
-                let out = &mut features[row * columns..][..columns];
-                kind.columns.iter().zip(computed).for_each(|(column, value)| out[*column] = *value);
-            }
-        }
-    }
-}
-
-impl Observed {
-    fn clear(&mut self) {
-        self.rows.clear();
-        self.timeliness.clear();
-        self.features.clear();
-    }
-}
-
-fn worsen(status: &mut Status, timeliness: Timeliness) {
-    let other = Status::from(timeliness);
-    if other as u8 > *status as u8 {
-        *status = other;
-    }
 }
 
 impl Chunk {
@@ -719,10 +472,21 @@ impl Chunk {
     }
 }
 
-/// Fields and expressions, in the order of the file. A value that is not finite becomes missing.
+/// Fields and expressions, in the order of the file.
 fn complete_row(detector: &Detector, batch: &EventBatch, row: usize, features: &mut [f64]) {
-    for (column, feature) in detector.features.iter().enumerate() {
-        let value = match &feature.definition {
+    complete_columns(detector, 0..detector.features.len(), batch, row, features);
+}
+
+/// Some of them, windows left alone. A value that is not finite becomes missing.
+pub(crate) fn complete_columns(
+    detector: &Detector,
+    columns: impl Iterator<Item = usize>,
+    batch: &EventBatch,
+    row: usize,
+    features: &mut [f64],
+) {
+    for column in columns {
+        let value = match &detector.features[column].definition {
             Definition::Window(_) => continue,
             Definition::Field(source) => field_value(detector, *source, batch, row),
             Definition::Expression(expression) => {
@@ -739,6 +503,8 @@ fn field_value(detector: &Detector, source: Source, batch: &EventBatch, row: usi
         Source::Label => f64::from(u8::from(batch.label(row) == Label::Fraud)),
         Source::Number(slot) => batch.number(row, slot),
         Source::Text(slot) => category_code(detector, batch.text(row, slot), slot),
+        // No field: `as_features` names fields only.
+        Source::Feature(_) => f64::NAN,
     }
 }
 

@@ -75,11 +75,19 @@ impl Narrator<'_> {
                 });
                 code.map(|word| format!("{} is {word}", self.detector.schema.text_name(slot)))
             }
-            Source::Label | Source::Number(_) => None,
+            Source::Label | Source::Number(_) | Source::Feature(_) => None,
         }
     }
 
     fn window(&self, window: &Window, value: f64) -> String {
+        let told = self.window_of_all(window, value);
+        match &window.condition {
+            Some(condition) => format!("{told}, counting those with {}", condition.text),
+            None => told,
+        }
+    }
+
+    fn window_of_all(&self, window: &Window, value: f64) -> String {
         let (entity, span) = (self.entity(window), span(window));
         let earlier = if window.exclude_current { "earlier " } else { "" };
         match (window.aggregate, window.of) {
@@ -103,8 +111,11 @@ impl Narrator<'_> {
                 let things = plural(&self.noun(source), value);
                 format!("{} different {things} of the {entity} {span}", short(value))
             }
-            (Aggregate::TimeSinceLast, _) => {
-                format!("{} since the {entity}'s last transaction", elapsed(value))
+            (Aggregate::TimeSinceLast, of) => {
+                format!("{} since the {entity}'s last {}", elapsed(value), event_noun(of))
+            }
+            (Aggregate::TimeSinceFirst, of) => {
+                format!("{} since the {entity}'s first {} {span}", elapsed(value), event_noun(of))
             }
             (Aggregate::RateRatio, _) => {
                 let usual = window.baseline_us.map_or(String::new(), long);
@@ -214,6 +225,7 @@ impl Narrator<'_> {
                 let field = schema.fields.iter().find(|field| field.kind.number_slot() == Some(slot));
                 field.map_or("number", |field| field.name.as_str())
             }
+            Source::Feature(column) => &self.detector.features[column].name,
         };
         name.strip_suffix("_id").unwrap_or(name).replace('_', " ")
     }
@@ -222,6 +234,11 @@ impl Narrator<'_> {
         let schema = &self.detector.schema;
         format!("{value:.*} {}", schema.amount_decimals as usize, schema.currency)
     }
+}
+
+/// What is looked for among events.
+fn event_noun(of: Option<Source>) -> &'static str {
+    if of == Some(Source::Label) { "known fraud" } else { "transaction" }
 }
 
 fn truth_words(truth: &BoolExpr, holds: bool) -> Option<&'static str> {

@@ -41,7 +41,7 @@ impl Engine {
         put(&mut out, position);
         put(&mut out, i64::from(self.stream_us.is_some()));
         put(&mut out, self.stream_us.unwrap_or(0));
-        for kind in 0..self.plan.kinds.len() {
+        for kind in 0..self.plan.tables.len() {
             for shard in &self.shards {
                 shard.tables[kind].dump(|key, newest_us, entries| {
                     put_text(&mut out, key);
@@ -110,7 +110,7 @@ impl Engine {
         let stream_us = reader.instant()?;
         self.stream_us = has_time.then_some(stream_us);
         let mut entries = Vec::new();
-        for kind in 0..self.plan.kinds.len() {
+        for kind in 0..self.plan.tables.len() {
             while let Some((key, newest_us)) = reader.entity(&mut entries)? {
                 let hash = hash_text(key);
                 let shard = owner(hash, self.shards.len() as u64);

@@ -124,7 +124,7 @@ fn create(args: &Create) -> Result<()> {
     let settings = args.reach.settings()?;
     let detector = load_detector(args.detector.as_deref().unwrap_or(&settings.detector))?;
     let group = settings.kafka.group(&detector.name);
-    let topics = Topics::of(&settings.kafka, &group, &Chain::of(&detector));
+    let topics = Topics::of(&settings.kafka, &group, &Chain::of(&detector)?);
     let created = topics::create(&settings.kafka, &topics.all(), args.partitions, args.replicas, &[])?;
     // Whoever starts next finds them.
     topics::await_all(&settings.kafka, &topics.all())?;

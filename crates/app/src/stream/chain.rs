@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use engine::detector::Definition;
 use engine::{Detector, Engine, EventBatch};
 
 use crate::cli::WrongInput;
@@ -33,26 +34,48 @@ pub struct Link {
 }
 
 impl Chain {
-    /// The chain of a detector.
-    pub fn of(detector: &Arc<Detector>) -> Chain {
+    /// The chain of a detector: a kind of entity comes after those that its windows read.
+    ///
+    /// # Errors
+    /// If two kinds read each other's windows: then no order will do.
+    pub fn of(detector: &Arc<Detector>) -> Result<Chain> {
         let schema = &detector.schema;
         let engine = Engine::new(Arc::clone(detector), None, 1);
-        let kinds: Vec<String> = engine.kinds().map(str::to_string).collect();
-        let key = schema.key.map(|slot| schema.text_name(slot).to_string());
+        let mut waiting: Vec<&str> = engine.kinds().collect();
         let learning: Vec<&str> = engine.kinds_with_labels().collect();
-        let first_kind = key.filter(|key| kinds.contains(key) && !learning.contains(&key.as_str()));
-        let name = first_kind.as_deref().map_or("transaction", short_name).to_string();
-        let mut links = vec![Link { name, slot: schema.key, kind: first_kind.clone(), learns: false }];
-        for kind in kinds.iter().filter(|kind| Some(*kind) != first_kind.as_ref()) {
-            let field = schema.fields.iter().find(|field| field.name == *kind);
+        let key = schema.key.map(|slot| schema.text_name(slot));
+        let stands_first = |key: &&str| {
+            waiting.contains(key) && !learning.contains(key) && read_by(detector, key).is_empty()
+        };
+        let first_kind = key.filter(stands_first);
+        waiting.retain(|kind| Some(*kind) != first_kind);
+        let name = first_kind.map_or("transaction", short_name).to_string();
+        let kind = first_kind.map(str::to_string);
+        let mut links = vec![Link { name, slot: schema.key, kind, learns: false }];
+        while !waiting.is_empty() {
+            let is_ready = |kind: &&str| read_by(detector, kind).iter().all(|read| !waiting.contains(read));
+            let Some(next) = waiting.iter().position(is_ready) else {
+                let mistake = format!(
+                    "windows by {} read each other: over Kafka one kind of entity must come after the other",
+                    waiting.join(" and ")
+                );
+                return Err(WrongInput(mistake).into());
+            };
+            let kind = waiting.remove(next);
+            let field = schema.fields.iter().find(|field| field.name == kind);
             let slot = field.and_then(|field| field.kind.text_slot());
-            let learns = learning.contains(&kind.as_str());
-            links.push(Link { name: short_name(kind).to_string(), slot, kind: Some(kind.clone()), learns });
+            let learns = learning.contains(&kind);
+            links.push(Link {
+                name: short_name(kind).to_string(),
+                slot,
+                kind: Some(kind.to_string()),
+                learns,
+            });
         }
         let lateness =
             |link: &Link| Engine::stage(Arc::clone(detector), link.kind.as_deref()).max_lateness_us();
         let drift_us = links.iter().skip(1).map(lateness).min().unwrap_or(i64::MAX) / 2;
-        Chain { links, drift_us }
+        Ok(Chain { links, drift_us })
     }
 
     /// Whether partitions of the first stage meet in a later one.
@@ -108,6 +131,18 @@ impl Link {
     }
 }
 
+/// The other kinds of entities whose windows those of this kind read.
+fn read_by<'a>(detector: &'a Detector, kind: &str) -> Vec<&'a str> {
+    let name = |slot: usize| detector.schema.text_name(slot);
+    let is_own = |column: &usize| match &detector.features[*column].definition {
+        Definition::Window(window) => name(window.by) == kind,
+        _ => false,
+    };
+    let behind =
+        (0..detector.features.len()).filter(is_own).flat_map(|column| detector.entities_behind(column));
+    behind.map(name).filter(|other| *other != kind).collect()
+}
+
 /// `terminal_id` is the stage `terminal`.
 fn short_name(field: &str) -> &str {
     field.strip_suffix("_id").unwrap_or(field)
@@ -138,6 +173,39 @@ pub fn murmur2(data: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Counts of each kind's events where the other kind's counts are large, if it says so.
+    fn detector(shop_reads_card: bool, card_reads_shop: bool) -> Arc<Detector> {
+        let mut text = "name = \"two\"\n[event]\nid = \"id\"\ntime = \"t\"\namount = \"a\"\nkey = \"card\"\n\
+                        fields = { shop = \"id\" }\n"
+            .to_string();
+        for (name, by) in [("c", "card"), ("s", "shop")] {
+            text += &format!(
+                "[[feature]]\nname = \"{name}\"\nby = \"{by}\"\naggregate = \"count\"\nwindows = [\"1d\"]\n"
+            );
+        }
+        for (name, by, other, reads) in
+            [("cs", "card", "s_1d", card_reads_shop), ("sc", "shop", "c_1d", shop_reads_card)]
+        {
+            let condition = if reads { format!("{other} > 2.0") } else { "a > 2.0".to_string() };
+            text += &format!(
+                "[[feature]]\nname = \"{name}\"\nby = \"{by}\"\naggregate = \"count\"\nwindows = [\"1d\"]\n\
+                 where = \"{condition}\"\n"
+            );
+        }
+        Arc::new(Detector::parse(&text.replace("\"a >", "\"amount >")).expect("it is sound"))
+    }
+
+    #[test]
+    fn a_kind_comes_after_those_whose_windows_it_reads() {
+        let names = |chain: Chain| chain.links.into_iter().map(|link| link.name).collect::<Vec<_>>();
+        let of = |shop_reads_card, card_reads_shop| Chain::of(&detector(shop_reads_card, card_reads_shop));
+        assert_eq!(names(of(false, false).unwrap()), ["card", "shop"]);
+        assert_eq!(names(of(true, false).unwrap()), ["card", "shop"]);
+        assert_eq!(names(of(false, true).unwrap()), ["transaction", "shop", "card"]);
+        let error = of(true, true).unwrap_err().to_string();
+        assert!(error.starts_with("windows by card and shop read each other"), "{error}");
+    }
 
     /// Values of the test of `Utils.murmur2` in Apache Kafka (UtilsTest.testMurmur2).
     #[test]

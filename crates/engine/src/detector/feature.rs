@@ -6,15 +6,15 @@ use toml_span::Span;
 
 use super::event::{BUILTIN_NAMES, Event, NAME_HINT, is_name};
 use super::reader::{Mistakes, Section, Spanned, nearest, parse_duration};
-use super::{Aggregate, Definition, Feature, FieldKind, Schema, Source, Window};
-use crate::expression::{NumberExpr, Parsed, Scope};
+use super::{Aggregate, Condition, Definition, Feature, FieldKind, Schema, Source, Window};
+use crate::expression::{BoolExpr, ExpressionError, NumberExpr, Parsed, Scope};
 use crate::time::DAY_US;
 
 /// What `last` and `time_since_last` look back when no window is given.
 const LOOK_BACK_US: i64 = 30 * DAY_US;
 
-const FEATURE_KEYS: [&str; 8] =
-    ["by", "aggregate", "of", "windows", "delay", "baseline", "exclude_current", "empty"];
+const FEATURE_KEYS: [&str; 9] =
+    ["by", "aggregate", "of", "where", "windows", "delay", "baseline", "exclude_current", "empty"];
 
 /// A feature and the text that identifies its meaning.
 pub(super) struct NamedFeature {
@@ -22,17 +22,30 @@ pub(super) struct NamedFeature {
     pub canonical: String,
 }
 
-/// A `[[feature]]` before its expression is compiled.
+/// A `[[feature]]` before its expressions are compiled.
 enum Declared {
-    Columns(Vec<NamedFeature>),
-    Expression { name: Spanned<String>, source: Spanned<String>, parsed: Option<Parsed> },
+    Columns { columns: Vec<NamedFeature>, condition: Option<Unread> },
+    Expression { name: Spanned<String>, unread: Unread },
+}
+
+/// An expression before it is compiled; not parsed if its grammar is wrong.
+struct Unread {
+    source: Spanned<String>,
+    parsed: Option<Parsed>,
 }
 
 impl Declared {
     fn names(&self) -> Vec<&str> {
         match self {
-            Declared::Columns(columns) => columns.iter().map(|c| c.feature.name.as_str()).collect(),
+            Declared::Columns { columns, .. } => columns.iter().map(|c| c.feature.name.as_str()).collect(),
             Declared::Expression { name, .. } => vec![&name.value],
+        }
+    }
+
+    fn unread(&self) -> Option<&Unread> {
+        match self {
+            Declared::Columns { condition, .. } => condition.as_ref(),
+            Declared::Expression { unread, .. } => Some(unread),
         }
     }
 }
@@ -52,18 +65,19 @@ pub(super) fn read_features(
     if declared.is_empty() && sections.is_empty() {
         mistakes.add(Span::new(0, 0), "the detector has no features");
     }
+    let columns = |declared: &[(Span, Declared)]| -> Vec<String> {
+        declared.iter().flat_map(|(_, d)| d.names()).map(str::to_string).collect()
+    };
     for section in sections {
         let at = section.at;
-        if let Some(feature) = read_feature(section, &event.schema, &mut longest, mistakes) {
+        let above = columns(&declared);
+        if let Some(feature) = read_feature(section, &event.schema, &above, &mut longest, mistakes) {
             declared.push((at, feature));
         }
     }
     check_names(&declared, event, mistakes);
     check_order(&declared, mistakes);
-    let names: Vec<String> = declared
-        .iter()
-        .flat_map(|(_, d)| d.names().into_iter().map(str::to_string).collect::<Vec<_>>())
-        .collect();
+    let names = columns(&declared);
     let scope = Scope { schema: &event.schema, features: &names, lists, has_score: false };
     declared.into_iter().flat_map(|(_, feature)| compile_feature(feature, &scope, mistakes)).collect()
 }
@@ -83,19 +97,22 @@ fn field_feature(name: &Spanned<String>, schema: &Schema, mistakes: &mut Mistake
         let message = format!("`as_features` names `{}`, which cannot be a model input as it is", name.value);
         let hint = "it must be the amount, or a field of type number, bool, or category with `values`";
         mistakes.add_with_hint(name.at, message, hint);
-        return Declared::Columns(Vec::new());
+        return Declared::Columns { columns: Vec::new(), condition: None };
     };
     let values = match kind {
         Some(FieldKind::Category { values, .. }) => values.join(","),
         _ => String::new(),
     };
-    let feature = Feature { name: name.value.clone(), definition: Definition::Field(source) };
-    Declared::Columns(vec![NamedFeature { feature, canonical: format!("{}=field {values}", name.value) }])
+    let definition = Definition::Field(source);
+    let feature = Feature { name: name.value.clone(), definition, reads: Vec::new() };
+    let canonical = format!("{}=field {values}", name.value);
+    Declared::Columns { columns: vec![NamedFeature { feature, canonical }], condition: None }
 }
 
 fn read_feature(
     mut section: Section,
     schema: &Schema,
+    above: &[String],
     longest: &mut BTreeMap<usize, i64>,
     mistakes: &mut Mistakes,
 ) -> Option<Declared> {
@@ -106,8 +123,7 @@ fn read_feature(
     }
     if let Some(source) = section.string("expression", mistakes) {
         section.finish(mistakes);
-        let parsed = parse_expression(&source, mistakes);
-        return Some(Declared::Expression { name, source, parsed });
+        return Some(Declared::Expression { name, unread: parse_expression(source, mistakes) });
     }
     if !section.has("by") && !section.has("aggregate") {
         let message = format!("feature `{}` needs an `expression`, or `by` and `aggregate`", name.value);
@@ -116,22 +132,19 @@ fn read_feature(
         section.finish(mistakes);
         return None;
     }
-    read_window_feature(name, section, schema, longest, mistakes).map(Declared::Columns)
+    let condition = section.string("where", mistakes).map(|source| parse_expression(source, mistakes));
+    let columns = read_window_feature(name, section, schema, above, longest, mistakes)?;
+    Some(Declared::Columns { columns, condition })
 }
 
-fn parse_expression(source: &Spanned<String>, mistakes: &mut Mistakes) -> Option<Parsed> {
-    match Parsed::new(&source.value) {
-        Ok(parsed) => Some(parsed),
-        Err(error) => {
-            add_expression_error(source, error, mistakes);
-            None
-        }
-    }
+fn parse_expression(source: Spanned<String>, mistakes: &mut Mistakes) -> Unread {
+    let parsed = Parsed::new(&source.value).map_err(|error| add_expression_error(&source, error, mistakes));
+    Unread { source, parsed: parsed.ok() }
 }
 
 pub(super) fn add_expression_error(
     source: &Spanned<String>,
-    error: crate::expression::ExpressionError,
+    error: ExpressionError,
     mistakes: &mut Mistakes,
 ) {
     mistakes.push(mistakes.place_in_string(source.at, error.offset), error.message, error.hint);
@@ -141,6 +154,7 @@ fn read_window_feature(
     name: Spanned<String>,
     mut section: Section,
     schema: &Schema,
+    above: &[String],
     longest: &mut BTreeMap<usize, i64>,
     mistakes: &mut Mistakes,
 ) -> Option<Vec<NamedFeature>> {
@@ -156,7 +170,7 @@ fn read_window_feature(
     section.finish(mistakes);
     let (by, aggregate) = (by?, aggregate?);
     check_empty(aggregate, empty.as_ref(), mistakes);
-    let of = read_source(aggregate, of, schema, &name, mistakes)?;
+    let of = read_source(aggregate, of, schema, above, &name, mistakes)?;
     check_label_delay(of, delay.as_ref(), &name, mistakes);
     check_baseline(aggregate, baseline.as_ref(), &windows, &name, mistakes);
     let windows = default_windows(windows, aggregate, by, longest, &name, at, mistakes)?;
@@ -170,17 +184,22 @@ fn read_window_feature(
             delay_us: delay.as_ref().map_or(0, |d| d.value),
             exclude_current,
             empty: empty.as_ref().map_or(aggregate.default_empty(), |number| number.value),
+            condition: None,
         };
         let name = if suffix.is_empty() { name.value.clone() } else { format!("{}_{suffix}", name.value) };
+        let reads = match of {
+            Some(Source::Feature(column)) => vec![column],
+            _ => Vec::new(),
+        };
         NamedFeature {
-            canonical: canonical_window(&name, &window, schema),
-            feature: Feature { name, definition: Definition::Window(window) },
+            canonical: canonical_window(&name, &window, schema, above),
+            feature: Feature { name, definition: Definition::Window(window), reads },
         }
     };
     Some(windows.into_iter().map(column).collect())
 }
 
-fn canonical_window(name: &str, window: &Window, schema: &Schema) -> String {
+fn canonical_window(name: &str, window: &Window, schema: &Schema, above: &[String]) -> String {
     let of = match window.of {
         None => "-",
         Some(Source::Amount) => "amount",
@@ -190,6 +209,7 @@ fn canonical_window(name: &str, window: &Window, schema: &Schema) -> String {
             let field = schema.fields.iter().find(|field| field.kind.number_slot() == Some(slot));
             field.map_or("-", |field| field.name.as_str())
         }
+        Some(Source::Feature(column)) => &above[column],
     };
     format!(
         "{name}={} of {of} by {} over {} us, baseline {:?}, delay {}, exclude current {}, empty {}",
@@ -249,10 +269,12 @@ fn read_source(
     aggregate: Aggregate,
     of: Option<Spanned<String>>,
     schema: &Schema,
+    above: &[String],
     feature: &Spanned<String>,
     mistakes: &mut Mistakes,
 ) -> Option<Option<Source>> {
-    let takes_none = matches!(aggregate, Aggregate::Count | Aggregate::TimeSinceLast);
+    let since = matches!(aggregate, Aggregate::TimeSinceLast | Aggregate::TimeSinceFirst);
+    let takes_none = since || aggregate == Aggregate::Count;
     let Some(of) = of else {
         if takes_none || aggregate == Aggregate::RateRatio {
             return Some(None);
@@ -262,25 +284,29 @@ fn read_source(
         mistakes.add_with_hint(feature.at, message, "for example: of = \"amount\"");
         return None;
     };
-    if takes_none {
-        mistakes
-            .add(of.at, format!("`{}` looks at events, not at a value: it takes no `of`", aggregate.name()));
+    if takes_none && !(since && of.value == "label") {
+        let but = if since { " but the label" } else { "" };
+        let message =
+            format!("`{}` looks at events, not at a value: it takes no `of`{but}", aggregate.name());
+        mistakes.add(of.at, message);
         return None;
     }
     let source = match of.value.as_str() {
         "amount" => Some(Source::Amount),
         "label" => Some(Source::Label),
-        name => schema.index_of(name).and_then(|index| source_of(&schema.fields[index].kind)),
+        name => match schema.index_of(name) {
+            Some(index) => source_of(&schema.fields[index].kind),
+            None => above.iter().position(|feature| feature == name).map(Source::Feature),
+        },
     };
     let of_text = matches!(source, Some(Source::Text(_)));
     match source {
         None => {
             let with_value = schema.fields.iter().filter(|field| source_of(&field.kind).is_some());
-            let names = with_value.map(|field| field.name.as_str());
+            let names = with_value.map(|field| field.name.as_str()).chain(above.iter().map(String::as_str));
+            let all = "`of` names the amount, the label, a field of the event, or a feature above";
             let hint = nearest(&of.value, names.chain(["amount", "label"]))
-                .map_or("`of` names the amount, the label or a field of the event".into(), |n| {
-                    format!("did you mean `{n}`?")
-                });
+                .map_or(all.into(), |n| format!("did you mean `{n}`?"));
             mistakes.add_with_hint(
                 of.at,
                 format!("`of` is `{}`, which has no value to aggregate", of.value),
@@ -415,7 +441,10 @@ fn check_order(declared: &[(Span, Declared)], mistakes: &mut Mistakes) {
         .collect();
     let reads: Vec<Vec<usize>> = declared.iter().map(|(_, d)| reads_of(d, &owner)).collect();
     for (index, (_, feature)) in declared.iter().enumerate() {
-        let Declared::Expression { name, source, parsed: Some(_) } = feature else { continue };
+        let (Some(name), Some(Unread { source, .. })) = (feature.names().first().copied(), feature.unread())
+        else {
+            continue;
+        };
         for &read in reads[index].iter().filter(|read| **read >= index) {
             let other = declared[read].1.names().first().map_or(String::new(), |name| name.to_string());
             match path(&reads, read, index) {
@@ -424,7 +453,7 @@ fn check_order(declared: &[(Span, Declared)], mistakes: &mut Mistakes) {
                         std::iter::once(index).chain(steps).map(|i| declared[i].1.names()[0]).collect();
                     mistakes.add_with_hint(
                         source.at,
-                        format!("feature `{}` is part of a cycle: {}", name.value, cycle.join(" -> ")),
+                        format!("feature `{name}` is part of a cycle: {}", cycle.join(" -> ")),
                         "a feature cannot depend on itself",
                     );
                 }
@@ -432,10 +461,7 @@ fn check_order(declared: &[(Span, Declared)], mistakes: &mut Mistakes) {
                     let line = mistakes.line(declared[read].0);
                     mistakes.add_with_hint(
                         source.at,
-                        format!(
-                            "feature `{}` reads `{other}`, which is declared later, in line {line}",
-                            name.value
-                        ),
+                        format!("feature `{name}` reads `{other}`, which is declared later, in line {line}"),
                         "features are computed in the order of the file: move it up",
                     );
                 }
@@ -445,7 +471,7 @@ fn check_order(declared: &[(Span, Declared)], mistakes: &mut Mistakes) {
 }
 
 fn reads_of(declared: &Declared, owner: &BTreeMap<&str, usize>) -> Vec<usize> {
-    let Declared::Expression { parsed: Some(parsed), .. } = declared else { return Vec::new() };
+    let Some(Unread { parsed: Some(parsed), .. }) = declared.unread() else { return Vec::new() };
     parsed.identifiers().iter().filter_map(|name| owner.get(name.as_str()).copied()).collect()
 }
 
@@ -477,26 +503,56 @@ fn path(reads: &[Vec<usize>], from: usize, to: usize) -> Option<Vec<usize>> {
 
 fn compile_feature(declared: Declared, scope: &Scope, mistakes: &mut Mistakes) -> Vec<NamedFeature> {
     match declared {
-        Declared::Columns(columns) => columns,
-        Declared::Expression { name, source, parsed } => {
-            let compiled = parsed.and_then(|parsed| match parsed.compile_number(scope) {
-                Ok(number) => Some(number),
-                Err(error) => {
-                    add_expression_error(&source, error, mistakes);
-                    None
-                }
-            });
-            let expression = compiled.unwrap_or(NumberExpr::Constant(f64::NAN));
-            vec![NamedFeature {
-                canonical: format!(
-                    "{}={}{}",
-                    name.value,
-                    source.value.trim(),
-                    lists_in(&source.value, scope)
-                ),
-                feature: Feature { name: name.value, definition: Definition::Expression(expression) },
-            }]
+        Declared::Columns { columns, condition: None } => columns,
+        Declared::Columns { columns, condition: Some(unread) } => {
+            let test = unread.compile(|parsed| parsed.compile_bool(scope), mistakes);
+            let condition = Condition {
+                text: unread.source.value.trim().to_string(),
+                test: test.unwrap_or(BoolExpr::Constant(true)),
+            };
+            let reads = unread.columns(scope);
+            let canonical = format!(", where {}{}", condition.text, lists_in(&condition.text, scope));
+            columns.into_iter().map(|column| column.with(&condition, &reads, &canonical)).collect()
         }
+        Declared::Expression { name, unread } => {
+            let compiled = unread.compile(|parsed| parsed.compile_number(scope), mistakes);
+            let source = &unread.source.value;
+            let definition = Definition::Expression(compiled.unwrap_or(NumberExpr::Constant(f64::NAN)));
+            let canonical = format!("{}={}{}", name.value, source.trim(), lists_in(source, scope));
+            let feature = Feature { name: name.value, definition, reads: unread.columns(scope) };
+            vec![NamedFeature { feature, canonical }]
+        }
+    }
+}
+
+impl Unread {
+    fn compile<T>(
+        &self,
+        compile: impl Fn(&Parsed) -> Result<T, ExpressionError>,
+        mistakes: &mut Mistakes,
+    ) -> Option<T> {
+        let compiled = compile(self.parsed.as_ref()?);
+        compiled.map_err(|error| add_expression_error(&self.source, error, mistakes)).ok()
+    }
+
+    /// The features that it reads. A name that is a field's means the field.
+    fn columns(&self, scope: &Scope) -> Vec<usize> {
+        let Some(parsed) = &self.parsed else { return Vec::new() };
+        let names = parsed.identifiers();
+        let reads = |name: &String| names.contains(name) && scope.schema.index_of(name).is_none();
+        (0..scope.features.len()).filter(|column| reads(&scope.features[*column])).collect()
+    }
+}
+
+impl NamedFeature {
+    /// A window's column with a condition upon events.
+    fn with(mut self, condition: &Condition, reads: &[usize], canonical: &str) -> NamedFeature {
+        if let Definition::Window(window) = &mut self.feature.definition {
+            window.condition = Some(condition.clone());
+        }
+        self.feature.reads.extend_from_slice(reads);
+        self.canonical.push_str(canonical);
+        self
     }
 }
 

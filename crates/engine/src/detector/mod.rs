@@ -10,8 +10,10 @@ mod fingerprint;
 mod reader;
 mod schema;
 
+use std::collections::BTreeSet;
+
 use crate::decide::{Policy, Rule};
-use crate::expression::NumberExpr;
+use crate::expression::{BoolExpr, NumberExpr};
 
 pub use reader::Mistake;
 pub(crate) use reader::nearest;
@@ -43,6 +45,8 @@ pub struct Feature {
     pub name: String,
     /// How its value comes about.
     pub definition: Definition,
+    /// The columns that the definition itself reads, all to the left of it.
+    pub reads: Vec<usize>,
 }
 
 /// How the value of a feature comes about.
@@ -75,6 +79,17 @@ pub struct Window {
     pub exclude_current: bool,
     /// The value where the window holds nothing to compute from; NaN is "missing".
     pub empty: f64,
+    /// Which events are in it; all of the entity's if `None`.
+    pub condition: Option<Condition>,
+}
+
+/// What must hold of an event, at its own time, to be in a window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    /// As the file writes it.
+    pub text: String,
+    /// Over the event and the features to the left.
+    pub test: BoolExpr,
 }
 
 /// A value that an event carries.
@@ -88,6 +103,8 @@ pub enum Source {
     Number(usize),
     /// An id or category field, by slot.
     Text(usize),
+    /// What a feature was of the event at its own time, by column; windows keep it in millionths.
+    Feature(usize),
 }
 
 /// What can be computed over a window.
@@ -109,15 +126,17 @@ pub enum Aggregate {
     Distinct,
     /// The value of the event before this one.
     Last,
-    /// Seconds since the event before this one.
+    /// Seconds since the event before this one; of the label, since the newest fraud.
     TimeSinceLast,
+    /// Seconds since the oldest event before this one; of the label, since the oldest fraud.
+    TimeSinceFirst,
     /// Events (or sum of a value) per time in the window, over the same in the baseline window.
     RateRatio,
 }
 
 impl Aggregate {
     /// All aggregates with the names they have in a detector file.
-    pub const ALL: [(&'static str, Aggregate); 10] = [
+    pub const ALL: [(&'static str, Aggregate); 11] = [
         ("count", Aggregate::Count),
         ("sum", Aggregate::Sum),
         ("mean", Aggregate::Mean),
@@ -127,6 +146,7 @@ impl Aggregate {
         ("distinct", Aggregate::Distinct),
         ("last", Aggregate::Last),
         ("time_since_last", Aggregate::TimeSinceLast),
+        ("time_since_first", Aggregate::TimeSinceFirst),
         ("rate_ratio", Aggregate::RateRatio),
     ];
 
@@ -140,9 +160,9 @@ impl Aggregate {
         Self::ALL.iter().find(|(_, aggregate)| *aggregate == self).expect("ALL lists every aggregate").0
     }
 
-    /// Whether it looks at the event before this one instead of a whole window.
+    /// Whether it looks at one of the events before this one instead of a whole window.
     pub fn looks_at_previous(self) -> bool {
-        matches!(self, Aggregate::Last | Aggregate::TimeSinceLast)
+        matches!(self, Aggregate::Last | Aggregate::TimeSinceLast | Aggregate::TimeSinceFirst)
     }
 
     /// The value of an empty window unless the file says otherwise: nothing counted is 0, nothing measured is missing.
@@ -161,6 +181,16 @@ impl Detector {
     /// Every mistake in the file, in its order, each with line, column and, where one is known, a hint.
     pub fn parse(text: &str) -> Result<Detector, Vec<Mistake>> {
         file::parse(text)
+    }
+
+    /// The fields, by text slot, by whose windows the value of a column comes about: its own, and those of all that it reads.
+    pub fn entities_behind(&self, column: usize) -> BTreeSet<usize> {
+        let feature = &self.features[column];
+        let own = match &feature.definition {
+            Definition::Window(window) => Some(window.by),
+            _ => None,
+        };
+        feature.reads.iter().flat_map(|read| self.entities_behind(*read)).chain(own).collect()
     }
 
     /// The names of the feature matrix's columns.

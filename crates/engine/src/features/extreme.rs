@@ -97,7 +97,8 @@ impl Queue {
     /// The value of an event in the window has changed.
     pub fn replaced(&mut self, name: u64, old: i64, window: std::ops::Range<u64>, values: Values) {
         let held = self.0.binary_search(&name);
-        let got_worse = values.is_worse(values.of(name), old);
+        let new = values.of(name);
+        let got_worse = new == MISSING || (old != MISSING && values.is_worse(new, old));
         match held {
             // What it stood before may count now.
             Ok(_) if got_worse => {

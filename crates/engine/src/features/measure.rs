@@ -33,6 +33,12 @@ pub(super) fn evaluate(read: &Read, tallies: &Tallies, now_us: i64) -> f64 {
         Measure::SinceLast => {
             or_empty(tallies.last(&read.frame).map(|entry| (now_us - entry[0]) as f64 / 1e6))
         }
+        Measure::SinceFirst => {
+            or_empty(tallies.first(&read.frame).map(|entry| (now_us - entry[0]) as f64 / 1e6))
+        }
+        Measure::SinceExtreme { index } => {
+            or_empty(tallies.extreme(index).map(|time_us| (now_us - time_us) as f64 / 1e6))
+        }
         Measure::Ratio { sums, ref baseline, lengths } => {
             let (short, long) = match sums {
                 Some((short, long)) => (nearest_f64(tallies.sum(short)), nearest_f64(tallies.sum(long))),
@@ -40,6 +46,14 @@ pub(super) fn evaluate(read: &Read, tallies: &Tallies, now_us: i64) -> f64 {
             };
             or_empty((long != 0.0).then(|| short * lengths / long))
         }
+    }
+}
+
+/// A feature of an entity of which nothing is held.
+pub(super) fn of_nothing(read: &Read) -> f64 {
+    match read.measure {
+        Measure::Count | Measure::Sum { .. } | Measure::Distinct { .. } => 0.0,
+        _ => read.empty,
     }
 }
 

@@ -5,6 +5,9 @@
 //! grows. An event that crosses a cursor enters one window and leaves another: the running sums are integers (money in
 //! minor units, numbers in millionths), so what leaves takes away exactly what it brought, for ever.
 //!
+//! A window with a condition, or over what was computed of events, is the same in a table of its own, which is only entered
+//! by the events that meet the condition.
+//!
 //! For a late event the cursors go back to its time, it is entered there, and they come forward again.
 
 mod extreme;
@@ -18,7 +21,7 @@ mod tallies;
 
 pub use state::{EntityView, KindState};
 
-pub(crate) use plan::Plan;
+pub(crate) use plan::{Plan, TablePlan, stored_number};
 pub(crate) use table::{EntityTable, Observation, RUN_ROWS, Timeliness};
 
 /// A value that an event does not carry.

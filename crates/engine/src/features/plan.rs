@@ -1,28 +1,45 @@
 //! What must be kept per entity so that every window of a detector can be read at any moment.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::MISSING;
-use crate::detector::{Aggregate, Definition, Detector, FieldKind, Schema, Source, Window};
+use crate::detector::{Aggregate, Condition, Definition, Detector, FieldKind, Schema, Source, Window};
 use crate::event::{EventBatch, Label, NUMBER_SCALE};
 
-/// The windows of a detector, by kind of entity.
+/// The windows of a detector, table by table.
+///
+/// A table keeps the events of one kind of entity for the windows that look at the same events. Windows with a condition,
+/// and windows over what was computed of an event, have tables of their own: what such a table keeps of an event is known
+/// only after the tables before it have seen the event.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    pub kinds: Vec<Arc<KindPlan>>,
+    /// In the order in which an event must be shown to them.
+    pub tables: Vec<Arc<TablePlan>>,
 }
 
-/// The windows of one kind of entity.
+/// The windows of one table.
 #[derive(Debug)]
-pub(crate) struct KindPlan {
+pub(crate) struct TablePlan {
     /// Name of the field that holds the entity's id.
     pub name: String,
     /// Text slot of that field.
     pub by: usize,
+    /// Tables of one level do not depend on each other, and on all of the levels before.
+    pub level: usize,
+    /// Which events it keeps; all of them if `None`.
+    pub condition: Option<Condition>,
+    /// Columns that must be computed of an event before: fields and expressions.
+    pub needs: Vec<usize>,
+    /// The features that are kept, as positions among the values and columns of the feature matrix.
+    pub computed: Vec<(usize, usize)>,
     /// The values kept with every event.
-    pub sources: Vec<Source>,
+    pub sources: Vec<Kept>,
     /// The position of the label among them.
     pub label_column: Option<usize>,
+    /// The position of [`Kept::FraudTime`] among them.
+    fraud_time_column: Option<usize>,
     /// Time, values, and where labels are learnt the position in the log that names the event.
     entry_words: usize,
     pub sums: Vec<Sum>,
@@ -43,6 +60,15 @@ pub(crate) struct KindPlan {
     pub max_lateness_us: i64,
     /// The least delay of all windows: none has looked past an event that is older than the newest by less than this.
     pub delay_us: i64,
+}
+
+/// A value that is kept with every event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It comes with the event, or is computed of it.
+    Value(Source),
+    /// When it happened if it is fraud, else missing.
+    FraudTime,
 }
 
 /// Partitions of a stream come in one beside the other, and never exactly abreast. Where every window of a kind is delayed
@@ -181,6 +207,11 @@ pub(crate) enum Measure {
         column: usize,
     },
     SinceLast,
+    SinceFirst,
+    /// Since a time that is kept with events: the least or greatest of the frame.
+    SinceExtreme {
+        index: usize,
+    },
     /// Count (or sum) over `frame` by its length, against the same over `baseline`.
     Ratio {
         sums: Option<(usize, usize)>,
@@ -191,24 +222,76 @@ pub(crate) enum Measure {
 
 impl Plan {
     pub fn new(detector: &Detector) -> Plan {
-        let windows = || {
-            detector.features.iter().enumerate().filter_map(|(column, feature)| match &feature.definition {
-                Definition::Window(window) => Some((column, window)),
-                _ => None,
-            })
-        };
-        let mut kinds: Vec<usize> = Vec::new();
-        for (_, window) in windows() {
-            intern(&mut kinds, window.by);
+        let levels = levels(detector);
+        let mut groups: Vec<(Group, Vec<(usize, &Window)>)> = Vec::new();
+        for (column, feature) in detector.features.iter().enumerate() {
+            let Definition::Window(window) = &feature.definition else { continue };
+            let group = Group {
+                by: window.by,
+                level: level_of(&feature.reads, &levels),
+                condition: &window.condition,
+            };
+            match groups.iter_mut().find(|(known, _)| *known == group) {
+                Some((_, windows)) => windows.push((column, window)),
+                None => groups.push((group, vec![(column, window)])),
+            }
         }
-        let kind = |by: usize| {
-            let own = || windows().filter(move |(_, window)| window.by == by);
-            let mut builder = KindBuilder::new(by, offsets(own().map(|(_, window)| window)));
-            own().for_each(|(column, window)| builder.add(column, window, &detector.schema));
-            Arc::new(builder.finish(&detector.schema))
+        groups.sort_by_key(|(group, _)| group.level);
+        let table = |(group, windows): (Group, Vec<(usize, &Window)>)| {
+            let offsets = offsets(windows.iter().map(|(_, window)| *window));
+            let mut builder = TableBuilder::new(group.by, offsets);
+            windows.iter().for_each(|(column, window)| builder.add(*column, window, &detector.schema));
+            let needs = needs(detector, windows.iter().map(|(column, _)| *column));
+            let table = builder.finish(&detector.schema);
+            Arc::new(TablePlan { level: group.level, condition: group.condition.clone(), needs, ..table })
         };
-        Plan { kinds: kinds.into_iter().map(kind).collect() }
+        Plan { tables: groups.into_iter().map(table).collect() }
     }
+
+    /// The tables of each level.
+    pub fn levels(&self) -> impl Iterator<Item = Range<usize>> {
+        let mut from = 0;
+        self.tables.chunk_by(|a, b| a.level == b.level).map(move |tables| {
+            from += tables.len();
+            from - tables.len()..from
+        })
+    }
+}
+
+/// What windows have in common that one table serves.
+#[derive(PartialEq)]
+struct Group<'a> {
+    by: usize,
+    level: usize,
+    condition: &'a Option<Condition>,
+}
+
+/// By column, how many levels of tables must have seen an event before its value is known.
+fn levels(detector: &Detector) -> Vec<usize> {
+    let mut levels = Vec::with_capacity(detector.features.len());
+    for feature in &detector.features {
+        let is_window = matches!(feature.definition, Definition::Window(_));
+        levels.push(level_of(&feature.reads, &levels) + usize::from(is_window));
+    }
+    levels
+}
+
+fn level_of(reads: &[usize], levels: &[usize]) -> usize {
+    reads.iter().map(|column| levels[*column]).max().unwrap_or(0)
+}
+
+/// What must be computed, left to right, before all that some columns read is known; windows are no part of it.
+fn needs(detector: &Detector, columns: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut needed = BTreeSet::new();
+    let mut waiting: Vec<usize> =
+        columns.flat_map(|column| detector.features[column].reads.clone()).collect();
+    while let Some(column) = waiting.pop() {
+        let feature = &detector.features[column];
+        if !matches!(feature.definition, Definition::Window(_)) && needed.insert(column) {
+            waiting.extend(&feature.reads);
+        }
+    }
+    needed.into_iter().collect()
 }
 
 /// Where the windows begin and end, and now.
@@ -223,7 +306,7 @@ fn offsets<'a>(windows: impl Iterator<Item = &'a Window>) -> Vec<i64> {
     offsets
 }
 
-impl KindPlan {
+impl TablePlan {
     /// Words that an event takes in the ring.
     #[inline]
     pub fn entry_words(&self) -> usize {
@@ -243,18 +326,58 @@ impl KindPlan {
     }
 
     /// What is kept of a row besides its time: values in the order of `sources`, then the position if it is needed.
+    /// `computed` are those of [`TablePlan::computed`].
     #[inline]
-    pub fn read_values(&self, batch: &EventBatch, row: usize, sequence: i64, values: &mut Vec<i64>) {
+    pub fn read_values(
+        &self,
+        batch: &EventBatch,
+        row: usize,
+        sequence: i64,
+        computed: &[i64],
+        values: &mut Vec<i64>,
+    ) {
         values.clear();
-        values.extend(self.sources.iter().map(|source| stored_value(*source, batch, row)));
+        values.extend(self.sources.iter().map(|kept| stored_value(*kept, batch, row)));
         values.extend(self.label_column.map(|_| sequence));
+        self.computed.iter().zip(computed).for_each(|((at, _), value)| values[*at] = *value);
+    }
+
+    /// Whether what it keeps of an event depends on more than the event's fields.
+    pub fn is_dependent(&self) -> bool {
+        self.condition.is_some() || !self.computed.is_empty()
+    }
+
+    /// The values that change as an event at `time_us` turns out to be fraud or not: positions and values.
+    pub fn learnt(&self, time_us: i64, fraud: bool) -> impl Iterator<Item = (usize, i64)> {
+        let label = self.label_column.map(|at| (at, i64::from(fraud)));
+        let time = self.fraud_time_column.map(|at| (at, fraud_time(time_us, fraud)));
+        label.into_iter().chain(time)
     }
 }
 
-fn stored_value(source: Source, batch: &EventBatch, row: usize) -> i64 {
+fn fraud_time(time_us: i64, fraud: bool) -> i64 {
+    if fraud { time_us } else { MISSING }
+}
+
+/// A computed number as it is kept, in millionths. What is beyond a thousand million counts as that.
+pub(crate) fn stored_number(number: f64) -> i64 {
+    if number.is_nan() {
+        MISSING
+    } else {
+        (number.clamp(-NUMBER_MAX, NUMBER_MAX) * NUMBER_SCALE).round() as i64
+    }
+}
+
+const NUMBER_MAX: f64 = 1e9;
+
+fn stored_value(kept: Kept, batch: &EventBatch, row: usize) -> i64 {
+    let fraud = || batch.label(row) == Label::Fraud;
+    let Kept::Value(source) = kept else { return fraud_time(batch.time_us(row), fraud()) };
     match source {
+        // Put in its place afterwards.
+        Source::Feature(_) => MISSING,
         Source::Amount => batch.amount_minor(row),
-        Source::Label => i64::from(batch.label(row) == Label::Fraud),
+        Source::Label => i64::from(fraud()),
         Source::Number(slot) => match batch.number(row, slot) {
             number if number.is_nan() => MISSING,
             number => (number * NUMBER_SCALE).round() as i64,
@@ -275,15 +398,15 @@ fn text_value(text: &str) -> i64 {
 fn scale(source: Option<Source>, schema: &Schema) -> f64 {
     match source {
         Some(Source::Amount) => schema.minor_per_unit(),
-        Some(Source::Number(_)) => NUMBER_SCALE,
+        Some(Source::Number(_) | Source::Feature(_)) => NUMBER_SCALE,
         _ => 1.0,
     }
 }
 
-struct KindBuilder {
+struct TableBuilder {
     by: usize,
     offsets: Vec<i64>,
-    sources: Vec<Source>,
+    sources: Vec<Kept>,
     sums: Vec<Sum>,
     extremes: Vec<Extreme>,
     distincts: Vec<Distinct>,
@@ -301,9 +424,9 @@ fn intern<T: PartialEq>(items: &mut Vec<T>, item: T) -> usize {
     })
 }
 
-impl KindBuilder {
+impl TableBuilder {
     fn new(by: usize, offsets: Vec<i64>) -> Self {
-        KindBuilder {
+        TableBuilder {
             by,
             offsets,
             sources: Vec::new(),
@@ -325,7 +448,7 @@ impl KindBuilder {
     fn add(&mut self, column: usize, window: &Window, schema: &Schema) {
         let frame = self.frame(window.delay_us, window.window_us);
         self.delay_us = self.delay_us.min(window.delay_us);
-        let source = window.of.map(|source| intern(&mut self.sources, source));
+        let source = window.of.map(|source| intern(&mut self.sources, Kept::Value(source)));
         let measure = self.measure(window, frame, source, schema);
         let read = Read { measure, frame, scale: scale(window.of, schema), empty: window.empty };
         if window.exclude_current || window.aggregate.looks_at_previous() {
@@ -357,7 +480,15 @@ impl KindBuilder {
                 Measure::Distinct { index: intern(&mut self.distincts, Distinct { frame, column }) }
             }
             (Aggregate::Last, Some(column)) => Measure::Last { column },
-            (Aggregate::TimeSinceLast, _) => Measure::SinceLast,
+            (Aggregate::TimeSinceLast, None) => Measure::SinceLast,
+            (Aggregate::TimeSinceFirst, None) => Measure::SinceFirst,
+            (Aggregate::TimeSinceLast | Aggregate::TimeSinceFirst, Some(_)) => {
+                let column = intern(&mut self.sources, Kept::FraudTime);
+                let greatest = window.aggregate == Aggregate::TimeSinceLast;
+                Measure::SinceExtreme {
+                    index: intern(&mut self.extremes, Extreme { frame, column, greatest }),
+                }
+            }
             (Aggregate::RateRatio, column) => self.ratio(window, frame, column),
             _ => Measure::Count,
         }
@@ -403,17 +534,29 @@ impl KindBuilder {
         crossings
     }
 
-    fn finish(self, schema: &Schema) -> KindPlan {
-        let label_column = self.sources.iter().position(|source| *source == Source::Label);
+    fn finish(self, schema: &Schema) -> TablePlan {
+        let position = |kept: Kept| self.sources.iter().position(|source| *source == kept);
+        let (label_column, fraud_time_column) =
+            (position(Kept::Value(Source::Label)), position(Kept::FraudTime));
+        let computed = self.sources.iter().enumerate().filter_map(|(at, kept)| match kept {
+            Kept::Value(Source::Feature(column)) => Some((at, *column)),
+            _ => None,
+        });
+        let computed = computed.collect();
         let max_lateness_us = schema.max_lateness_us.max(self.delay_us.min(DRIFT_MAX_US));
         let retention_us = self.offsets.last().copied().unwrap_or(0) + max_lateness_us;
         let crossings = self.crossings();
         let reads_before = self.reads_before.len();
         let (columns, reads) = self.reads_before.into_iter().chain(self.reads_after).unzip();
-        KindPlan {
+        TablePlan {
             name: schema.text_name(self.by).to_string(),
             by: self.by,
+            level: 0,
+            condition: None,
+            needs: Vec::new(),
+            computed,
             label_column,
+            fraud_time_column,
             entry_words: 1 + self.sources.len() + usize::from(label_column.is_some()),
             sources: self.sources,
             sums: self.sums,
@@ -435,6 +578,7 @@ impl KindBuilder {
 /// Whether events may lack the value: then a mean needs the number of those that have it.
 fn nullable(source: Option<Source>, schema: &Schema) -> bool {
     match source {
+        Some(Source::Feature(_)) => true,
         Some(Source::Number(slot)) => schema.fields.iter().any(|field| {
             field.optional && matches!(&field.kind, FieldKind::Number { slot: s } | FieldKind::Bool { slot: s } if *s == slot)
         }),

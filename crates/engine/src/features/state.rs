@@ -28,6 +28,19 @@ impl KindState {
             })
             .expect("an engine has at least one shard")
     }
+
+    /// All tables of one kind; there is at least one. The events of one are mostly those of another as well.
+    pub(crate) fn stack(tables: impl Iterator<Item = KindState>) -> KindState {
+        tables
+            .reduce(|mut all, table| {
+                all.entities = all.entities.max(table.entities);
+                all.events = all.events.max(table.events);
+                all.bytes += table.bytes;
+                all.largest = all.largest.into_iter().chain(table.largest).max_by_key(|(_, events)| *events);
+                all
+            })
+            .expect("a kind has at least one table")
+    }
 }
 
 /// The windows of one entity as of its newest event.

@@ -6,8 +6,8 @@ use hashbrown::HashTable;
 
 use super::extreme::Queue;
 use super::key::Key;
-use super::measure::evaluate;
-use super::plan::KindPlan;
+use super::measure::{evaluate, of_nothing};
+use super::plan::TablePlan;
 use super::ring::Ring;
 use super::state::KindState;
 use super::tallies::{Moment, Tallies, ValueCounts, Windows};
@@ -24,6 +24,8 @@ pub(crate) struct Observation<'a> {
     pub stream_us: i64,
     /// Kept values in the order of the plan's sources, and the position in the log where labels are learnt.
     pub values: &'a [i64],
+    /// Whether it is one of those that the table keeps.
+    pub enters: bool,
 }
 
 /// How an event stands to the newest of its entity.
@@ -48,7 +50,7 @@ const NEVER: i64 = i64::MAX;
 /// The entities of one kind. An event touches the index, its entity, the entity's block and its ring, and no more.
 #[derive(Debug)]
 pub(crate) struct EntityTable {
-    pub plan: Arc<KindPlan>,
+    pub plan: Arc<TablePlan>,
     index: HashTable<u32>,
     entities: Vec<Entity>,
     /// Cursors and sums of each entity.
@@ -83,7 +85,7 @@ impl Entity {
 }
 
 impl EntityTable {
-    pub fn new(plan: Arc<KindPlan>) -> Self {
+    pub fn new(plan: Arc<TablePlan>) -> Self {
         EntityTable {
             plan,
             index: HashTable::new(),
@@ -133,6 +135,10 @@ impl EntityTable {
     /// plan's columns.
     #[inline]
     pub fn observe(&mut self, place: usize, event: &Observation, out: &mut [f64]) -> Timeliness {
+        if !event.enters {
+            self.look(place, event, out);
+            return Timeliness::OnTime;
+        }
         let slot = self.find_or_create(place, event);
         let newest_us = self.entities[slot].newest_us;
         if event.time_us >= newest_us {
@@ -141,7 +147,7 @@ impl EntityTable {
             return Timeliness::OnTime;
         }
         let enters = event.time_us >= newest_us - self.plan.max_lateness_us;
-        self.windows(slot).observe_late(event.time_us, event.values, enters, out);
+        self.windows(slot).observe_late(event.time_us, newest_us, event.values, enters, out);
         match enters {
             // No window has looked past it yet: nothing was answered without it.
             true if event.time_us > newest_us - self.plan.delay_us => Timeliness::OnTime,
@@ -150,12 +156,33 @@ impl EntityTable {
         }
     }
 
+    /// Writes the features as of an event that is none of those that the table keeps. An entity whose events have all left
+    /// its windows is freed: nothing tells it from one that never had any.
+    fn look(&mut self, place: usize, event: &Observation, out: &mut [f64]) {
+        let Some(slot) = self.find_live(place, event) else { return self.read_nothing(out) };
+        let newest_us = self.entities[slot].newest_us;
+        if event.time_us < newest_us {
+            return self.windows(slot).look_late(event.time_us, newest_us, out);
+        }
+        self.entities[slot].newest_us = event.time_us;
+        self.windows(slot).look_newest(event.time_us, out);
+        if self.entities[slot].ring.len() == 0 {
+            self.release(slot);
+        }
+    }
+
+    /// The features of an entity of which nothing is held.
+    fn read_nothing(&self, out: &mut [f64]) {
+        let (before, after) = self.plan.reads();
+        before.iter().chain(after).zip(out).for_each(|(read, out)| *out = of_nothing(read));
+    }
+
     /// Sets the label of the event with this time and sequence number (of the first one with this time if that is not
     /// known), if it is still held.
     pub fn set_label(&mut self, key: &str, hash: u64, time_us: i64, sequence: Option<i64>, fraud: bool) {
         let words = self.plan.entry_words();
-        let (Some(column), Some(slot)) = (self.plan.label_column, self.find(key, hash)) else { return };
-        let ring = &mut self.entities[slot].ring;
+        let (Some(_), Some(slot)) = (self.plan.label_column, self.find(key, hash)) else { return };
+        let ring = &self.entities[slot].ring;
         let from = ring.upper_bound(time_us - 1, words);
         let column_of_sequence = self.plan.sources.len();
         let same_time = (from..ring.end()).take_while(|name| ring.time(*name, words) == time_us);
@@ -163,9 +190,13 @@ impl EntityTable {
             sequence.is_none_or(|sequence| ring.value(*name, column_of_sequence, words) == sequence)
         };
         let Some(name) = same_time.into_iter().find(is_it) else { return };
-        let (old, new) = (ring.value(name, column, words), i64::from(fraud));
-        ring.set_value(name, column, words, new);
-        self.windows(slot).replaced(name, column, old, new);
+        let plan = Arc::clone(&self.plan);
+        for (column, new) in plan.learnt(time_us, fraud) {
+            let ring = &mut self.entities[slot].ring;
+            let old = ring.value(name, column, words);
+            ring.set_value(name, column, words, new);
+            self.windows(slot).replaced(name, column, old, new);
+        }
     }
 
     pub fn state(&self) -> KindState {
@@ -186,6 +217,18 @@ impl EntityTable {
             bytes: rings + queues + counts + flat,
             largest: largest.map(|entity| (entity.key.as_str().to_string(), entity.ring.len())),
         }
+    }
+
+    /// Whether anything of an entity is held.
+    pub fn holds(&self, key: &str, hash: u64) -> bool {
+        self.find(key, hash).is_some()
+    }
+
+    /// Gives each feature (column, value) of an entity of which nothing is held.
+    pub fn inspect_nothing(&self, mut each: impl FnMut(usize, f64)) {
+        let (before, after) = self.plan.reads();
+        let reads = self.plan.columns.iter().zip(before.iter().chain(after));
+        reads.for_each(|(column, read)| each(*column, of_nothing(read)));
     }
 
     /// Gives each feature (column, value) of an entity as of its newest event, that event included; then the time of that
@@ -227,7 +270,7 @@ impl EntityTable {
         let whole = !entries.is_empty() && entries.len().is_multiple_of(words);
         if !ascending
             || !whole
-            || entries[entries.len() - words] != newest_us
+            || entries[entries.len() - words] > newest_us
             || self.find(key, hash).is_some()
         {
             return false;
@@ -262,19 +305,25 @@ impl EntityTable {
 
     #[inline]
     fn find_or_create(&mut self, place: usize, event: &Observation) -> usize {
+        match self.find_live(place, event) {
+            Some(slot) => slot,
+            None => self.create(event.key, event.hash, event.time_us),
+        }
+    }
+
+    /// The entity of the event at this place of the run.
+    #[inline]
+    fn find_live(&mut self, place: usize, event: &Observation) -> Option<usize> {
         let found = match self.found[place] {
             slot if self.found_holds => (slot != NOWHERE).then_some(slot as usize),
             _ => self.find(event.key, event.hash),
         };
-        match found {
-            Some(slot) if !self.expired(slot, event.stream_us) => slot,
-            // Freed or not yet freed by `free_expired`, the entity's past must look the same: nothing of it is left.
-            Some(slot) => {
-                self.release(slot);
-                self.create(event.key, event.hash, event.time_us)
-            }
-            None => self.create(event.key, event.hash, event.time_us),
+        // Freed or not yet freed by `free_expired`, the entity's past must look the same: nothing of it is left.
+        if let Some(slot) = found.filter(|slot| self.expired(*slot, event.stream_us)) {
+            self.release(slot);
+            return None;
         }
+        found
     }
 
     #[cold]

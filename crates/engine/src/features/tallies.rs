@@ -6,7 +6,7 @@ use hashbrown::hash_map;
 use super::MISSING;
 use super::extreme::{Queue, Values};
 use super::measure::{evaluate, nearest_f64};
-use super::plan::{ARRIVAL, Crossing, Extreme, Frame, KindPlan, Measure, Read, SUM_WORDS};
+use super::plan::{ARRIVAL, Crossing, Extreme, Frame, Measure, Read, SUM_WORDS, TablePlan};
 use super::ring::{Entries, Ring};
 
 pub(super) type ValueCounts = HashMap<i64, u32, foldhash::fast::FixedState>;
@@ -19,7 +19,7 @@ pub(super) type SumWords = [u64; SUM_WORDS];
 /// A cursor is the name of the first event that is newer than "now" less the cursor's offset. Sums and distinct counts
 /// follow the cursors forwards and backwards; the queues of extremes only know the newest "now".
 pub(super) struct Windows<'a> {
-    pub plan: &'a KindPlan,
+    pub plan: &'a TablePlan,
     pub ring: &'a mut Ring,
     pub cursors: &'a mut [u64],
     pub sums: &'a mut [SumWords],
@@ -30,7 +30,7 @@ pub(super) struct Windows<'a> {
 /// What the features of an entity are computed from.
 #[derive(Clone, Copy)]
 pub(super) struct Tallies<'a> {
-    pub plan: &'a KindPlan,
+    pub plan: &'a TablePlan,
     pub ring: &'a Ring,
     pub cursors: &'a [u64],
     pub sums: &'a [SumWords],
@@ -44,40 +44,70 @@ pub(super) struct Tallies<'a> {
 pub(super) enum Moment<'a> {
     /// At the newest event.
     Newest,
-    /// At an older time.
-    Past,
-    /// At the time of a late event with these values, which is counted and not in the ring yet.
-    PastWith(&'a [i64]),
+    /// At a time older than this, at which the newest event was seen.
+    Past { newest_us: i64 },
+    /// There, of a late event with these values, which is counted and not in the ring yet.
+    PastWith { newest_us: i64, values: &'a [i64] },
 }
 
 impl Windows<'_> {
     /// Enters an event that is not older than any other, and reads the features before and after it.
     #[inline]
     pub fn observe_newest(&mut self, time_us: i64, values: &[i64], out: &mut [f64]) {
-        self.slide(time_us);
-        self.ring.drop_until(time_us - self.plan.retention_us, self.plan.entry_words());
         let (before, after) = self.plan.reads();
         let (out_before, out_after) = out.split_at_mut(before.len());
-        if !before.is_empty() {
-            self.read(before, time_us, Moment::Newest, out_before);
-        }
+        self.arrive(time_us, out_before);
         self.push(time_us, values);
         self.read(after, time_us, Moment::Newest, out_after);
     }
 
-    /// Reads the features as of the time of a late event, before and after it, and enters it there if it may.
-    /// What is newer is taken back and put back again, so that this costs no more than it is late.
-    pub fn observe_late(&mut self, time_us: i64, values: &[i64], enters: bool, out: &mut [f64]) {
-        let words = self.plan.entry_words();
-        let newest_us = self.ring.time(self.ring.end() - 1, words);
+    /// Comes to the time of the newest event and reads the features before it.
+    #[inline]
+    fn arrive(&mut self, time_us: i64, out_before: &mut [f64]) {
+        self.slide(time_us);
+        self.ring.drop_until(time_us - self.plan.retention_us, self.plan.entry_words());
+        let (before, _) = self.plan.reads();
+        if !before.is_empty() {
+            self.read(before, time_us, Moment::Newest, out_before);
+        }
+    }
+
+    /// Reads the features as of the time of an event that is not kept here, and not older than any other.
+    pub fn look_newest(&mut self, time_us: i64, out: &mut [f64]) {
+        let (before, after) = self.plan.reads();
+        let (out_before, out_after) = out.split_at_mut(before.len());
+        self.arrive(time_us, out_before);
+        self.read(after, time_us, Moment::Newest, out_after);
+    }
+
+    /// Reads the features as of the time of a late event that is not kept here.
+    pub fn look_late(&mut self, time_us: i64, newest_us: i64, out: &mut [f64]) {
         let (before, after) = self.plan.reads();
         let (out_before, out_after) = out.split_at_mut(before.len());
         self.retreat(time_us);
-        self.read(before, time_us, Moment::Past, out_before);
+        self.read(before, time_us, Moment::Past { newest_us }, out_before);
+        self.read(after, time_us, Moment::Past { newest_us }, out_after);
+        self.advance(newest_us);
+    }
+
+    /// Reads the features as of the time of a late event, before and after it, and enters it there if it may.
+    /// What is newer is taken back and put back again, so that this costs no more than it is late.
+    pub fn observe_late(
+        &mut self,
+        time_us: i64,
+        newest_us: i64,
+        values: &[i64],
+        enters: bool,
+        out: &mut [f64],
+    ) {
+        let (before, after) = self.plan.reads();
+        let (out_before, out_after) = out.split_at_mut(before.len());
+        self.retreat(time_us);
+        self.read(before, time_us, Moment::Past { newest_us }, out_before);
         let arrival = &self.plan.crossings[ARRIVAL];
         tally::<true>(arrival, values, self.sums, self.distincts);
         self.cursors[ARRIVAL] += 1;
-        self.read(after, time_us, Moment::PastWith(values), out_after);
+        self.read(after, time_us, Moment::PastWith { newest_us, values }, out_after);
         if enters {
             self.insert(self.cursors[ARRIVAL] - 1, time_us, values, newest_us);
         } else {
@@ -311,7 +341,7 @@ fn count(frame: &Frame, cursors: &[u64]) -> f64 {
     (names.end - names.start) as i64 as f64
 }
 
-fn values_of<'a>(plan: &KindPlan, ring: &'a Ring, extreme: &Extreme) -> Values<'a> {
+fn values_of<'a>(plan: &TablePlan, ring: &'a Ring, extreme: &Extreme) -> Values<'a> {
     Values { ring, words: plan.entry_words(), column: extreme.column, greatest: extreme.greatest }
 }
 
@@ -336,28 +366,42 @@ impl<'a> Tallies<'a> {
         (!names.is_empty()).then(|| self.ring.entry(names.end - 1, self.plan.entry_words()))
     }
 
+    /// The oldest event of a frame.
+    pub fn first(&self, frame: &Frame) -> Option<&'a [i64]> {
+        let names = range(frame, self.cursors);
+        (!names.is_empty()).then(|| self.ring.entry(names.start, self.plan.entry_words()))
+    }
+
     pub fn extreme(&self, index: usize) -> Option<i64> {
         let (extreme, queue) = (&self.plan.extremes[index], &self.queues[index]);
         let values = values_of(self.plan, self.ring, extreme);
         let mut window = range(&extreme.frame, self.cursors);
         match self.moment {
             Moment::Newest => queue.front().map(|name| values.of(name)),
-            Moment::PastWith(current) if extreme.frame.near == ARRIVAL => {
+            Moment::PastWith { newest_us, values: current } if extreme.frame.near == ARRIVAL => {
                 window.end -= 1;
-                values.better(self.past_extreme(extreme, queue, window), current[extreme.column])
+                let past = self.past_extreme(extreme, queue, window, newest_us);
+                values.better(past, current[extreme.column])
             }
-            _ => self.past_extreme(extreme, queue, window),
+            Moment::Past { newest_us } | Moment::PastWith { newest_us, .. } => {
+                self.past_extreme(extreme, queue, window, newest_us)
+            }
         }
     }
 
     /// The extreme of a window that is older than the queue's. The queue's front is the best of all from where its own
     /// window starts: if it is in the older one, only what has left since remains to be looked at.
-    fn past_extreme(&self, extreme: &Extreme, queue: &Queue, window: std::ops::Range<u64>) -> Option<i64> {
+    fn past_extreme(
+        &self,
+        extreme: &Extreme,
+        queue: &Queue,
+        window: std::ops::Range<u64>,
+        newest_us: i64,
+    ) -> Option<i64> {
         let (ring, words) = (self.ring, self.plan.entry_words());
         let values = values_of(self.plan, ring, extreme);
         match queue.front().filter(|front| window.contains(front)) {
             Some(front) => {
-                let newest_us = ring.time(ring.end() - 1, words);
                 let left = ring.upper_bound(newest_us - extreme.frame.far_us, words);
                 values.better(values.best(window.start..left), values.of(front))
             }

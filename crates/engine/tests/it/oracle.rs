@@ -1,6 +1,7 @@
 //! Features straight from their definition: for each event, look at everything that came before. Quadratic, plain, and
 //! without a line in common with the engine.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 /// Units in one major unit of money, and of a number.
@@ -19,13 +20,25 @@ pub struct Spec {
     /// By card or by shop.
     pub by_shop: bool,
     pub aggregate: &'static str,
-    /// `amount`, `label`, `x`, `kind`, `shop`, or nothing.
+    /// `amount`, `label`, `x`, `kind`, `shop`, `feature` (that of `base`), or nothing.
     pub of: &'static str,
+    /// An earlier feature.
+    pub base: usize,
+    /// Which events count: those where this was above that.
+    pub above: Option<(Measured, f64)>,
     pub window_s: i64,
     pub delay_s: i64,
     pub baseline_s: i64,
     pub exclude_current: bool,
     pub empty: Option<f64>,
+}
+
+/// What a condition looks at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Measured {
+    Amount,
+    /// An earlier feature.
+    Feature(usize),
 }
 
 /// One transaction; the label may change as it becomes known.
@@ -64,8 +77,18 @@ pub fn detector_text(specs: &[Spec]) -> String {
         write!(text, "[[feature]]\nname = \"f{index}\"\nby = \"{by}\"\naggregate = \"{aggregate}\"\n")
             .unwrap();
         writeln!(text, "windows = [\"{window_s}s\"]\nexclude_current = {}", spec.exclude_current).unwrap();
-        if !spec.of.is_empty() {
-            writeln!(text, "of = \"{}\"", spec.of).unwrap();
+        let column = |feature: usize| format!("f{feature}_{}s", specs[feature].window_s);
+        match spec.of {
+            "" => {}
+            "feature" => writeln!(text, "of = \"{}\"", column(spec.base)).unwrap(),
+            of => writeln!(text, "of = \"{of}\"").unwrap(),
+        }
+        if let Some((measured, above)) = spec.above {
+            let measured = match measured {
+                Measured::Amount => "amount".to_string(),
+                Measured::Feature(feature) => column(feature),
+            };
+            writeln!(text, "where = \"{measured} > {above:?}\"").unwrap();
         }
         if spec.delay_s > 0 {
             writeln!(text, "delay = \"{}s\"", spec.delay_s).unwrap();
@@ -89,17 +112,43 @@ pub fn detector_text(specs: &[Spec]) -> String {
     text
 }
 
-/// Everything seen so far. `entered[kind]` lists the events that are part of an entity's past, by index.
+/// Everything seen so far.
 pub struct Oracle<'a> {
     specs: &'a [Spec],
     pub events: Vec<Event>,
+    /// What was computed of each.
+    features: Vec<Vec<f64>>,
     stream_s: Option<i64>,
-    entered: [Vec<usize>; 2],
+    /// The events that are part of the past, by index, and the newest time of each entity.
+    pasts: HashMap<Table, (Vec<usize>, HashMap<u8, i64>)>,
+}
+
+/// Features that look at the same events of the same kind of entity, and at nothing that is known later than for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Table {
+    level: usize,
+    by_shop: bool,
+    /// The first feature with this condition.
+    like: Option<usize>,
 }
 
 impl<'a> Oracle<'a> {
     pub fn new(specs: &'a [Spec]) -> Self {
-        Oracle { specs, events: Vec::new(), stream_s: None, entered: [Vec::new(), Vec::new()] }
+        Oracle { specs, events: Vec::new(), features: Vec::new(), stream_s: None, pasts: HashMap::new() }
+    }
+
+    fn level(&self, spec: &Spec) -> usize {
+        let base = (spec.of == "feature").then_some(spec.base);
+        let measured = match spec.above {
+            Some((Measured::Feature(feature), _)) => Some(feature),
+            _ => None,
+        };
+        base.into_iter().chain(measured).map(|of| 1 + self.level(&self.specs[of])).max().unwrap_or(0)
+    }
+
+    fn table(&self, spec: &Spec) -> Table {
+        let like = spec.above.and_then(|_| self.specs.iter().position(|other| other.above == spec.above));
+        Table { level: self.level(spec), by_shop: spec.by_shop, like }
     }
 
     /// The fate of the next event and its features.
@@ -107,16 +156,22 @@ impl<'a> Oracle<'a> {
         let index = self.events.len();
         self.events.push(event.clone());
         let mut features = vec![f64::NAN; self.specs.len()];
+        self.features.push(features.clone());
         if self.stream_s.is_some_and(|stream| event.time_s > stream + JUMP_S) {
             return (Fate::TimeJump, features);
         }
         self.stream_s = Some(self.stream_s.map_or(event.time_s, |stream| stream.max(event.time_s)));
         let mut fate = Fate::OnTime;
-        for by_shop in [false, true] {
-            if self.entity(index, by_shop).is_some() && self.specs.iter().any(|spec| spec.by_shop == by_shop)
-            {
-                fate = fate.max(self.observe_kind(index, by_shop, &mut features));
+        let mut tables: Vec<Table> = self.specs.iter().map(|spec| self.table(spec)).collect();
+        tables.sort_by_key(|table| table.level);
+        tables.dedup();
+        let mut seen = Vec::new();
+        for table in tables {
+            if !seen.contains(&table) && self.entity(index, table.by_shop).is_some() {
+                fate = fate.max(self.observe_table(index, table, &mut features));
+                self.features[index].clone_from(&features);
             }
+            seen.push(table);
         }
         (fate, features)
     }
@@ -125,69 +180,96 @@ impl<'a> Oracle<'a> {
         if by_shop { self.events[index].shop } else { Some(self.events[index].card) }
     }
 
-    fn observe_kind(&mut self, index: usize, by_shop: bool, features: &mut [f64]) -> Fate {
-        let entity = self.entity(index, by_shop);
-        let mine = |at: &usize| self.entity(*at, by_shop) == entity;
-        let past: Vec<usize> = self.entered[usize::from(by_shop)].iter().copied().filter(mine).collect();
+    fn observe_table(&mut self, index: usize, table: Table, features: &mut [f64]) -> Fate {
+        let entity = self.entity(index, table.by_shop).expect("it names one");
+        let own = || self.specs.iter().enumerate().filter(|(_, spec)| self.table(spec) == table);
         let reach = |spec: &Spec| spec.delay_s + spec.window_s.max(spec.baseline_s_if_used());
-        let longest =
-            self.specs.iter().filter(|spec| spec.by_shop == by_shop).map(reach).max().unwrap_or_default();
+        let longest = own().map(|(_, spec)| reach(spec)).max().unwrap_or_default();
         // What all windows are delayed by, an event may be older without having been missed by any.
-        let delay = self.specs.iter().filter(|spec| spec.by_shop == by_shop).map(|spec| spec.delay_s).min();
-        let delay = delay.unwrap_or_default();
+        let delay = own().map(|(_, spec)| spec.delay_s).min().unwrap_or_default();
         let lateness = LATENESS_S.max(delay.min(DAY_S));
         let retention = longest + lateness;
         let time = self.events[index].time_s;
-        let mut newest = past.iter().map(|at| self.events[*at].time_s).max();
+        let enters = match own().find_map(|(_, spec)| spec.above) {
+            None => true,
+            Some((Measured::Amount, above)) => self.events[index].minor as f64 / MINOR > above,
+            Some((Measured::Feature(feature), above)) => features[feature] > above,
+        };
+        let (entered, mut newest) = match self.pasts.get(&table) {
+            Some((entered, newest)) => (entered.clone(), newest.get(&entity).copied()),
+            None => (Vec::new(), None),
+        };
         // State is bounded: an entity that was quiet for so long is a new one.
         if newest.is_some_and(|newest| newest < self.stream_s.unwrap() - retention - JUMP_S) {
-            let forgotten = |at: &usize| self.entity(*at, by_shop) == entity;
-            let kept =
-                self.entered[usize::from(by_shop)].iter().copied().filter(|at| !forgotten(at)).collect();
-            self.entered[usize::from(by_shop)] = kept;
             newest = None;
         }
         // So is what is kept of an entity: only an event that is too late could tell.
-        let mut visible: Vec<usize> = match newest {
-            Some(newest) => {
-                past.into_iter().filter(|at| self.events[*at].time_s > newest - retention).collect()
-            }
-            None => Vec::new(),
-        };
+        let mine = |at: &usize| self.entity(*at, table.by_shop) == Some(entity);
+        let kept = |at: &usize| newest.is_some_and(|newest| self.events[*at].time_s > newest - retention);
+        let mut visible: Vec<usize> = entered.iter().copied().filter(|at| mine(at) && kept(at)).collect();
         visible.sort_by_key(|at| (self.events[*at].time_s, *at));
-        for (feature, spec) in self.specs.iter().enumerate().filter(|(_, spec)| spec.by_shop == by_shop) {
-            features[feature] = self.value(spec, index, &visible);
+        for (feature, spec) in own() {
+            features[feature] = self.value(spec, index, enters, &visible);
         }
         let fate = match newest {
-            Some(newest) if time < newest - lateness => return Fate::TooLate,
+            _ if !enters => Fate::OnTime,
+            Some(newest) if time < newest - lateness => Fate::TooLate,
             Some(newest) if time < newest && time <= newest - delay => Fate::Late,
             _ => Fate::OnTime,
         };
-        self.entered[usize::from(by_shop)].push(index);
+        // An event that does not count moves the time of an entity that has some that do.
+        let newest = match newest {
+            Some(newest) => Some(newest.max(time)),
+            None => enters.then_some(time),
+        };
+        let mut left = entered;
+        left.retain(|at| !mine(at) || visible.contains(at));
+        if enters && fate != Fate::TooLate {
+            left.push(index);
+        }
+        let lives = newest.filter(|newest| {
+            enters || left.iter().any(|at| mine(at) && self.events[*at].time_s > newest - retention)
+        });
+        left.retain(|at| !mine(at) || lives.is_some());
+        let (entered, times) = self.pasts.entry(table).or_default();
+        *entered = left;
+        times.remove(&entity);
+        times.extend(lives.map(|newest| (entity, newest)));
         fate
     }
 
     /// The events of `(t - delay - window, t - delay]`, in order.
-    fn window(&self, spec: &Spec, window_s: i64, index: usize, visible: &[usize]) -> Vec<usize> {
+    fn window(
+        &self,
+        spec: &Spec,
+        window_s: i64,
+        index: usize,
+        enters: bool,
+        visible: &[usize],
+    ) -> Vec<usize> {
         let end = self.events[index].time_s - spec.delay_s;
         let inside = |at: &usize| {
             let time = self.events[*at].time_s;
             time > end - window_s && time <= end
         };
         let mut found: Vec<usize> = visible.iter().copied().filter(inside).collect();
-        let previous = matches!(spec.aggregate, "last" | "time_since_last");
-        if spec.delay_s == 0 && !spec.exclude_current && !previous {
+        let previous = matches!(spec.aggregate, "last" | "time_since_last" | "time_since_first");
+        if enters && spec.delay_s == 0 && !spec.exclude_current && !previous {
             found.push(index);
         }
         found
     }
 
-    fn value(&self, spec: &Spec, index: usize, visible: &[usize]) -> f64 {
-        let window = self.window(spec, spec.window_s, index, visible);
-        let values: Vec<i64> = window.iter().filter_map(|at| self.stored(spec.of, *at)).collect();
+    fn value(&self, spec: &Spec, index: usize, enters: bool, visible: &[usize]) -> f64 {
+        let mut window = self.window(spec, spec.window_s, index, enters, visible);
+        if spec.aggregate.starts_with("time_since") && spec.of == "label" {
+            window.retain(|at| self.events[*at].fraud);
+        }
+        let values: Vec<i64> = window.iter().filter_map(|at| self.stored(spec, *at)).collect();
+        let since = |at: &usize| (self.events[index].time_s - self.events[*at].time_s) as f64;
         let unit = match spec.of {
             "amount" => MINOR,
-            "x" => MILLIONTHS,
+            "x" | "feature" => MILLIONTHS,
             _ => 1.0,
         };
         let count = values.len();
@@ -200,23 +282,22 @@ impl<'a> Oracle<'a> {
             "max" => values.iter().max().map(|value| *value as f64 / unit),
             "std" => (count > 1).then(|| deviation(&values) / unit),
             "distinct" => Some(distinct(values) as f64),
-            "last" => window.last().and_then(|at| self.stored(spec.of, *at)).map(|value| value as f64 / unit),
-            "time_since_last" => {
-                window.last().map(|at| (self.events[index].time_s - self.events[*at].time_s) as f64)
-            }
-            "rate_ratio" => self.rate_ratio(spec, index, visible),
+            "last" => window.last().and_then(|at| self.stored(spec, *at)).map(|value| value as f64 / unit),
+            "time_since_last" => window.last().map(since),
+            "time_since_first" => window.first().map(since),
+            "rate_ratio" => self.rate_ratio(spec, index, enters, visible),
             other => panic!("unknown aggregate {other}"),
         };
         let default = if spec.aggregate == "mean" { 0.0 } else { f64::NAN };
         measured.unwrap_or(spec.empty.unwrap_or(default))
     }
 
-    fn rate_ratio(&self, spec: &Spec, index: usize, visible: &[usize]) -> Option<f64> {
+    fn rate_ratio(&self, spec: &Spec, index: usize, enters: bool, visible: &[usize]) -> Option<f64> {
         let total = |window_s: i64| {
-            let window = self.window(spec, window_s, index, visible);
+            let window = self.window(spec, window_s, index, enters, visible);
             match spec.of {
                 "" => window.len() as i64,
-                of => window.iter().filter_map(|at| self.stored(of, *at)).sum::<i64>(),
+                _ => window.iter().filter_map(|at| self.stored(spec, *at)).sum::<i64>(),
             }
         };
         let (short, long) = (total(spec.window_s) as f64, total(spec.baseline_s) as f64);
@@ -225,14 +306,18 @@ impl<'a> Oracle<'a> {
     }
 
     /// The value as an integer: cents, millionths, or the number of a word.
-    fn stored(&self, of: &str, at: usize) -> Option<i64> {
+    fn stored(&self, spec: &Spec, at: usize) -> Option<i64> {
         let event = &self.events[at];
-        match of {
+        match spec.of {
             "amount" => Some(event.minor),
             "label" => Some(i64::from(event.fraud)),
             "x" => event.x.map(|tenths| tenths * 100_000),
             "kind" => event.kind.map(i64::from),
             "shop" => event.shop.map(i64::from),
+            "feature" => {
+                let value = self.features.get(at).map_or(f64::NAN, |features| features[spec.base]);
+                (!value.is_nan()).then(|| (value.clamp(-1e9, 1e9) * MILLIONTHS).round() as i64)
+            }
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::{Decider, Decisions, Detector, Engine, EventBatch, Positions, TimeJumps};
 use proptest::prelude::*;
 
-use crate::oracle::{Event, Spec};
+use crate::oracle::{Event, Measured, Spec};
 use crate::windows::{Stream, WHOLE, a_stream, batch_of, detector, run, some_specs};
 
 /// Two partitions of cards, two of shops.
@@ -60,6 +60,7 @@ proptest! {
         stream in a_stream(),
         learnt in prop::collection::vec(prop::option::weighted(0.2, (any::<prop::sample::Index>(), any::<bool>())), 300),
     ) {
+        let specs = forwards(specs);
         let detector = detector(&specs);
         let events = acceptable(&stream.events);
         let learnt = (0..events.len()).map(|row| {
@@ -90,6 +91,8 @@ proptest! {
         turns in prop::collection::vec(any::<bool>(), 200),
     ) {
         let spec = |by_shop, aggregate, of, delay_s| Spec {
+            base: 0,
+            above: None,
             by_shop, aggregate, of, window_s: 300, delay_s, baseline_s: 0, exclude_current: false, empty: None,
         };
         let specs = [
@@ -115,6 +118,22 @@ proptest! {
         prop_assert_eq!(bits(&in_order.features), bits(&interleaved.features));
         prop_assert_eq!(in_order.statuses, interleaved.statuses);
     }
+}
+
+/// The windows of the first stage know nothing of those of the second.
+fn forwards(mut specs: Vec<Spec>) -> Vec<Spec> {
+    for index in 0..specs.len() {
+        let is_later = |of: usize| specs[of].by_shop && !specs[index].by_shop;
+        let from_later = specs[index].of == "feature" && is_later(specs[index].base);
+        let above_later = matches!(specs[index].above, Some((Measured::Feature(of), _)) if is_later(of));
+        if from_later {
+            specs[index].of = "amount";
+        }
+        if above_later {
+            specs[index].above = None;
+        }
+    }
+    specs
 }
 
 /// Each partition has a time of its own: what is no jump and not long forgotten for any of them is comparable.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::{Decisions, Detector, Engine, EventBatch, Outcome, Status, Value};
 use proptest::prelude::*;
 
-use crate::oracle::{Event, Fate, Oracle, Spec, detector_text};
+use crate::oracle::{Event, Fate, Measured, Oracle, Spec, detector_text};
 
 /// A stream: each event with the labels that are learnt right after it, as (index of the event, fraud).
 #[derive(Debug, Clone)]
@@ -18,6 +18,9 @@ fn a_spec() -> impl Strategy<Value = Spec> {
     let aggregate = prop_oneof![
         Just(("count", "")),
         Just(("time_since_last", "")),
+        Just(("time_since_first", "")),
+        Just(("time_since_last", "label")),
+        Just(("time_since_first", "label")),
         Just(("rate_ratio", "")),
         prop_oneof![
             Just("sum"),
@@ -29,18 +32,28 @@ fn a_spec() -> impl Strategy<Value = Spec> {
             Just("rate_ratio")
         ]
         .prop_flat_map(|aggregate| {
-            prop_oneof![Just("amount"), Just("x"), Just("label")].prop_map(move |of| (aggregate, of))
+            prop_oneof![Just("amount"), Just("x"), Just("label"), Just("feature")]
+                .prop_map(move |of| (aggregate, of))
         }),
-        prop_oneof![Just("kind"), Just("shop"), Just("amount"), Just("x")].prop_map(|of| ("distinct", of)),
+        prop_oneof![Just("kind"), Just("shop"), Just("amount"), Just("x"), Just("feature")]
+            .prop_map(|of| ("distinct", of)),
     ];
     let window_s = prop_oneof![Just(1_i64), Just(10), Just(60), Just(61), Just(300)];
     let delay_s = prop_oneof![3 => Just(0_i64), 1 => Just(10), 1 => Just(60)];
     let empty = prop_oneof![Just(None), Just(Some(-1.0)), Just(Some(f64::NAN))];
-    (any::<bool>(), aggregate, window_s, delay_s, any::<bool>(), empty).prop_map(
-        |(by_shop, (aggregate, of), window_s, delay_s, exclude_current, empty)| Spec {
+    let above = prop_oneof![
+        4 => Just(None),
+        1 => Just(Some((Measured::Amount, 5.0))),
+        2 => (any::<usize>(), prop_oneof![Just(0.5), Just(1.5), Just(8.0)])
+            .prop_map(|(feature, above)| Some((Measured::Feature(feature), above))),
+    ];
+    (any::<bool>(), aggregate, (window_s, delay_s), any::<bool>(), empty, (any::<usize>(), above)).prop_map(
+        |(by_shop, (aggregate, of), (window_s, delay_s), exclude_current, empty, (base, above))| Spec {
             by_shop,
             aggregate,
             of,
+            base,
+            above,
             window_s,
             // A label without a delay would know its own answer.
             delay_s: if of == "label" { delay_s.max(10) } else { delay_s },
@@ -52,7 +65,26 @@ fn a_spec() -> impl Strategy<Value = Spec> {
 }
 
 pub fn some_specs() -> impl Strategy<Value = Vec<Spec>> {
-    prop::collection::vec(a_spec(), 1..14)
+    prop::collection::vec(a_spec(), 1..14).prop_map(|mut specs| {
+        specs.iter_mut().enumerate().for_each(|(index, spec)| spec.look_back(index));
+        specs
+    })
+}
+
+impl Spec {
+    /// What it depends on must be one of the features before it; the first depends on none.
+    fn look_back(&mut self, index: usize) {
+        self.base = self.base.checked_rem(index).unwrap_or(0);
+        if index == 0 && self.of == "feature" {
+            self.of = "amount";
+        }
+        self.above = match self.above {
+            Some((Measured::Feature(feature), above)) => {
+                feature.checked_rem(index).map(|feature| (Measured::Feature(feature), above))
+            }
+            above => above,
+        };
+    }
 }
 
 /// How far the clock moves, how far behind it the event is dated, and what is learnt afterwards.
@@ -282,6 +314,8 @@ proptest! {
 #[test]
 fn borders_of_a_window_are_exact() {
     let spec = |aggregate, window_s, delay_s, exclude_current| Spec {
+        base: 0,
+        above: None,
         by_shop: false,
         aggregate,
         of: "",

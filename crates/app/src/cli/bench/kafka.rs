@@ -237,23 +237,23 @@ impl Bench<'_> {
         measured
     }
 
-    fn topics(&self) -> Topics {
-        Topics::of(&self.settings, &self.settings.group, &Chain::of(&self.detector))
+    fn topics(&self) -> Result<Topics> {
+        Ok(Topics::of(&self.settings, &self.settings.group, &Chain::of(&self.detector)?))
     }
 
     fn create_topics(&self) -> Result<()> {
         // A transaction has the time at which it came to its topic, and its decision keeps it.
         let stamped = [("message.timestamp.type", "LogAppendTime")];
         topics::create(&self.settings, &[&self.settings.transactions], self.args.partitions, -1, &stamped)?;
-        topics::create(&self.settings, &self.topics().all(), self.args.partitions, -1, &[])?;
-        topics::await_all(&self.settings, &self.topics().all())
+        topics::create(&self.settings, &self.topics()?.all(), self.args.partitions, -1, &[])?;
+        topics::await_all(&self.settings, &self.topics()?.all())
     }
 
     fn delete_topics(&self) -> Result<()> {
-        let chain = Chain::of(&self.detector);
+        let chain = Chain::of(&self.detector)?;
         let groups: Vec<String> =
             (0..chain.links.len()).map(|at| chain.group(&self.settings.group, at)).collect();
-        topics::delete(&self.settings, &self.topics().all(), &groups)
+        topics::delete(&self.settings, &self.topics()?.all(), &groups)
     }
 
     fn clean_up(&self) {
