@@ -78,7 +78,8 @@ impl Balance {
     }
 
     /// The set with the wanted share of frauds; as it is if it has that many. `categorical` are the columns whose numbers name
-    /// categories. A synthetic row has the time of the fraud that it begins at, and follows all others.
+    /// categories. A synthetic row has the time, amount and card of the fraud that it begins at, and
+    /// follows all others.
     ///
     /// # Errors
     /// If a parameter is out of range, or the set has too few frauds for the method.
@@ -138,7 +139,10 @@ impl Balance {
             }
         }
         balanced.labels.resize(set.len() + synthetic.len(), true);
-        balanced.times_us.extend(synthetic.iter().map(|row| set.times_us[rows[row.base]]));
+        let bases = || synthetic.iter().map(|row| rows[row.base]);
+        balanced.times_us.extend(bases().map(|row| set.times_us[row]));
+        balanced.amounts.extend(bases().map(|row| set.amounts[row]));
+        balanced.cards.extend(bases().map(|row| set.cards[row]));
         Ok(balanced)
     }
 }
@@ -246,6 +250,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::train::Row;
 
     /// The choices that imbalanced-learn has made.
     struct Recorded {
@@ -364,7 +369,8 @@ mod tests {
         for row in 0..genuine + frauds {
             let is_fraud = row % ((genuine + frauds) / frauds) == 0 && set.frauds() < frauds;
             let place = if is_fraud { 5.0 } else { 0.0 } + (row % 17) as f64;
-            set.push(row as i64, &[place, if row % 9 == 0 { f64::NAN } else { place * 1e6 }], is_fraud);
+            let of = Row { time_us: row as i64, fraud: is_fraud, ..Row::default() };
+            set.push(of, &[place, if row % 9 == 0 { f64::NAN } else { place * 1e6 }]);
         }
         set
     }

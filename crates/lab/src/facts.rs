@@ -113,12 +113,13 @@ pub fn fingerprint(set: &TrainingSet) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::Row;
 
     #[test]
     fn another_value_label_time_or_order_is_another_fingerprint() {
         let mut set = TrainingSet::new(2, None);
-        set.push(10, &[1.0, 3.0], false);
-        set.push(20, &[2.0, 4.0], true);
+        set.push(Row { time_us: 10, ..Row::default() }, &[1.0, 3.0]);
+        set.push(Row { time_us: 20, fraud: true, ..Row::default() }, &[2.0, 4.0]);
         let own = fingerprint(&set);
         assert_eq!(fingerprint(&set.clone()), own);
         let changed = |change: fn(&mut TrainingSet)| {

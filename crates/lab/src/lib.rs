@@ -9,6 +9,10 @@ pub mod dataset;
 pub mod replay;
 /// Chance that is the same on every machine.
 mod random;
+/// Parts of the time to learn from and to test on.
+pub mod split;
+/// Features that know the answer, and tests that were seen.
+pub mod leaks;
 /// Training sets with a larger share of frauds.
 pub mod balance;
 /// Growing a model on a detector's features.
@@ -21,6 +25,10 @@ pub mod artifact;
 pub mod facts;
 /// How good a model's scores are.
 pub mod evaluate;
+/// A recipe on several splits of the time.
+pub mod validate;
+/// Models side by side, as a page.
+pub mod compare;
 /// Labelled transactions for people who have none.
 pub mod simulate;
 /// The libraries of others, if they are on this machine: to compare with, and to train with.

@@ -13,8 +13,8 @@ use anyhow::{Result, ensure};
 use engine::Calibration;
 use engine::detector::{Definition, Detector, Feature, Source};
 use engine::time::{DAY_US, format_instant};
-use forest::Forest;
 use forest::grow::{self, History, Params, Table};
+use forest::{Forest, Scorer};
 
 use crate::artifact::ModelFile;
 use crate::balance::prior_shift;
@@ -26,8 +26,8 @@ use threshold::Later;
 pub(crate) use set::in_words;
 
 pub use recipe::{Balancing, Recipe};
-pub use set::{BATCH_ROWS, TrainingSet, cores, load};
-pub use threshold::Threshold;
+pub use set::{BATCH_ROWS, Row, TrainingSet, cores, load};
+pub use threshold::{Reviews, Threshold};
 
 /// The last part of the training time on which calibration and threshold are found, with a model that has not seen it.
 const LATER_SHARE: f64 = 0.25;
@@ -84,13 +84,20 @@ pub fn train_from(
     let is_later_wanted = recipe.calibrate.is_some() || recipe.balance.is_some() || threshold.is_some();
     let later = if is_later_wanted { growing.score_later(set, &settled)? } else { None };
     let calibration = growing.calibration(recipe, set, later.as_ref())?;
-    let review_score_min = match (threshold, later) {
-        (Some(threshold), Some(later)) => later.calibrated(calibration.as_ref()).least(threshold)?,
+    let mut metrics = BTreeMap::new();
+    if let (Some(method), Some(later)) = (recipe.calibrate, &later)
+        && let Some((before, after)) = later.brier_with(method)?
+    {
+        metrics.extend([("brier_uncalibrated".to_string(), before), ("brier_calibrated".to_string(), after)]);
+    }
+    let reviews = match (threshold, later) {
+        (Some(threshold), Some(later)) => Some(later.calibrated(calibration.as_ref()).choose(threshold)?),
         _ => {
             ensure!(recipe.threshold.is_none(), "a threshold {LATER_NEEDS}");
-            0.0
+            None
         }
     };
+    metrics.extend(reviews.iter().flat_map(Reviews::figures));
     let forest = growing.grow(set, &settled, progress)?;
     let period = set.days();
     Ok(ModelFile {
@@ -111,8 +118,8 @@ pub fn train_from(
         trained_to: format_instant(period.end),
         rows: set.len() as u64,
         frauds: set.frauds() as u64,
-        review_score_min,
-        metrics: BTreeMap::new(),
+        review_score_min: reviews.map_or(0.0, |reviews| reviews.score_min),
+        metrics,
         calibration,
         forest,
     }
@@ -237,12 +244,18 @@ impl Growing<'_> {
             return Ok(None);
         }
         let scorer = self.grow(&learnt, params, &mut |_| {})?.scorer();
-        let mut scratch = forest::Scratch::default();
-        let mut row = vec![0.0; self.names.len()];
-        let score = |index: usize| {
-            row.iter_mut().zip(&held_out.columns).for_each(|(cell, column)| *cell = column[index]);
-            scorer.score(&row, &mut scratch)
-        };
-        Ok(Some(Later { scores: (0..held_out.len()).map(score).collect(), labels: held_out.labels, days }))
+        let scores = score_all(&scorer, &held_out);
+        Ok(Some(Later::new(held_out, scores, days)))
     }
+}
+
+/// The score of each row.
+pub fn score_all(scorer: &Scorer, set: &TrainingSet) -> Vec<f64> {
+    let mut scratch = forest::Scratch::default();
+    let mut row = vec![0.0; set.columns.len()];
+    let score = |index: usize| {
+        row.iter_mut().zip(&set.columns).for_each(|(cell, column)| *cell = column[index]);
+        scorer.score(&row, &mut scratch)
+    };
+    (0..set.len()).map(score).collect()
 }

@@ -47,7 +47,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// What figures were measured on.
 #[derive(Debug, serde::Serialize)]
-struct Machine {
+pub struct Machine {
     cpu: String,
     cores: usize,
     system: String,
@@ -56,7 +56,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn this() -> Machine {
+    pub fn this() -> Machine {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let cpu_info = read("/proc/cpuinfo");
         let model = cpu_info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));

@@ -1,6 +1,7 @@
 //! The command line: one module a command, each with its arguments and what it does.
 
 mod bench;
+mod compare;
 mod decision;
 mod demo;
 mod detector;
@@ -12,6 +13,7 @@ mod output;
 mod replay;
 mod serve;
 mod simulate;
+mod splitting;
 mod state;
 mod store;
 mod topics;
@@ -44,6 +46,8 @@ enum Command {
     Features(features::Args),
     /// Grow a model on a stretch of a file
     Train(Box<train::Args>),
+    /// Train every family of models on the same days, and write a page about it
+    Compare(compare::Args),
     /// Measure a model on a later stretch
     Evaluate(evaluate::Args),
     /// Take in other libraries' models, look at models, and score with them
@@ -94,6 +98,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Replay(args) => replay::run(args),
         Command::Features(args) => features::run(args),
         Command::Train(args) => train::run(*args),
+        Command::Compare(args) => compare::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Model(args) => model::run(args),
         Command::Store(args) => store::run(args),

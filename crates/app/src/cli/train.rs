@@ -82,6 +82,9 @@ struct Reviewing {
     /// So that this share of them is fraud
     #[arg(long, value_name = "X", value_parser = share)]
     review_precision: Option<f64>,
+    /// So that reviews, which cost so much each, and frauds that pass, which cost their amount, cost least together
+    #[arg(long, value_name = "COST", value_parser = cost)]
+    review_cost: Option<f64>,
 }
 
 impl Reviewing {
@@ -90,12 +93,18 @@ impl Reviewing {
         budget
             .or(self.review_recall.map(Threshold::Recall))
             .or(self.review_precision.map(Threshold::Precision))
+            .or(self.review_cost.map(Threshold::ReviewCost))
     }
 }
 
 fn at_least_one(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 1.0);
     number.ok_or_else(|| "expected a number from 1 on".to_string())
+}
+
+fn cost(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| "expected an amount above 0, as 5 or 2.50".to_string())
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -125,9 +134,13 @@ impl From<Curve> for calibrate::Method {
 
 /// A way to balance, before the seed is known. By a name of its own, because clap would take an `Option` for an argument that
 /// may be left out.
-type Wanted = Option<Balancing>;
+pub type Wanted = Option<Balancing>;
 
-fn balance(text: &str) -> Result<Wanted, String> {
+/// A way to balance by its name, as `smote:0.1`.
+///
+/// # Errors
+/// If there is no such way.
+pub fn balance(text: &str) -> Result<Wanted, String> {
     let (name, share) = text.split_once(':').map_or((text, None), |(name, share)| (name, Some(share)));
     let method = match (name, share) {
         ("none", None) => return Ok(None),
@@ -289,6 +302,8 @@ pub fn run(args: Args) -> Result<()> {
     warn_of_rejects(&summary, &args.input.file);
     let features_s = started.elapsed().as_secs_f64();
     eprintln!("{}", Stretch(&set));
+    let suspicious = lab::leaks::in_features(&set, &detector.feature_names())?;
+    suspicious.iter().for_each(|leak| eprintln!("warning: {leak}"));
     let bar = CountBar::new("growing", "trees", Some(params.trees as u64));
     let recipe = args.recipe(params.clone());
     let grown = train_from(&detector, &set, &recipe, older.as_ref(), &mut |progress| {
@@ -387,6 +402,27 @@ struct Done<'a> {
 }
 
 impl Done<'_> {
+    /// What the threshold does and costs, and what calibration has done, on the last quarter of the training time.
+    fn tell_reviews(&self) {
+        let ModelFile { metrics, review_score_min, .. } = self.model;
+        let figure = |name: &str| metrics.get(name).copied().unwrap_or(f64::NAN);
+        if metrics.contains_key("reviews_per_day") {
+            println!(
+                "reviews from score {review_score_min:.4} on: {:.1} a day, {:.1} % of them fraud, {:.1} % of the frauds; \
+                 of {:.2} of fraud a day {:.2} pass",
+                figure("reviews_per_day"),
+                100.0 * figure("review_precision"),
+                100.0 * figure("review_recall"),
+                figure("fraud_per_day"),
+                figure("fraud_passed_per_day"),
+            );
+        }
+        if metrics.contains_key("brier_calibrated") {
+            let (before, after) = (figure("brier_uncalibrated"), figure("brier_calibrated"));
+            println!("calibration takes the Brier score from {before:.6} to {after:.6}");
+        }
+    }
+
     fn tell(&self, args: &Args) -> Result<()> {
         let ModelFile { id, algorithm, rows, frauds, trained_from, trained_to, .. } = self.model;
         let (trees, nodes) = (self.model.forest.tree_count(), self.model.forest.node_count());
@@ -403,6 +439,7 @@ impl Done<'_> {
                 "nodes": nodes,
                 "calibration": self.model.calibration,
                 "review_score_min": self.model.review_score_min,
+                "metrics": self.model.metrics,
                 "rejected": self.summary.rejected,
                 "features_seconds": self.features_s,
                 "seconds": self.seconds,
@@ -412,6 +449,7 @@ impl Done<'_> {
         }
         let (out, seconds, features_s) = (args.out.display(), self.seconds, self.features_s);
         println!("{out}: {id}, {trees} trees, {nodes} nodes, in {seconds:.2} s (features {features_s:.2} s)");
+        self.tell_reviews();
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ use super::handbook::{Fold, Rows, card_precision, card_precision_ceiling, test_r
 use super::metrics::{Confusion, Ranking, brier, log_loss};
 use crate::dataset::{Block, ColumnMap, DatasetError, Reject, open};
 use crate::replay::{self, Sink, Summary};
-use crate::train::{BATCH_ROWS, cores, in_words};
+use crate::train::{BATCH_ROWS, TrainingSet, cores, in_words};
 
 /// Cards that an analyst looks at in a day: the Handbook's k.
 const CARDS_PER_DAY: usize = 100;
@@ -80,6 +80,8 @@ pub struct Evaluation {
     pub outcomes: Option<OutcomeFigures>,
     /// Confusion at a threshold of 0.5.
     pub confusion_at_0_5: ConfusionFigures,
+    /// Confusion at the threshold of the best F1.
+    pub confusion_at_best_f1: ConfusionFigures,
 }
 
 /// A confusion matrix with its ratios.
@@ -137,6 +139,22 @@ pub struct Plan<'a> {
 impl Scored {
     fn new(period: Range<i64>) -> Scored {
         Scored { period, ..Scored::default() }
+    }
+
+    /// The rows of a feature matrix with their scores, decided by the detector's policy; its rules are left out.
+    pub fn of(set: &TrainingSet, scores: Vec<f64>, detector: &Detector, review_score_min: f64) -> Scored {
+        let decided = scores.iter().zip(&set.amounts);
+        let outcome =
+            |(score, amount): (&f64, &f64)| detector.policy.outcome(*score, *amount, review_score_min);
+        Scored {
+            days: set.times_us.iter().map(|time| time.div_euclid(DAY_US) as i32).collect(),
+            cards: set.cards.clone(),
+            labels: set.labels.clone(),
+            amounts: set.amounts.clone(),
+            outcomes: decided.map(outcome).collect(),
+            scores,
+            ..Scored::default()
+        }
     }
 
     fn card(&mut self, name: &str) -> u32 {
@@ -233,8 +251,7 @@ pub fn score(plan: &Plan, progress: &mut dyn FnMut(replay::Progress)) -> Result<
     let mut engine = Engine::new(Arc::clone(plan.detector), Some(plan.model.clone()), cores());
     scored.summary = replay::replay(reader, &mut engine, BATCH_ROWS, &mut scored, progress)?;
     if let Some(training) = &plan.handbook_training {
-        let fold = fold(training, &plan.test)?;
-        let rows = test_rows(&scored.days, &scored.cards, &scored.labels, fold)?;
+        let rows = handbook_rows(&scored.days, &scored.cards, &scored.labels, training, &plan.test)?;
         scored.keep(&rows);
     }
     if scored.labels.is_empty() {
@@ -242,6 +259,20 @@ pub fn score(plan: &Plan, progress: &mut dyn FnMut(replay::Progress)) -> Result<
         return Err(DatasetError::NoRows { path, period, read: scored.summary.events }.into());
     }
     Ok(scored)
+}
+
+/// The rows of a test period that the Handbook keeps; `days` count from 1970.
+///
+/// # Errors
+/// If training ends after the test begins, or the columns differ in length.
+pub fn handbook_rows(
+    days: &[i32],
+    cards: &[u32],
+    labels: &[bool],
+    training: &Range<i64>,
+    test: &Range<i64>,
+) -> Result<Vec<usize>> {
+    Ok(test_rows(days, cards, labels, fold(training, test)?)?)
 }
 
 fn fold(training: &Range<i64>, test: &Range<i64>) -> Result<Fold> {
@@ -286,12 +317,13 @@ pub fn evaluate(scored: &Scored, detector: Option<&Detector>) -> Result<Evaluati
         brier: brier(&scored.scores, &scored.labels)?,
         log_loss: log_loss(&scored.scores, &scored.labels)?,
         outcomes: detector.map(|detector| outcome_figures(scored, detector)),
-        confusion_at_0_5: confusion(scored)?,
+        confusion_at_0_5: confusion(scored, 0.5)?,
+        confusion_at_best_f1: confusion(scored, best.threshold)?,
     })
 }
 
-fn confusion(scored: &Scored) -> Result<ConfusionFigures> {
-    let at = Confusion::at(0.5, &scored.scores, &scored.labels)?;
+fn confusion(scored: &Scored, threshold: f64) -> Result<ConfusionFigures> {
+    let at = Confusion::at(threshold, &scored.scores, &scored.labels)?;
     Ok(ConfusionFigures {
         true_positives: at.true_positives,
         false_positives: at.false_positives,

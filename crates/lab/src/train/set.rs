@@ -1,5 +1,6 @@
 //! What is learnt from: features as the engine would have computed them at the time, with what became of each row.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,8 +22,27 @@ pub struct TrainingSet {
     pub labels: Vec<bool>,
     /// Event times.
     pub times_us: Vec<i64>,
+    /// Amounts in major units.
+    pub amounts: Vec<f64>,
+    /// The entities that the detector's key names, numbered in the order of appearance.
+    pub cards: Vec<u32>,
     /// The period that rows are taken from.
     period: Option<Range<i64>>,
+    /// Numbers of cards, while rows come in.
+    numbers: HashMap<String, u32>,
+}
+
+/// What is known of a row beside its features.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Row {
+    /// Event time.
+    pub time_us: i64,
+    /// In major units.
+    pub amount: f64,
+    /// Number of the card.
+    pub card: u32,
+    /// Fraud or not.
+    pub fraud: bool,
 }
 
 /// Rows handed to the engine at a time.
@@ -50,7 +70,7 @@ impl TrainingSet {
     }
 
     /// Whether there are frauds and genuine rows.
-    pub(super) fn has_both(&self) -> bool {
+    pub(crate) fn has_both(&self) -> bool {
         (1..self.len()).contains(&self.frauds())
     }
 
@@ -68,16 +88,28 @@ impl TrainingSet {
         asked.start.max(covered.start)..asked.end.min(covered.end)
     }
 
-    pub(crate) fn push(&mut self, time_us: i64, features: &[f64], fraud: bool) {
+    /// Adds a row with its features, one for each column.
+    pub fn push(&mut self, row: Row, features: &[f64]) {
         for (column, value) in self.columns.iter_mut().zip(features) {
             column.push(*value);
         }
-        self.labels.push(fraud);
-        self.times_us.push(time_us);
+        self.labels.push(row.fraud);
+        self.times_us.push(row.time_us);
+        self.amounts.push(row.amount);
+        self.cards.push(row.card);
+    }
+
+    fn card(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = self.numbers.len() as u32;
+        self.numbers.insert(name.to_string(), number);
+        number
     }
 
     /// Where the last part of the time begins.
-    pub(super) fn cut(&self, share: f64) -> i64 {
+    pub(crate) fn cut(&self, share: f64) -> i64 {
         let first = self.times_us.iter().copied().min().unwrap_or(0);
         let last = self.times_us.iter().copied().max().unwrap_or(0);
         last - ((last - first) as f64 * share) as i64
@@ -90,12 +122,21 @@ impl TrainingSet {
             columns: self.columns.iter().map(column).collect(),
             labels: rows.iter().map(|row| self.labels[*row]).collect(),
             times_us: rows.iter().map(|row| self.times_us[*row]).collect(),
+            amounts: rows.iter().map(|row| self.amounts[*row]).collect(),
+            cards: rows.iter().map(|row| self.cards[*row]).collect(),
             period: self.period.clone(),
+            numbers: HashMap::new(),
         }
     }
 
+    /// The rows of a part of the time.
+    pub fn within(&self, period: &Range<i64>) -> TrainingSet {
+        let rows: Vec<usize> = (0..self.len()).filter(|row| period.contains(&self.times_us[*row])).collect();
+        TrainingSet { period: Some(period.clone()), ..self.select(&rows) }
+    }
+
     /// The rows before and from `time_us` on.
-    pub(super) fn split(&self, time_us: i64) -> (TrainingSet, TrainingSet) {
+    pub(crate) fn split(&self, time_us: i64) -> (TrainingSet, TrainingSet) {
         let (before, after): (Vec<usize>, Vec<usize>) =
             (0..self.len()).partition(|row| self.times_us[*row] < time_us);
         (self.select(&before), self.select(&after))
@@ -109,7 +150,10 @@ impl Sink for TrainingSet {
             let wanted = self.period.as_ref().is_none_or(|period| period.contains(&time_us));
             let label = block.batch.label(row);
             if wanted && label != Label::Unknown && decisions.statuses[row] != Status::TimeJump {
-                self.push(time_us, decisions.features_of(row), label == Label::Fraud);
+                let card = self.card(block.batch.key(row).unwrap_or_default());
+                let fraud = label == Label::Fraud;
+                let row_of = Row { time_us, amount: block.batch.amount(row), card, fraud };
+                self.push(row_of, decisions.features_of(row));
             }
         }
         Ok(())

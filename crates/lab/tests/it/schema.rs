@@ -63,6 +63,7 @@ name = "rate"
 by = "card"
 aggregate = "rate_ratio"
 of = "amount"
+where = "amount > 1.0"
 windows = ["1h"]
 baseline = "1d"
 delay = "1h"

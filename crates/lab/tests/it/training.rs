@@ -6,7 +6,7 @@ use forest::grow::{Algorithm, Params};
 use lab::artifact::ModelFile;
 use lab::balance::{Balance, Method};
 use lab::calibrate;
-use lab::train::{Balancing, Recipe, Threshold, TrainingSet, train};
+use lab::train::{Balancing, Recipe, Row, Threshold, TrainingSet, train};
 
 const DETECTOR: &str = r#"
 name = "known"
@@ -35,9 +35,8 @@ fn known(rows: usize, seed: u64) -> TrainingSet {
     for row in 0..rows {
         let (amount, a, b) = (100.0 * uniform(), uniform() + uniform(), uniform() + uniform());
         let probability = 1.0 / (1.0 + (7.0 - 4.0 * (a - b) - 0.01 * amount).exp());
-        set.columns.iter_mut().zip([amount, a, b]).for_each(|(column, value)| column.push(value));
-        set.labels.push(uniform() < probability);
-        set.times_us.push(row as i64 * DAY_US / 500);
+        let of = Row { time_us: row as i64 * DAY_US / 500, amount, card: 0, fraud: uniform() < probability };
+        set.push(of, &[amount, a, b]);
     }
     set
 }

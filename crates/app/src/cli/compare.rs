@@ -1,0 +1,201 @@
+//! `redflag compare`: all families of models on the same split, side by side, and a page about it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use forest::grow::{Algorithm, Params};
+use lab::artifact::ModelFile;
+use lab::balance::Balance;
+use lab::compare::{Comparison, Contestant, Entry, contest, page};
+use lab::facts::fingerprint;
+use lab::leaks;
+use lab::split::Split;
+use lab::train::{Balancing, Recipe, TrainingSet, load};
+
+use super::bench::Machine;
+use super::input::Input;
+use super::output::{CountBar, ReplayBar, warn_of_rejects};
+use super::splitting::Splitting;
+use super::train::{Wanted, balance};
+
+/// Train every family of models on the same days, measure them on the same later days, and write a page about it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Each family is grown on the classes as they are and balanced, on nothing but the training days, and measured on the test
+days. The page is one file without scripts; it opens in any browser.
+
+Examples:
+  redflag compare --detector ulb --in creditcard.csv --out report.html
+  redflag compare --detector card --in transactions.parquet --train-days 60 --delay-days 7 --test-days 14 \\
+    --balance none,smote:0.1,weights --save-best card.model")]
+pub struct Args {
+    #[command(flatten)]
+    input: Input,
+    #[command(flatten)]
+    splitting: Splitting,
+    /// How the classes are brought closer to each other, one after the other; as --balance of train
+    #[arg(long, value_name = "METHOD[:SHARE],...", value_delimiter = ',', default_value = "none,smote:0.1",
+          value_parser = balance)]
+    balance: Vec<Wanted>,
+    /// Where the page goes
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    out: PathBuf,
+    /// Keep the model of highest average precision
+    #[arg(long, value_name = "FILE")]
+    save_best: Option<PathBuf>,
+    /// Seed of everything random
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the input cannot be read or split, nothing can be learnt from it, or the page cannot be written.
+pub fn run(args: Args) -> Result<()> {
+    let (detector, columns) = args.input.load()?;
+    let bar = ReplayBar::new("features");
+    let period = args.splitting.period()?;
+    let loaded = load(&detector, &args.input.file, &columns, period, &mut |progress| bar.show(progress));
+    bar.finish();
+    let (set, summary) = loaded?;
+    warn_of_rejects(&summary, &args.input.file);
+    let split = args.splitting.splits(&detector, &set.days(), 1)?.remove(0);
+    let mut comparison = begin(&args, &detector, &set, &split)?;
+    comparison.leaks.iter().for_each(|leak| eprintln!("warning: {leak}"));
+    let mut best: Option<ModelFile> = None;
+    if !args.json {
+        print_head();
+    }
+    for contestant in args.contestants() {
+        match one(&detector, &set, &split, &contestant) {
+            Ok((model, entry)) => {
+                if !args.json {
+                    print_row(&entry);
+                }
+                let highest = comparison.entries.iter().map(|entry| entry.evaluation.average_precision);
+                if highest.fold(f64::NEG_INFINITY, f64::max) < entry.evaluation.average_precision {
+                    best = Some(model);
+                }
+                comparison.entries.push(entry);
+            }
+            Err(error) => {
+                let absent = format!("{}, {}: {error:#}", contestant.family, contestant.balance);
+                eprintln!("warning: {absent}");
+                comparison.absent.push(absent);
+            }
+        }
+    }
+    let best = best.context("no model could be grown")?;
+    finish(&args, &comparison, &best)
+}
+
+fn begin(args: &Args, detector: &engine::Detector, set: &TrainingSet, split: &Split) -> Result<Comparison> {
+    let (train, test) = (set.within(&split.train), set.within(&split.test));
+    let mut leaks = leaks::in_features(&train, &detector.feature_names())?;
+    leaks.extend(leaks::between(&train, &test));
+    let size = |set: &TrainingSet| [set.len(), set.frauds()];
+    Ok(Comparison {
+        detector: detector.name.clone(),
+        currency: detector.schema.currency.clone(),
+        data: file_name(&args.input.file),
+        data_fingerprint: fingerprint(&train),
+        feature_fingerprint: detector.feature_fingerprint.clone(),
+        split: split.clone(),
+        train: size(&train),
+        test: size(&test),
+        machine: Machine::this().to_string(),
+        leaks,
+        entries: Vec::new(),
+        absent: Vec::new(),
+    })
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn one(
+    detector: &engine::Detector,
+    set: &TrainingSet,
+    split: &Split,
+    contestant: &Contestant,
+) -> Result<(ModelFile, Entry)> {
+    let bar = CountBar::new("growing", "trees", None);
+    let result = contest(detector, set, split, contestant, &mut |done, _| bar.show(done as u64));
+    bar.finish();
+    result
+}
+
+fn finish(args: &Args, comparison: &Comparison, best: &ModelFile) -> Result<()> {
+    std::fs::write(&args.out, page(comparison))
+        .with_context(|| format!("cannot write {}", args.out.display()))?;
+    if let Some(path) = &args.save_best {
+        best.save(path)?;
+    }
+    if args.json {
+        println!("{}", serde_json::to_string(comparison)?);
+        return Ok(());
+    }
+    println!("\n{}: open it in a browser", args.out.display());
+    if let Some(path) = &args.save_best {
+        println!("{}: {}", path.display(), best.id);
+    }
+    Ok(())
+}
+
+impl Args {
+    /// Every family with every balance.
+    fn contestants(&self) -> Vec<Contestant> {
+        let families = [Algorithm::Gbdt, Algorithm::RandomForest, Algorithm::DecisionTree];
+        let with =
+            |algorithm: Algorithm| self.balance.iter().map(move |wanted| self.contestant(algorithm, wanted));
+        families.into_iter().flat_map(with).collect()
+    }
+
+    fn contestant(&self, algorithm: Algorithm, wanted: &Wanted) -> Contestant {
+        let balance = wanted.clone().map(|balancing| match balancing {
+            Balancing::Rows(balance) => Balancing::Rows(Balance { seed: self.seed, ..balance }),
+            Balancing::Weights => Balancing::Weights,
+        });
+        let params = Params { seed: self.seed, ..Params::defaults(algorithm) };
+        Contestant {
+            family: algorithm.to_string(),
+            balance: balance.as_ref().map_or("as they are".to_string(), in_words),
+            recipe: Recipe { balance, ..Recipe::plain(params) },
+        }
+    }
+}
+
+fn in_words(balancing: &Balancing) -> String {
+    match balancing {
+        Balancing::Weights => "weighed alike".to_string(),
+        Balancing::Rows(balance) => format!("{} to {} %", balance.method, 100.0 * balance.fraud_share),
+    }
+}
+
+fn print_head() {
+    println!(
+        "{:<15} {:<22} {:>7} {:>7} {:>8} {:>9} {:>7} {:>8} {:>9}",
+        "family", "classes", "avg pr", "AUC", "card@100", "recall 1%", "F1", "Brier", "training"
+    );
+}
+
+fn print_row(entry: &Entry) {
+    let figures = &entry.evaluation;
+    let cards = figures.card_precision_at_100.map_or(String::new(), |precision| format!("{precision:.4}"));
+    println!(
+        "{:<15} {:<22} {:>7.4} {:>7.4} {cards:>8} {:>9.4} {:>7.4} {:>8.5} {:>7.1} s",
+        entry.family,
+        entry.balance,
+        figures.average_precision,
+        figures.auc_roc,
+        figures.recall_at_fpr_0_01,
+        figures.best_f1,
+        figures.brier,
+        entry.growing_s
+    );
+}
