@@ -21,6 +21,9 @@ use crate::train::{BATCH_ROWS, TrainingSet, cores, in_words};
 /// Cards that an analyst looks at in a day: the Handbook's k.
 const CARDS_PER_DAY: usize = 100;
 
+/// Days of training in the Handbook.
+const HANDBOOK_TRAIN_DAYS: i32 = 7;
+
 /// Scored and labelled transactions, column by column.
 #[derive(Debug, Default)]
 pub struct Scored {
@@ -132,7 +135,8 @@ pub struct Plan<'a> {
     pub columns: &'a ColumnMap,
     /// The test period.
     pub test: Range<i64>,
-    /// The training period: with it the Handbook's protocol is followed, which leaves known cards out.
+    /// The training period: with it the Handbook's protocol is followed, which leaves out the cards that were defrauded in its
+    /// last week, and those that become known as the test goes on.
     pub handbook_training: Option<Range<i64>>,
 }
 
@@ -283,9 +287,11 @@ fn fold(training: &Range<i64>, test: &Range<i64>) -> Result<Fold> {
         "the test period begins before the training period has ended: that is a leak"
     );
     let train_end = last_day(training.end);
+    // The book takes out the cards of its training week. A longer training is measured on the same transactions.
+    let train_start = day(training.start).max(train_end - HANDBOOK_TRAIN_DAYS);
     Ok(Fold {
-        train_start: day(training.start),
-        train_days: train_end - day(training.start),
+        train_start,
+        train_days: train_end - train_start,
         delay_days: day(test.start) - train_end,
         test_days: last_day(test.end) - day(test.start),
     })
