@@ -6,6 +6,9 @@
 //! two that are made at once one finds its number taken, looks again at what holds now, and takes the next. So there is
 //! no lock, aliases and history cannot disagree, and a bucket serves as well as a folder.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
+
 use anyhow::{Context, Result, anyhow};
 use engine::Detector;
 use engine::time::format_instant;
@@ -16,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::objects::{Objects, Place};
-use crate::service::pipeline::now_us;
+use crate::service::pipeline::{lock, now_us};
 
 /// Models that score in the shadow, at the most: each costs every event its scoring.
 const CHALLENGERS_MAX: usize = 8;
@@ -30,6 +33,8 @@ const PROMOTIONS: &str = "promotions";
 /// Models, promotions and aliases of all detectors.
 pub struct Registry {
     objects: Objects,
+    /// What was read and never changes: promotions and facts. A bucket is not asked for them again.
+    seen: Mutex<HashMap<Place, Vec<u8>>>,
 }
 
 /// Why the registry does not do what was asked.
@@ -183,7 +188,8 @@ impl Registry {
     /// # Errors
     /// If the folder cannot be created, or the URL is none of a store that is known.
     pub fn open(place: &str) -> Result<Registry> {
-        Ok(Registry { objects: Objects::open(place).context("the registry cannot be opened")? })
+        let objects = Objects::open(place).context("the registry cannot be opened")?;
+        Ok(Registry { objects, seen: Mutex::default() })
     }
 
     /// Keeps a model with its facts; false if it is kept already, and then nothing changes.
@@ -382,9 +388,17 @@ impl Registry {
         ModelFile::parse(&bytes, place.as_ref()).map(Some)
     }
 
+    /// Promotions or facts, which never change.
     fn read<T: DeserializeOwned>(&self, place: &Place) -> Result<Option<T>> {
+        let parse =
+            |bytes: &[u8]| serde_json::from_slice(bytes).with_context(|| format!("{place} is damaged"));
+        if let Some(bytes) = lock(&self.seen).get(place) {
+            return parse(bytes).map(Some);
+        }
         let Some(bytes) = self.objects.get(place)? else { return Ok(None) };
-        serde_json::from_slice(&bytes).map(Some).with_context(|| format!("{place} is damaged"))
+        let found = parse(&bytes)?;
+        lock(&self.seen).insert(place.clone(), bytes);
+        Ok(Some(found))
     }
 
     fn read_history(&self, folder: &Place) -> Result<Vec<Promotion>> {

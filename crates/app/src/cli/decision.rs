@@ -73,13 +73,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut decision = Decision::of(&stored, detector.schema.minor_per_unit());
     let mut verdict = None;
     if replay || explain {
-        let beside = || data_dir.join("models").display().to_string();
-        let registry = registry.unwrap_or_else(beside);
-        let made_by_demo = || Some(data_dir.join("model.json")).filter(|path| path.exists());
-        let model = match kept_model(&stored, &registry)? {
-            Some(file) if model.is_none() => Some(file),
-            _ => model.or_else(made_by_demo).as_deref().map(ModelFile::load).transpose()?,
-        };
+        let model = find_model(&stored, model.as_deref(), data_dir, registry)?;
         let model = model_of(&stored, &detector, model)?;
         if explain {
             decision.summary.reasons =
@@ -96,6 +90,24 @@ pub fn run(args: Args) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// The file of the model that a decision was made with: the one that is named, else the registry's, else the demo's.
+fn find_model(
+    stored: &StoredDecision,
+    named: Option<&Path>,
+    data_dir: &Path,
+    registry: Option<String>,
+) -> Result<Option<ModelFile>> {
+    if let Some(path) = named {
+        return ModelFile::load(path).map(Some);
+    }
+    let registry = registry.unwrap_or_else(|| data_dir.join("models").display().to_string());
+    if let Some(kept) = kept_model(stored, &registry)? {
+        return Ok(Some(kept));
+    }
+    let made_by_demo = data_dir.join("model.json");
+    made_by_demo.exists().then(|| ModelFile::load(&made_by_demo)).transpose()
 }
 
 /// The model that a decision was made with, if the registry has it.

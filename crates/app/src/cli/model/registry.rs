@@ -156,7 +156,7 @@ impl Show {
     pub fn run(&self) -> Result<()> {
         if Path::new(&self.model).is_file() {
             let facts = facts_of_file(&load_model(Path::new(&self.model))?);
-            return self.tell(&facts, "not registered", &[]);
+            return self.tell(&facts, "file", &[]);
         }
         let registry = self.kept.open()?;
         let found = registry.resolve(&self.model, None).map_err(told)?;
