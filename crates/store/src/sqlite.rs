@@ -371,7 +371,8 @@ impl Store for Sqlite {
         if self.schema < SHADOW_SINCE {
             return Err(StoreError::Older { found: self.schema, known: SHADOW_SINCE });
         }
-        let (scored, labelled) = rows::record(&self.connection, limit)?;
+        let scored = rows::scored(&self.connection, limit)?;
+        let labelled = rows::labelled(&self.connection, limit)?;
         Ok(Record { versions: self.all_versions()?, scored, labelled })
     }
 

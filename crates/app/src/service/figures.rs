@@ -13,6 +13,7 @@ use super::wire::{Compared, LiveFigures};
 pub const LOOKED_AT_MAX: usize = 100_000;
 
 /// Figures by id of the model, and what they were taken on.
+#[derive(Debug, Clone)]
 pub struct Comparison {
     /// What was compared.
     pub compared: Compared,

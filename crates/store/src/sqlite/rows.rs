@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::{
     LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Result, ShadowScore, Shape, StoredDecision,
-    StoredLabel, Timeliness, Totals, Versions,
+    StoredLabel, Timeliness, Totals, Versions, shadow,
 };
 
 pub(super) const COLUMNS: &str = "sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, score, outcome, rules, \
@@ -117,14 +117,17 @@ pub(super) fn shadow_scores(connection: &Connection, after: i64, last: i64) -> R
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// How many of the newest decisions each version has scored, and scores of the newest labelled transactions.
-pub(super) fn record(connection: &Connection, limit: usize) -> Result<(Vec<(i64, u64)>, Vec<LabelledScore>)> {
-    let limit = limit as i64;
-    let mut statement = connection.prepare_cached(crate::shadow::SCORED)?;
-    let counted = |row: &Row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64));
-    let scored = statement.query_map([limit], counted)?.collect::<rusqlite::Result<_>>()?;
-    let mut statement = connection.prepare_cached(crate::shadow::LABELLED)?;
-    let labelled = statement.query_map([limit], |row| {
+/// How many of the newest decisions each version has scored.
+pub(super) fn scored(connection: &Connection, limit: usize) -> Result<Vec<(i64, u64)>> {
+    let mut statement = connection.prepare_cached(shadow::SCORED)?;
+    let rows = statement.query_map([limit as i64], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Scores of the newest labelled transactions.
+pub(super) fn labelled(connection: &Connection, limit: usize) -> Result<Vec<LabelledScore>> {
+    let mut statement = connection.prepare_cached(shadow::LABELLED)?;
+    let rows = statement.query_map([limit as i64], |row| {
         Ok(LabelledScore {
             sequence: row.get(0)?,
             fraud: row.get(1)?,
@@ -133,7 +136,7 @@ pub(super) fn record(connection: &Connection, limit: usize) -> Result<(Vec<(i64,
             score: row.get(4)?,
         })
     })?;
-    Ok((scored, labelled.collect::<rusqlite::Result<_>>()?))
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 pub(super) fn rejections(connection: &Connection) -> Result<Vec<NewRejection>> {

@@ -21,6 +21,7 @@ use super::pipeline::{Request, Shared};
 use super::wire;
 
 pub use live::{Frame, publish};
+pub use models::LastComparison;
 
 /// What every handler can reach.
 pub type Api = Arc<Doors>;
@@ -35,6 +36,8 @@ pub struct Doors {
     pub readers: Mutex<Vec<Box<dyn Store>>>,
     /// The database, for more connections; `None` if nothing is stored.
     pub database: Option<Database>,
+    /// How the models in use were last found to fare.
+    pub compared: Mutex<Option<LastComparison>>,
     /// The newest picture for viewers.
     pub frames: watch::Sender<Arc<Frame>>,
     /// Where transactions come from.

@@ -1,6 +1,8 @@
 //! Doors to the models: who decides, who would have decided better, and who is to decide.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::body::Body;
@@ -17,8 +19,19 @@ use super::{Api, Doors};
 use crate::registry::{self, Registered, RegistryError, Step};
 use crate::service::figures::{Comparison, LOOKED_AT_MAX, compare};
 use crate::service::models::{Lineup, Loaded, Models};
-use crate::service::pipeline::TRANSACTION_BYTES_MAX;
+use crate::service::pipeline::{TRANSACTION_BYTES_MAX, lock};
 use crate::service::wire::{ModelInfo, ModelList, ModelPromotion, ModelRole, Problem, PromoteRequest};
+
+/// A comparison is shown again for so many times as long as it took: whoever asks all the time costs a tenth of a connection.
+const SHOWN_AGAIN: u32 = 9;
+
+/// A comparison, and for how long it is shown again.
+pub struct LastComparison {
+    until: Instant,
+    /// The promotion that the models compared follow.
+    promotion: u64,
+    comparison: Comparison,
+}
 
 /// The models that are known here: the champion, which decides, the challengers, which score the same events in the shadow,
 /// and those that the registry keeps for this detector.
@@ -34,13 +47,30 @@ pub async fn models(State(api): State<Api>) -> Response {
     let lineup = api.shared.models.current();
     let comparison = match api.database {
         None => None,
-        Some(_) => match read(&api, |store| store.record(LOOKED_AT_MAX)).await {
-            Some(record) => Some(compare(&record, &lineup, &api.shared.detector)),
+        Some(_) => match comparison(&api, &lineup).await {
+            Some(comparison) => Some(comparison),
             None => return unavailable(),
         },
     };
     let Some(kept) = in_background(&api, kept).await else { return unavailable() };
     Json(list(&lineup, &kept, comparison)).into_response()
+}
+
+/// The comparison of a moment ago, or a new one; `None` if the store cannot be read.
+async fn comparison(api: &Api, lineup: &Arc<Lineup>) -> Option<Comparison> {
+    let started = Instant::now();
+    let is_fresh = |last: &&LastComparison| last.promotion == lineup.number && started < last.until;
+    if let Some(last) = lock(&api.compared).as_ref().filter(is_fresh) {
+        return Some(last.comparison.clone());
+    }
+    let (lineup, detector) = (Arc::clone(lineup), Arc::clone(&api.shared.detector));
+    let promotion = lineup.number;
+    let comparison =
+        read(api, move |store| Ok(compare(&store.record(LOOKED_AT_MAX)?, &lineup, &detector))).await?;
+    let until = Instant::now() + SHOWN_AGAIN * started.elapsed();
+    let last = LastComparison { until, promotion, comparison: comparison.clone() };
+    *lock(&api.compared) = Some(last);
+    Some(comparison)
 }
 
 /// What the registry keeps for the detector; nothing where the model is a file.
