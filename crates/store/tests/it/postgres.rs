@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ::postgres::{Client, NoTls};
-use store::{Address, Group, Postgres, Store, StoreError, Sync};
+use store::{Address, Group, NewShadowScore, Postgres, Store, StoreError, Sync};
 
 use super::database::{Database, PostgresDatabase};
 use super::rows::{Row, label, rejection, row, versions, with_group};
@@ -34,7 +34,9 @@ fn a_month_has_a_partition_and_an_old_one_goes_as_a_whole() {
     let open = || Postgres::open(&database.address(), Sync::Interval, Some(40 * DAY_US)).unwrap();
     let mut store = open();
     // The first day is 1 April 2018.
-    append(&mut store, &[on_day(0, 0), on_day(1, 29), on_day(2, 30), on_day(3, 0)]).unwrap();
+    let shadow = vec![NewShadowScore { version: 1, score: 0.5 }];
+    let [old, young] = [on_day(0, 0), on_day(2, 30)].map(|row| Row { shadow: shadow.clone(), ..row });
+    append(&mut store, &[old, on_day(1, 29), young, on_day(3, 0)]).unwrap();
     with_group(&[], 1, &[label(4, 0, true), label(5, 2, true)], |group| store.append(group)).unwrap();
     assert_eq!(partitions(&database), ["decisions_2018_04", "decisions_2018_05", "decisions_default"]);
     append(&mut store, &[on_day(6, 61)]).unwrap();
@@ -49,6 +51,9 @@ fn a_month_has_a_partition_and_an_old_one_goes_as_a_whole() {
     );
     let log: Vec<i64> = store.log(-1, 100).unwrap().iter().map(store::LogEntry::sequence).collect();
     assert_eq!(log, [2, 5, 6, 7], "an old label goes with its transaction");
+    let shadow: Vec<i64> =
+        store.shadow_scores(-1, i64::MAX).unwrap().iter().map(|score| score.sequence).collect();
+    assert_eq!(shadow, [2], "and what challengers said of it");
     assert_eq!(store.totals().unwrap().decisions(), 6, "totals count what was, not what is kept");
 }
 
