@@ -4,6 +4,10 @@
 
 /// The command line.
 mod cli;
+/// Objects by name, in a folder or in a bucket.
+mod objects;
+/// Models with their facts, and which of them decides.
+mod registry;
 /// The service: a pipeline of one thread, and the doors to it.
 mod service;
 /// Kafka in and out: transactions become decisions, exactly once.

@@ -114,19 +114,21 @@ impl ModelFile {
     /// # Errors
     /// If it cannot be read, or is not a model file of this version.
     pub fn load(path: &Path) -> Result<ModelFile> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read model {}", path.display()))?;
-        let file: ModelFile = serde_json::from_str(&text)
-            .with_context(|| format!("{} is not a redflag model", path.display()))?;
-        ensure!(file.format == FORMAT, "{} is not a redflag model", path.display());
-        ensure!(
-            file.version == VERSION,
-            "{} has version {}, expected {VERSION}",
-            path.display(),
-            file.version
-        );
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read model {}", path.display()))?;
+        ModelFile::parse(&bytes, &path.display().to_string())
+    }
+
+    /// Reads the bytes of a model file; `name` is what messages call it.
+    ///
+    /// # Errors
+    /// If they are not those of a model file of this version.
+    pub fn parse(bytes: &[u8], name: &str) -> Result<ModelFile> {
+        let file: ModelFile =
+            serde_json::from_slice(bytes).with_context(|| format!("{name} is not a redflag model"))?;
+        ensure!(file.format == FORMAT, "{name} is not a redflag model");
+        ensure!(file.version == VERSION, "{name} has version {}, expected {VERSION}", file.version);
         if let Some(Err(error)) = file.calibration.as_ref().map(Calibration::check) {
-            bail!("{}: {error}", path.display());
+            bail!("{name}: {error}");
         }
         Ok(file)
     }

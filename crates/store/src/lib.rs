@@ -10,11 +10,13 @@ use engine::Outcome;
 mod database;
 mod sqlite;
 mod postgres;
+mod shadow;
 mod shape;
 mod transfer;
 
 pub use database::Database;
 pub use postgres::{Address, Postgres, Scratch};
+pub use shadow::{LabelledScore, NewShadowScore, Record, ShadowScore};
 pub use shape::{Partition, Shape};
 pub use sqlite::{Sqlite, Sync};
 pub use transfer::{ALWAYS, TableSum, checksums, transfer};
@@ -123,6 +125,8 @@ pub struct NewDecision<'a> {
     pub reasons: Option<&'a str>,
     /// Where the transaction stood in its topic; `None` over HTTP.
     pub origin: Option<Origin>,
+    /// What challengers say of it.
+    pub shadow: &'a [NewShadowScore],
 }
 
 /// A place in the topic that transactions come from.
@@ -445,6 +449,19 @@ pub trait Store: Send {
     /// # Errors
     /// If the database refuses.
     fn labels(&mut self, after: i64, last: i64) -> Result<Vec<NewLabel>>;
+
+    /// Scores of challengers for decisions after a position, up to and including `last`, in order.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn shadow_scores(&mut self, after: i64, last: i64) -> Result<Vec<ShadowScore>>;
+
+    /// What models have done lately: on the newest `limit` decisions, and on the newest `limit` labelled transactions. A
+    /// transaction that was labelled twice counts once, with its newest label.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn record(&mut self, limit: usize) -> Result<Record>;
 
     /// The rejections that are kept, oldest first.
     ///

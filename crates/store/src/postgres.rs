@@ -31,8 +31,8 @@ use self::rows::{
 pub use self::scratch::Scratch;
 use self::session::{Hold, Role, Session};
 use crate::{
-    Filter, Group, LogEntry, NewLabel, NewRejection, Result, Shape, Store, StoreError, StoredDecision, Sync,
-    Totals, Versions,
+    Filter, Group, LogEntry, NewLabel, NewRejection, Record, Result, ShadowScore, Shape, Store, StoreError,
+    StoredDecision, Sync, Totals, Versions, shadow,
 };
 
 /// A PostgreSQL database of decisions.
@@ -137,6 +137,9 @@ impl Postgres {
         for decision in &group.decisions {
             if last.replace(decision.version) != Some(decision.version) {
                 self.versions(decision.version)?;
+            }
+            for shadow in decision.shadow {
+                self.versions(shadow.version)?;
             }
         }
         Ok(())
@@ -286,6 +289,21 @@ impl Store for Postgres {
         let sql = "SELECT sequence, transaction_sequence, fraud, known_at_us FROM labels \
                    WHERE sequence > $1 AND sequence <= $2 ORDER BY sequence";
         Ok(self.query(sql, &[&after, &last])?.iter().map(rows::read_label).collect())
+    }
+
+    fn shadow_scores(&mut self, after: i64, last: i64) -> Result<Vec<ShadowScore>> {
+        let sql = "SELECT sequence, version, score FROM shadow_scores WHERE sequence > $1 AND sequence <= $2 \
+                   ORDER BY sequence, version";
+        Ok(self.query(sql, &[&after, &last])?.iter().map(rows::read_shadow_score).collect())
+    }
+
+    fn record(&mut self, limit: usize) -> Result<Record> {
+        let limit = limit as i64;
+        let counted = |row: &Row| (row.get(0), row.get::<_, i64>(1) as u64);
+        let scored = self.query(shadow::SCORED, &[&limit])?.iter().map(counted).collect();
+        let labelled = self.query(shadow::LABELLED, &[&limit])?;
+        let labelled = labelled.iter().map(rows::read_labelled_score).collect();
+        Ok(Record { versions: self.all_versions()?, scored, labelled })
     }
 
     fn rejections(&mut self) -> Result<Vec<NewRejection>> {

@@ -21,15 +21,16 @@ use self::checkpoints::Checkpoints;
 use self::rows::{COLUMNS, read_decision, read_log_entry, read_totals};
 use self::write::Counts;
 use crate::{
-    Filter, Group, LogEntry, NewLabel, NewRejection, Result, Shape, Store, StoreError, StoredDecision,
-    Totals, Versions,
+    Filter, Group, LogEntry, NewLabel, NewRejection, Record, Result, ShadowScore, Shape, Store, StoreError,
+    StoredDecision, Totals, Versions,
 };
 
 /// The schema, one step a version. A released step is never edited.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/sqlite/0001_decisions.sql"),
     include_str!("../migrations/sqlite/0002_reasons.sql"),
     include_str!("../migrations/sqlite/0003_origins.sql"),
+    include_str!("../migrations/sqlite/0004_shadow_scores.sql"),
 ];
 
 /// The schema version from which on decisions have reasons.
@@ -37,6 +38,9 @@ const REASONS_SINCE: i64 = 2;
 
 /// The schema version from which on decisions have origins.
 const ORIGINS_SINCE: i64 = 3;
+
+/// The schema version from which on there are challengers.
+const SHADOW_SINCE: i64 = 4;
 
 /// How long the one writer waits for a person with a shell on the database. Its callers can be told to try again, and
 /// that is better than to let them wait.
@@ -354,6 +358,22 @@ impl Store for Sqlite {
 
     fn labels(&mut self, after: i64, last: i64) -> Result<Vec<NewLabel>> {
         rows::labels(&self.connection, after, last)
+    }
+
+    fn shadow_scores(&mut self, after: i64, last: i64) -> Result<Vec<ShadowScore>> {
+        if self.schema < SHADOW_SINCE {
+            return Ok(Vec::new());
+        }
+        rows::shadow_scores(&self.connection, after, last)
+    }
+
+    fn record(&mut self, limit: usize) -> Result<Record> {
+        if self.schema < SHADOW_SINCE {
+            return Err(StoreError::Older { found: self.schema, known: SHADOW_SINCE });
+        }
+        let scored = rows::scored(&self.connection, limit)?;
+        let labelled = rows::labelled(&self.connection, limit)?;
+        Ok(Record { versions: self.all_versions()?, scored, labelled })
     }
 
     fn rejections(&mut self) -> Result<Vec<NewRejection>> {

@@ -3,10 +3,13 @@
 //! The log is copied in pages, decisions and labels of a page in one transaction, so that the last position of the target
 //! says where to go on after an interruption.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
-use crate::{Group, NewDecision, Result, Store, StoreError, StoredDecision};
+use crate::{
+    Group, NewDecision, NewShadowScore, Result, ShadowScore, Store, StoreError, StoredDecision, Versions,
+};
 
 /// Decisions of one page.
 const PAGE: usize = 5_000;
@@ -32,8 +35,9 @@ pub struct TableSum {
 /// If one of them refuses, or the target holds what the source does not.
 pub fn transfer(from: &mut dyn Store, to: &mut dyn Store, progress: &mut dyn FnMut(u64)) -> Result<()> {
     check_related(from, to)?;
-    for (_, versions) in from.all_versions()? {
-        to.version(&versions)?;
+    let mut numbers = HashMap::new();
+    for (number, versions) in from.all_versions()? {
+        numbers.insert(number, to.version(&versions)?);
     }
     let mut done = to.shape()?.decisions;
     loop {
@@ -45,9 +49,11 @@ pub fn transfer(from: &mut dyn Store, to: &mut dyn Store, progress: &mut dyn FnM
             break;
         }
         let rules: Vec<String> = page.iter().map(|decision| decision.rules.join(",")).collect();
-        let decisions = page.iter().zip(&rules);
-        let decisions =
-            decisions.map(|(decision, rules)| Ok(as_new(decision, rules, to.version(&decision.versions)?)));
+        let shadow = by_decision(from.shadow_scores(after, last)?, &numbers);
+        let decisions = page.iter().zip(&rules).map(|(decision, rules)| {
+            let shadow = shadow.get(&decision.sequence).map_or(&[][..], Vec::as_slice);
+            Ok(NewDecision { shadow, ..as_new(decision, rules, to.version(&decision.versions)?) })
+        });
         let group = Group { decisions: decisions.collect::<Result<_>>()?, labels, ..Group::default() };
         to.append(&group)?;
         done += page.len() as u64;
@@ -69,6 +75,16 @@ fn check_related(from: &mut dyn Store, to: &mut dyn Store) -> Result<()> {
     }
 }
 
+/// Shadow scores by the positions of their decisions, under the target's numbers of versions.
+fn by_decision(scores: Vec<ShadowScore>, numbers: &HashMap<i64, i64>) -> HashMap<i64, Vec<NewShadowScore>> {
+    let mut found: HashMap<i64, Vec<NewShadowScore>> = HashMap::new();
+    for ShadowScore { sequence, version, score } in scores {
+        let version = numbers.get(&version).copied().unwrap_or(version);
+        found.entry(sequence).or_default().push(NewShadowScore { version, score });
+    }
+    found
+}
+
 fn as_new<'a>(decision: &'a StoredDecision, rules: &'a str, version: i64) -> NewDecision<'a> {
     NewDecision {
         sequence: decision.sequence,
@@ -88,6 +104,7 @@ fn as_new<'a>(decision: &'a StoredDecision, rules: &'a str, version: i64) -> New
         features: &decision.features,
         reasons: decision.reasons.as_deref(),
         origin: decision.origin,
+        shadow: &[],
     }
 }
 
@@ -97,13 +114,19 @@ fn as_new<'a>(decision: &'a StoredDecision, rules: &'a str, version: i64) -> New
 /// If the store refuses.
 pub fn checksums(store: &mut dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Vec<TableSum>> {
     let mut versions = Sum::default();
-    store.all_versions()?.iter().for_each(|(_, row)| versions.add(row));
-    let mut decisions = Sum::default();
+    let numbered: HashMap<i64, Versions> = store.all_versions()?.into_iter().collect();
+    let mut by_number: Vec<&i64> = numbered.keys().collect();
+    by_number.sort();
+    by_number.into_iter().for_each(|number| versions.add(&numbered[number]));
+    let (mut decisions, mut shadow) = (Sum::default(), Sum::default());
     let mut after = -1;
     loop {
         let page = store.history(after, &ALWAYS, PAGE)?;
         page.iter().for_each(|decision| decisions.add_decision(decision));
         let Some(last) = page.last() else { break };
+        for ShadowScore { sequence, version, score } in store.shadow_scores(after, last.sequence)? {
+            shadow.add(&(sequence, numbered.get(&version), score.to_bits()));
+        }
         after = last.sequence;
         progress(decisions.rows);
     }
@@ -116,6 +139,7 @@ pub fn checksums(store: &mut dyn Store, progress: &mut dyn FnMut(u64)) -> Result
     Ok(vec![
         versions.of("versions"),
         decisions.of("decisions"),
+        shadow.of("shadow_scores"),
         labels.of("labels"),
         rejections.of("rejections"),
         totals.of("totals"),

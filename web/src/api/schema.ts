@@ -97,8 +97,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What speaks for fraud in one decision, whatever its score. Computed from the stored features by the model that decides,
-         *     which must be the one that decided then.
+         * What speaks for fraud in one decision, whatever its score. Computed from the stored features by the model that decided
+         *     then, which must be in use or in the registry.
          */
         get: operations["reasons"];
         put?: never;
@@ -187,10 +187,35 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The models that are loaded. */
+        /**
+         * The models that are known here: the champion, which decides, the challengers, which score the same events in the shadow,
+         *     and those that the registry keeps for this detector.
+         * @description `live` puts champion and challengers side by side, on the same transactions: of the newest 100,000 that have a label,
+         *     those that all of them have scored. A transaction without a label is not counted as genuine.
+         */
         get: operations["models"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{id}/promote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say what a model of the registry is to do: decide, score in the shadow, or do so no longer. When this is answered, what is
+         *     posted after it is decided accordingly.
+         */
+        post: operations["promote"];
         delete?: never;
         options?: never;
         head?: never;
@@ -260,6 +285,19 @@ export interface components {
     schemas: {
         /** @description What a batch became, line by line. */
         BatchLine: components["schemas"]["DecisionSummary"] | components["schemas"]["LineProblem"];
+        /** @description The labelled transactions on which models are compared: all of them have scored each. */
+        Compared: {
+            /**
+             * Format: int64
+             * @description Of them fraud.
+             */
+            frauds: number;
+            /**
+             * Format: int64
+             * @description Transactions.
+             */
+            transactions: number;
+        };
         /** @description Everything that is stored of a decision. */
         Decision: components["schemas"]["DecisionSummary"] & {
             /** @description The event in its canonical form. */
@@ -467,6 +505,40 @@ export interface components {
              */
             line: number;
         };
+        /** @description How a model fares on what became known, beside the others on the same transactions. */
+        LiveFigures: {
+            /**
+             * Format: int64
+             * @description Of the transactions compared, how many its scores would have sent to review or declined, at the champion's
+             *     threshold and without rules.
+             */
+            alerts: number;
+            /**
+             * Format: double
+             * @description Area under the ROC curve; null unless frauds and genuine transactions are known.
+             */
+            auc_roc?: number | null;
+            /**
+             * Format: double
+             * @description Average precision; null unless frauds and genuine transactions are known.
+             */
+            average_precision?: number | null;
+            /**
+             * Format: double
+             * @description Share of frauds among the alerts; null without alerts.
+             */
+            precision?: number | null;
+            /**
+             * Format: double
+             * @description Share of the frauds that are among the alerts; null without frauds.
+             */
+            recall?: number | null;
+            /**
+             * Format: int64
+             * @description Of the newest 100,000 decisions, how many it has scored.
+             */
+            scored: number;
+        };
         /**
          * @description Kinds of live messages.
          * @enum {string}
@@ -486,41 +558,92 @@ export interface components {
             /** @description Figures. */
             stats: components["schemas"]["Stats"];
         };
-        /** @description A model. */
+        /** @description A model. Texts are empty and numbers 0 where nobody knows any more how it came to be. */
         ModelInfo: {
             /** @description `gbdt`, `random-forest` or `decision-tree`. */
             algorithm: string;
+            /** @description Fingerprint of the rows that were learnt from. */
+            data_fingerprint: string;
             /** @description Name of the detector it is for. */
             detector: string;
             /** @description What grew it. */
             engine: string;
+            /** @description Version of what grew it. */
+            engine_version: string;
             /** @description Fingerprint of the feature list it was trained on. */
             fingerprint: string;
+            /**
+             * Format: int64
+             * @description Of them fraud.
+             */
+            frauds: number;
             /** @description Its id. */
             id: string;
+            live?: components["schemas"]["LiveFigures"] | null;
+            /** @description When it was made. */
+            made_at: string;
             /** @description Figures measured on later data. */
             metrics: {
                 [key: string]: number;
             };
+            promotion?: components["schemas"]["ModelPromotion"] | null;
             /** @description What it does here. */
             role: components["schemas"]["ModelRole"];
+            /**
+             * Format: int64
+             * @description Rows learnt from.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Seed of everything random.
+             */
+            seed: number;
             /** @description First instant of its training data. */
             trained_from: string;
             /** @description First instant after its training data. */
             trained_to: string;
-            /** @description Trees. */
-            trees: number;
+            /** @description Trees; null of a model that is not in use. */
+            trees?: number | null;
         };
-        /** @description All models that are loaded. */
+        /** @description The models that are known, the champion first. */
         ModelList: {
+            compared?: components["schemas"]["Compared"] | null;
             /** @description The models. */
             models: components["schemas"]["ModelInfo"][];
+        };
+        /** @description Something that was done to a model. */
+        ModelPromotion: {
+            /** @description `champion`, `challenger`, `retired`, or `rollback` to it. */
+            as: string;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description By whom. */
+            by: string;
+            /** @description The challengers since. */
+            challengers: string[];
+            /** @description The champion since. */
+            champion?: string | null;
+            /** @description The champion before. */
+            from?: string | null;
+            /** @description To which model. */
+            model: string;
+            /**
+             * Format: int64
+             * @description Counts up from 1.
+             */
+            number: number;
+            /** @description Why. */
+            reason: string;
         };
         /**
          * @description What a model does.
          * @enum {string}
          */
-        ModelRole: "champion" | "challenger";
+        ModelRole: "champion" | "challenger" | "registered";
         /**
          * @description What happens to a transaction.
          * @enum {string}
@@ -550,6 +673,24 @@ export interface components {
             field: string;
             /** @description What was found. */
             value: string;
+        };
+        /** @description What a model is to do, who says so, and why. */
+        PromoteRequest: {
+            /**
+             * @description `champion`, `challenger` or `retired`: a challenger no longer.
+             * @example champion
+             */
+            as?: string;
+            /**
+             * @description Who.
+             * @example ada
+             */
+            by?: string;
+            /**
+             * @description Why; it stands in the history.
+             * @example finds a tenth more at the same precision
+             */
+            reason?: string;
         };
         /** @description A feature that speaks for fraud. */
         Reason: {
@@ -956,7 +1097,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description it was decided by another model, or by one that cannot say why */
+            /** @description it was decided by a model that is gone, or by one that cannot say why */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1141,6 +1282,96 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ModelList"];
+                };
+            };
+            /** @description the store or the registry cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    promote: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the model's id, in full */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PromoteRequest"];
+            };
+        };
+        responses: {
+            /** @description done, and in the history */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelPromotion"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description no such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description it does not fit the detector, does so already, or there is no registry */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description fields are missing or wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the registry cannot be written; nothing was changed */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };

@@ -1,6 +1,6 @@
 //! `redflag decision`: what is stored of a decision, and whether it can be had again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -14,6 +14,8 @@ use store::{Store, StoredDecision};
 use super::WrongInput;
 use super::output::load_detector;
 use super::store::Kept;
+use crate::objects::is_url;
+use crate::registry::{Registry, RegistryError};
 use crate::service::reasons;
 use crate::service::recovery::Recovery;
 use crate::service::wire::{Decision, Reason};
@@ -43,9 +45,12 @@ enum What {
         /// The detector it was made with; found in the data folder where the demo made it
         #[arg(long)]
         detector: Option<String>,
-        /// The model it was made with; found in the data folder where the demo made it
+        /// The model it was made with; found in the registry, or in the data folder where the demo made it
         #[arg(long)]
         model: Option<PathBuf>,
+        /// The registry, where it is not the folder `models` in the data folder
+        #[arg(long, value_name = "FOLDER|URL", env = "REDFLAG_REGISTRY")]
+        registry: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -57,7 +62,7 @@ enum What {
 /// # Errors
 /// If there is no such decision, or it comes out otherwise when recomputed.
 pub fn run(args: Args) -> Result<()> {
-    let What::Show { id, kept, replay, explain, detector, model, json } = args.what;
+    let What::Show { id, kept, replay, explain, detector, model, registry, json } = args.what;
     let data_dir = &kept.data_dir;
     let recovery = Recovery::new(data_dir);
     let mut store = kept.open_reader()?;
@@ -68,7 +73,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut decision = Decision::of(&stored, detector.schema.minor_per_unit());
     let mut verdict = None;
     if replay || explain {
-        let model = model.or_else(|| Some(data_dir.join("model.json")).filter(|path| path.exists()));
+        let model = find_model(&stored, model.as_deref(), data_dir, registry)?;
         let model = model_of(&stored, &detector, model)?;
         if explain {
             decision.summary.reasons =
@@ -87,11 +92,42 @@ pub fn run(args: Args) -> Result<()> {
     }
 }
 
-/// The model that a decision was made with.
+/// The file of the model that a decision was made with: the one that is named, else the registry's, else the demo's.
+fn find_model(
+    stored: &StoredDecision,
+    named: Option<&Path>,
+    data_dir: &Path,
+    registry: Option<String>,
+) -> Result<Option<ModelFile>> {
+    if let Some(path) = named {
+        return ModelFile::load(path).map(Some);
+    }
+    let registry = registry.unwrap_or_else(|| data_dir.join("models").display().to_string());
+    if let Some(kept) = kept_model(stored, &registry)? {
+        return Ok(Some(kept));
+    }
+    let made_by_demo = data_dir.join("model.json");
+    made_by_demo.exists().then(|| ModelFile::load(&made_by_demo)).transpose()
+}
+
+/// The model that a decision was made with, if the registry has it.
+fn kept_model(stored: &StoredDecision, registry: &str) -> Result<Option<ModelFile>> {
+    let Some(id) = &stored.versions.model else { return Ok(None) };
+    if !is_url(registry) && !Path::new(registry).is_dir() {
+        return Ok(None);
+    }
+    match Registry::open(registry)?.model(&stored.versions.detector, id) {
+        Ok(file) => Ok(Some(file)),
+        Err(RegistryError::Unknown(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The model that a decision was made with, bound to the detector.
 fn model_of(
     stored: &StoredDecision,
     detector: &Arc<Detector>,
-    model: Option<PathBuf>,
+    model: Option<ModelFile>,
 ) -> Result<Option<Model>> {
     if detector.feature_fingerprint != stored.versions.feature_fingerprint {
         let made = &stored.versions.feature_fingerprint;
@@ -99,14 +135,13 @@ fn model_of(
     }
     match (&stored.versions.model, model) {
         (None, _) => Ok(None),
-        (Some(id), None) => bail!("it was made with the model {id}; name its file with --model"),
-        (Some(id), Some(path)) => {
-            let file = ModelFile::load(&path)?;
-            if file.id != *id {
-                bail!("it was made with the model {id}, {} is {}", path.display(), file.id);
-            }
-            Ok(Some(file.bind(detector)?))
+        (Some(id), None) => {
+            bail!("it was made with the model {id}, which is not in the registry; name its file with --model")
         }
+        (Some(id), Some(file)) if file.id != *id => {
+            bail!("it was made with the model {id}, the one found is {}", file.id)
+        }
+        (Some(_), Some(file)) => Ok(Some(file.bind(detector)?)),
     }
 }
 

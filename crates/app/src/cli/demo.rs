@@ -29,6 +29,7 @@ use store::Database;
 
 use super::output::load_detector;
 use super::serve::log_to_stderr;
+use crate::service::models::Models;
 use crate::service::pipeline::now_us;
 use crate::service::run::{DataDir, Service, listen};
 use crate::service::settings::Settings;
@@ -104,9 +105,10 @@ pub fn run(args: Args) -> Result<()> {
         time_factor: Some((time_factor * 10.0).round() / 10.0),
     };
     let settings = Settings { listen: listen_on, data_dir: args.data_dir.clone(), ..Settings::default() };
+    let models = Arc::new(Models::of_file(&detector, Some(&model))?);
     let mut say = |entries| println!("replayed {entries} entries of the log");
     let service =
-        Service::start(&settings, data_dir, listener, Arc::clone(&detector), Some(model), source, &mut say)?;
+        Service::start(&settings, data_dir, listener, Arc::clone(&detector), models, source, &mut say)?;
     println!("ready after {:.1} s", started.elapsed().as_secs_f64());
     println!("streaming {} transactions/s ({time_factor:.0} times real time)", args.rate);
     println!("\n  open http://{listen_on}\n\nCtrl-C stops; the same folder goes on where it ended.");

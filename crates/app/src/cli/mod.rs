@@ -50,7 +50,7 @@ enum Command {
     Compare(compare::Args),
     /// Measure a model on a later stretch
     Evaluate(evaluate::Args),
-    /// Take in other libraries' models, look at models, and score with them
+    /// Take in other libraries' models, look at models, score with them, and say which decides
     Model(model::Args),
     /// Look at detector files
     Detector(detector::Args),

@@ -1,4 +1,4 @@
-//! `redflag model`: take in other libraries' models, look at models, and score with them.
+//! `redflag model`: take in other libraries' models, look at models, score with them, and say which decides.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -18,8 +18,12 @@ mod explain;
 mod import;
 /// What a model is, printed.
 mod inspect;
+/// What two models do not have in common.
+mod diff;
+/// What is kept, and which of it decides.
+pub mod registry;
 
-/// Take in other libraries' models, look at models, and score with them.
+/// Take in other libraries' models, look at models, score with them, and say which decides.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -69,6 +73,18 @@ Examples:
     },
     /// Print what each feature adds to the margin of each row
     Explain(explain::Args),
+    /// Keep a model in the registry, with how it came to be
+    Register(registry::Register),
+    /// List the models of the registry and what they do
+    List(registry::List),
+    /// Show how a model came to be, and who promoted it when and why
+    Show(registry::Show),
+    /// Let a model of the registry decide, or score in the shadow
+    Promote(registry::Promote),
+    /// Let the champion before decide again
+    Rollback(registry::Rollback),
+    /// Show what two models do not have in common
+    Diff(diff::Args),
 }
 
 /// Runs the command.
@@ -81,6 +97,12 @@ pub fn run(args: Args) -> Result<()> {
         What::Inspect { model, all_trees, json } => inspect::run(&model, &Options { all_trees }, json),
         What::Score { model, input, raw, all_trees } => score(&model, &Options { all_trees }, &input, raw),
         What::Explain(args) => explain::run(args),
+        What::Register(args) => args.run(),
+        What::List(args) => args.run(),
+        What::Show(args) => args.run(),
+        What::Promote(args) => args.run(),
+        What::Rollback(args) => args.run(),
+        What::Diff(args) => args.run(),
     }
 }
 

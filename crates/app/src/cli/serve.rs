@@ -11,9 +11,11 @@ use lab::replay::{self, Sink};
 use lab::train::BATCH_ROWS;
 
 use super::output::{ReplayBar, load_detector};
+use crate::registry::Registry;
+use crate::service::models::Models;
 use crate::service::recovery::Recovery;
 use crate::service::run::{DataDir, Service, listen};
-use crate::service::settings::{DEFAULT_FILE, Settings};
+use crate::service::settings::{DEFAULT_FILE, ModelSource, Settings};
 use crate::service::wire::{Source, SourceKind};
 
 /// The service: HTTP, WebSocket and the page.
@@ -43,7 +45,6 @@ pub fn run(args: Args) -> Result<()> {
     log_to_stderr();
     let settings = Settings::load(args.config.as_deref(), |name| std::env::var(name).ok())?;
     let detector = load_detector(&settings.detector)?;
-    let model = settings.model.as_deref().map(ModelFile::load).transpose()?;
     let listener = listen(settings.listen)?;
     // Port 0 asks for any that is free: say which.
     let address = listener.local_addr()?;
@@ -54,16 +55,29 @@ pub fn run(args: Args) -> Result<()> {
             .with_context(|| format!("cannot warm up from {}", history.display()))?;
         warm_up(&data_dir.recovery, &detector, reader)?;
     }
+    let models = models(&settings, &detector)?;
     let kind = if settings.kafka.is_on() { SourceKind::Kafka } else { SourceKind::Http };
     let source = Source { kind, rate_per_second: None, time_factor: None };
     let name = detector.name.clone();
     let mut replayed = 0;
-    let service = Service::start(&settings, data_dir, listener, detector, model, source, &mut |entries| {
+    let service = Service::start(&settings, data_dir, listener, detector, models, source, &mut |entries| {
         replayed = entries;
         tracing::info!(entries, "replaying the log");
     })?;
     println!("redflag serves detector `{name}` on http://{address}");
     service.run(std::future::pending())
+}
+
+/// The models that the settings name.
+fn models(settings: &Settings, detector: &Arc<Detector>) -> Result<Arc<Models>> {
+    match &settings.model {
+        ModelSource::Rules => Models::of_file(detector, None).map(Arc::new),
+        ModelSource::File(path) => {
+            let file = ModelFile::load(path)?;
+            Models::of_file(detector, Some(&file)).map(Arc::new)
+        }
+        ModelSource::Registry => Models::of_registry(detector, Registry::open(&settings.registry())?),
+    }
 }
 
 /// Logs go to the standard error, by level with RUST_LOG.

@@ -11,12 +11,15 @@ use forest::grow::{Algorithm, Direction, Growth, Params};
 use lab::artifact::ModelFile;
 use lab::balance::{Balance, FRAUD_SHARES, Method};
 use lab::calibrate;
+use lab::facts::Facts;
 use lab::replay::Summary;
 use lab::train::{Balancing, Recipe, Threshold, TrainingSet, load, train_from};
 
 use super::WrongInput;
 use super::input::Input;
+use super::model::registry::{Kept, told};
 use super::output::{CountBar, ReplayBar, bind_model, instant, load_model, warn_of_rejects};
+use crate::registry;
 
 /// Grow a model on a stretch of a file; what comes before it fills the windows.
 #[derive(Debug, clap::Args)]
@@ -30,7 +33,8 @@ Example: redflag train --detector card --in transactions.parquet --algorithm gbd
            --monotone terminal_risk_7d=+1 --out card.model
          redflag train --detector card --in transactions.parquet --balance smote:0.1 --calibrate beta \\
            --review-recall 0.9 --out card.model
-         redflag train --detector card --in august.parquet --continue-from card.model --trees 50 --out newer.model")]
+         redflag train --detector card --in august.parquet --continue-from card.model --trees 50 --out newer.model \\
+           --register")]
 pub struct Args {
     #[command(flatten)]
     input: Input,
@@ -63,6 +67,11 @@ pub struct Args {
     reviewing: Reviewing,
     #[command(flatten)]
     growing: Growing,
+    /// Keep the model in the registry as well, with how it came to be
+    #[arg(long)]
+    register: bool,
+    #[command(flatten)]
+    kept: Kept,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -306,18 +315,35 @@ pub fn run(args: Args) -> Result<()> {
     suspicious.iter().for_each(|leak| eprintln!("warning: {leak}"));
     let bar = CountBar::new("growing", "trees", Some(params.trees as u64));
     let recipe = args.recipe(params.clone());
+    let growing = Instant::now();
     let grown = train_from(&detector, &set, &recipe, older.as_ref(), &mut |progress| {
         bar.show(progress.trees_done as u64);
     });
     bar.finish();
     let model = grown?;
+    let growing_s = growing.elapsed().as_secs_f64();
     model.save(&args.out)?;
+    if args.register {
+        let facts = args.facts(&model, &set, growing_s);
+        args.kept.make()?.register(&model, &facts).map_err(told)?;
+    }
     let done =
         Done { model: &model, summary: &summary, features_s, seconds: started.elapsed().as_secs_f64() };
     done.tell(&args)
 }
 
 impl Args {
+    /// How the model came to be.
+    fn facts(&self, model: &ModelFile, set: &TrainingSet, growing_s: f64) -> Facts {
+        Facts {
+            data: self.input.file.display().to_string(),
+            engine_version: env!("CARGO_PKG_VERSION").to_string(),
+            growing_s,
+            made_at: registry::now(),
+            ..Facts::of(model, set)
+        }
+    }
+
     fn recipe(&self, params: Params) -> Recipe {
         let balance = self.balance.clone().map(|balancing| match balancing {
             Balancing::Rows(balance) => Balancing::Rows(Balance { seed: params.seed, ..balance }),

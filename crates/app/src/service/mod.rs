@@ -10,6 +10,10 @@ pub mod settings;
 pub mod recovery;
 /// Decisions as text.
 pub mod render;
+/// The models that score: the champion, and challengers in the shadow.
+pub mod models;
+/// How they fare on what became known.
+pub mod figures;
 /// The thread that decides and remembers.
 pub mod pipeline;
 /// What waits to be written for others to read.

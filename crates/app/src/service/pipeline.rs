@@ -18,7 +18,8 @@ use lab::dataset::EventReader;
 use store::{Group, NewDecision, NewLabel, NewRejection, Store};
 use tokio::sync::{mpsc, oneshot};
 
-use super::recovery::Recovery;
+use super::models::{Challengers, Models, ShadowScores};
+use super::recovery::{Recovery, versions};
 use super::redis::Redis;
 use super::render::{self, Rendered};
 use super::stats::Stats;
@@ -108,6 +109,8 @@ pub struct Shared {
     pub condition: Mutex<Condition>,
     /// Where others read, if there is such a place.
     pub redis: Option<Redis>,
+    /// What scores.
+    pub models: Arc<Models>,
 }
 
 /// How the pipeline is.
@@ -138,7 +141,11 @@ pub struct Pipeline {
     recovery: Recovery,
     shared: Arc<Shared>,
     reader: EventReader,
+    /// What decisions are made with now.
     version: i64,
+    challengers: Challengers,
+    /// The promotion that the models follow.
+    promotion: Option<u64>,
     /// Position of the next entry of the log.
     next_sequence: i64,
     snapshot_every: u64,
@@ -157,6 +164,8 @@ struct Work {
     origins: Vec<(bool, Instant)>,
     /// What is stored of each row as text.
     rendered: Rendered,
+    /// What challengers say of each row.
+    shadow: ShadowScores,
     /// Ids of the batch, for repeats within a group.
     ids: HashMap<String, usize>,
     rejections: Vec<NewRejection>,
@@ -189,17 +198,17 @@ impl Pipeline {
         shared: Arc<Shared>,
         snapshot_every: u64,
     ) -> store::Result<Pipeline> {
-        let detector = Arc::clone(engine.detector());
-        let version = store.version(&super::recovery::versions(&detector, engine.model()))?;
         let next_sequence = store.last_position()? + 1;
-        let schema = Arc::new(detector.schema.clone());
+        let schema = Arc::new(engine.detector().schema.clone());
         let mut pipeline = Pipeline {
             reader: EventReader::without_labels(&schema),
             engine,
             store,
             recovery,
             shared,
-            version,
+            version: 0,
+            challengers: Challengers::default(),
+            promotion: None,
             next_sequence,
             snapshot_every,
             since_snapshot: 0,
@@ -207,8 +216,26 @@ impl Pipeline {
             refused: false,
             work: Work::new(EventBatch::new(schema)),
         };
+        pipeline.take_models()?;
         pipeline.measure_state();
         Ok(pipeline)
+    }
+
+    /// Takes the models of the newest promotion, between two groups: what is decided together is decided by one model.
+    fn take_models(&mut self) -> store::Result<()> {
+        let Some(lineup) = self.shared.models.other_than(self.promotion) else { return Ok(()) };
+        let champion = lineup.champion.as_ref().map(|loaded| loaded.model.clone());
+        let detector = &self.shared.detector;
+        let version = self.store.version(&versions(detector, champion.as_ref()))?;
+        let mut challengers = Vec::with_capacity(lineup.challengers.len());
+        for loaded in &lineup.challengers {
+            let version = self.store.version(&versions(detector, Some(&loaded.model)))?;
+            challengers.push((version, loaded.model.clone()));
+        }
+        self.engine.set_model(champion);
+        self.challengers = Challengers::new(challengers);
+        (self.version, self.promotion) = (version, Some(lineup.number));
+        Ok(())
     }
 
     /// Works on a thread of its own until told to stop, then writes a snapshot.
@@ -265,6 +292,10 @@ impl Pipeline {
     fn work_through(&mut self, requests: &mut Vec<Request>) -> bool {
         let mut running = true;
         let mut waiting = Vec::new();
+        if let Err(error) = self.take_models() {
+            // Those of before go on; the next group looks again.
+            tracing::warn!(%error, "the models of the newest promotion cannot be taken yet");
+        }
         for request in requests.drain(..) {
             match request {
                 Request::Stop => running = false,
@@ -342,6 +373,7 @@ impl Pipeline {
         }
         let decided_at_us = now_us();
         self.engine.process(&self.work.batch, self.next_sequence, &mut self.work.decisions);
+        self.challengers.score(&self.work.decisions.features, self.work.batch.len(), &mut self.work.shadow);
         self.work.render(&self.engine);
         let group = self.work.group(self.next_sequence, decided_at_us, self.version);
         let stored = self.store.append(&group);
@@ -545,6 +577,7 @@ impl Work {
             decisions: Decisions::default(),
             origins: Vec::new(),
             rendered: Rendered::default(),
+            shadow: ShadowScores::default(),
             ids: HashMap::new(),
             rejections: Vec::new(),
             repeated: 0,
@@ -589,6 +622,7 @@ impl Work {
             latency_us,
             version,
             synthetic,
+            shadow: self.shadow.of(row),
             ..decided
         }
     }

@@ -86,6 +86,7 @@ impl Rendered {
             features: decisions.features_of(row),
             reasons: Some(&*self.reasons[row]).filter(|reasons| !reasons.is_empty()),
             origin: None,
+            shadow: &[],
         }
     }
 }
@@ -203,6 +204,7 @@ mod tests {
                 features: &[],
                 reasons: Some(&reasons_json),
                 origin: None,
+                shadow: &[],
             };
             let summary = DecisionSummary {
                 id: "t1".into(),

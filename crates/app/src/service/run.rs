@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use engine::Detector;
-use lab::artifact::ModelFile;
 use store::Sync;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use super::api::{self, Doors, Frame, StreamDoor};
+use super::models::Models;
 use super::pipeline::{Condition, Pipeline, Request, Shared, lock, now_us};
 use super::recovery::Recovery;
 use super::redis::{self, Redis};
@@ -112,25 +112,24 @@ impl Service {
         data_dir: DataDir,
         listener: TcpListener,
         detector: Arc<Detector>,
-        model: Option<ModelFile>,
+        models: Arc<Models>,
         source: wire::Source,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Service> {
         if settings.kafka.is_on() {
-            return Service::start_stream(settings, data_dir, listener, detector, model, source);
+            return Service::start_stream(settings, data_dir, listener, detector, models, source);
         }
         let recovery = data_dir.recovery;
         let database = settings.database();
         let mut store = database.open(settings.sync).with_context(|| format!("database {database}"))?;
         store.hold_log().with_context(|| format!("database {database}"))?;
-        let bound = model.as_ref().map(|file| file.bind(&detector)).transpose()?;
-        let explained_by = bound.clone();
-        let (engine, _) = recovery.restore(&detector, bound, &mut *store, progress)?;
+        let (engine, _) = recovery.restore(&detector, None, &mut *store, progress)?;
         let shared = Arc::new(Shared {
             redis: start_redis(settings, &detector)?,
             detector,
             stats: Mutex::new(Stats::new(store.totals()?)),
             condition: Mutex::new(Condition { stream_us: engine.stream_us(), ..Condition::default() }),
+            models,
         });
         let (requests, queue) = mpsc::channel(settings.queue);
         let inline = database.is_in_process() && settings.sync == Sync::Interval;
@@ -140,10 +139,9 @@ impl Service {
             requests,
             shared,
             readers: Mutex::new(Vec::new()),
+            compared: Mutex::new(None),
             database: Some(database),
             frames: watch::Sender::new(Arc::new(Frame::default())),
-            model,
-            explained_by,
             source,
             started_us: now_us(),
             stream: None,
@@ -157,7 +155,7 @@ impl Service {
         data_dir: DataDir,
         listener: TcpListener,
         detector: Arc<Detector>,
-        model: Option<ModelFile>,
+        models: Arc<Models>,
         source: wire::Source,
     ) -> Result<Service> {
         let database = settings.remember.then(|| settings.database());
@@ -166,19 +164,18 @@ impl Service {
         let open = |database: &store::Database| Ok(database.open(Sync::Commit)?);
         let open = |database| watchdog::await_server("the database", || open(database));
         let mut store = database.as_ref().map(open).transpose()?;
-        let bound = model.as_ref().map(|file| file.bind(&detector)).transpose()?;
         let totals = store.as_mut().map_or(Ok(store::Totals::default()), |store| store.totals())?;
         let shared = Arc::new(Shared {
             detector: Arc::clone(&detector),
             stats: Mutex::new(Stats::new(totals)),
             condition: Mutex::new(Condition::default()),
             redis: start_redis(settings, &detector)?,
+            models,
         });
         let condition = Arc::new(stream::condition::Condition::default());
         let setup = stream::worker::Setup {
             settings: settings.kafka.clone(),
             detector,
-            model: bound.clone(),
             store,
             shared: Arc::clone(&shared),
             condition: Arc::clone(&condition),
@@ -190,10 +187,9 @@ impl Service {
             requests,
             shared,
             readers: Mutex::new(Vec::new()),
+            compared: Mutex::new(None),
             database,
             frames: watch::Sender::new(Arc::new(Frame::default())),
-            model,
-            explained_by: bound,
             source,
             started_us: now_us(),
             stream: Some(StreamDoor { condition, transactions }),

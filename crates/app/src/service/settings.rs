@@ -14,6 +14,17 @@ use crate::stream::settings::{self as kafka, KafkaSettings};
 /// The commented default file: the reference of all settings.
 pub const DEFAULT_FILE: &str = include_str!("../../redflag.toml");
 
+/// Where the model that decides comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelSource {
+    /// There is none: rules alone decide.
+    Rules,
+    /// This file.
+    File(PathBuf),
+    /// The registry, whose promotions are followed.
+    Registry,
+}
+
 /// What the service is told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -29,8 +40,10 @@ pub struct Settings {
     pub retention_us: Option<i64>,
     /// Name of a shipped detector, or a file.
     pub detector: String,
-    /// The model file; without one, rules alone decide.
-    pub model: Option<PathBuf>,
+    /// Where the model that decides comes from.
+    pub model: ModelSource,
+    /// The registry, where it is not `models` in the data folder.
+    pub registry: Option<String>,
     /// History that fills the windows when the service starts for the first time.
     pub warm_up: Option<PathBuf>,
     /// What a commit waits for.
@@ -56,7 +69,8 @@ impl Default for Settings {
             remember: true,
             retention_us: None,
             detector: "card".to_string(),
-            model: None,
+            model: ModelSource::Rules,
+            registry: None,
             warm_up: None,
             sync: Sync::Interval,
             snapshot_every: 1_000_000,
@@ -69,13 +83,14 @@ impl Default for Settings {
 }
 
 /// The keys, each with the environment variable that overrides it.
-const KEYS: [(&str, &str); 12] = [
+const KEYS: [(&str, &str); 13] = [
     ("listen", "REDFLAG_LISTEN"),
     ("data_dir", "REDFLAG_DATA_DIR"),
     ("database", "REDFLAG_DATABASE"),
     ("retention", "REDFLAG_RETENTION"),
     ("detector", "REDFLAG_DETECTOR"),
     ("model", "REDFLAG_MODEL"),
+    ("models.registry", "REDFLAG_REGISTRY"),
     ("warm_up", "REDFLAG_WARM_UP"),
     ("sync", "REDFLAG_SYNC"),
     ("snapshot_every", "REDFLAG_SNAPSHOT_EVERY"),
@@ -85,6 +100,12 @@ const KEYS: [(&str, &str); 12] = [
 ];
 
 impl Settings {
+    /// The registry that is used.
+    pub fn registry(&self) -> String {
+        let beside = || self.data_dir.join("models").display().to_string();
+        self.registry.clone().unwrap_or_else(beside)
+    }
+
     /// The database that is used.
     pub fn database(&self) -> Database {
         match &self.database {
@@ -151,7 +172,7 @@ impl Settings {
                 toml::Value::String(text) => text.clone(),
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(truth) if prefix == "kafka.properties." => truth.to_string(),
-                toml::Value::Table(table) if key == "kafka" || key == "kafka.properties" => {
+                toml::Value::Table(table) if ["kafka", "kafka.properties", "models"].contains(&&*key) => {
                     self.take_table(&format!("{key}."), table, mistakes);
                     continue;
                 }
@@ -190,14 +211,19 @@ impl Settings {
             "database" if text == "none" => self.remember = false,
             "database" => {
                 let database = Database::parse(text).map_err(|expected| format!("`{key}`: {expected}"))?;
-                self.database = Some(database);
+                (self.database, self.remember) = (Some(database), true);
             }
             "retention" => {
                 let retention = parse_duration(text).filter(|us| *us > 0);
                 self.retention_us = Some(retention.ok_or_else(|| expected("a duration, as 400d"))?);
             }
             "detector" => self.detector = text.to_string(),
-            "model" => self.model = Some(PathBuf::from(text)),
+            "model" if text == "registry" => self.model = ModelSource::Registry,
+            "model" => self.model = ModelSource::File(PathBuf::from(text)),
+            "models.registry" if text.is_empty() => {
+                return Err(expected("a folder, or a bucket as s3://bucket/prefix"));
+            }
+            "models.registry" => self.registry = Some(text.to_string()),
             "warm_up" => self.warm_up = Some(PathBuf::from(text)),
             "sync" => {
                 self.sync = match text {

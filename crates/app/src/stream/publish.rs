@@ -10,7 +10,7 @@ use super::topics::Topics;
 use super::transaction::{Outgoing, Transaction, TransactionError};
 use crate::service::render::write_members;
 
-/// Writes messages of one detector and model.
+/// Writes messages of one detector.
 pub struct Publisher {
     topics: Topics,
     minor_per_unit: f64,
@@ -21,7 +21,12 @@ pub struct Publisher {
 
 impl Publisher {
     /// Writes to these topics.
-    pub fn new(topics: Topics, minor_per_unit: f64, versions: &Versions) -> Publisher {
+    pub fn new(topics: Topics, minor_per_unit: f64) -> Publisher {
+        Publisher { topics, minor_per_unit, versions: String::new(), json: String::new() }
+    }
+
+    /// Says what decisions are made with from now on.
+    pub fn set_versions(&mut self, versions: &Versions) {
         let mut members = String::from(",\"versions\":{\"detector\":");
         write_json_text(&versions.detector, &mut members);
         members.push_str(",\"detector_fingerprint\":");
@@ -34,7 +39,7 @@ impl Publisher {
         members.push_str(",\"rules\":");
         write_json_text(&versions.rules_fingerprint, &mut members);
         members.push('}');
-        Publisher { topics, minor_per_unit, versions: members, json: String::new() }
+        self.versions = members;
     }
 
     /// A decision, and an alert if somebody should look at it. Key, timestamp and headers are those of the transaction; a

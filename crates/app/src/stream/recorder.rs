@@ -10,9 +10,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use engine::Decisions;
 use engine::detector::Schema;
-use store::{Group, NewDecision, NewLabel, NewRejection, Origin, Store, StoredDecision};
+use store::{Group, NewDecision, NewLabel, NewRejection, Origin, Store, StoredDecision, Versions};
 
 use super::intake::Intake;
+use crate::service::models::ShadowScores;
 use crate::service::render::Rendered;
 
 /// A database that takes longer than this for what one transaction holds is treated as gone: Kafka gives the transaction up
@@ -41,6 +42,10 @@ pub struct Unit {
     pub decided_at_us: i64,
     /// From receipt to decision.
     pub latency_us: i64,
+    /// What the rows were decided with.
+    pub version: i64,
+    /// What challengers say of them.
+    pub shadow: ShadowScores,
 }
 
 impl Unit {
@@ -56,6 +61,8 @@ impl Unit {
             repeated: 0,
             decided_at_us: 0,
             latency_us: 0,
+            version: 0,
+            shadow: ShadowScores::default(),
         }
     }
 
@@ -67,24 +74,26 @@ impl Unit {
         self.rejections.clear();
         self.labels.clear();
         self.repeated = 0;
+        self.shadow.clear();
     }
 
     /// A row's decision as it is published and stored.
-    pub fn decision(&self, row: usize, version: i64) -> NewDecision<'_> {
+    pub fn decision(&self, row: usize) -> NewDecision<'_> {
         let origin = self.intake.origins[row];
         NewDecision {
             decided_at_us: self.decided_at_us,
             latency_us: self.latency_us,
-            version,
+            version: self.version,
+            shadow: self.shadow.of(row),
             origin: Some(Origin { partition: origin.partition, offset: origin.offset }),
             ..self.rendered.decision(&self.intake.batch, &self.decisions, row)
         }
     }
 
     /// All that is stored of it.
-    pub fn group(&self, version: i64) -> Group<'_> {
+    pub fn group(&self) -> Group<'_> {
         Group {
-            decisions: self.order.iter().map(|row| self.decision(*row as usize, version)).collect(),
+            decisions: self.order.iter().map(|row| self.decision(*row as usize)).collect(),
             labels: self.labels.clone(),
             rejections: self.rejections.clone(),
             repeated: self.repeated,
@@ -94,6 +103,7 @@ impl Unit {
 
 enum Work {
     Merge(Box<Unit>),
+    Number(Vec<Versions>, Sender<store::Result<Vec<i64>>>),
     Find(Vec<String>, Sender<store::Result<Vec<Option<StoredDecision>>>>),
     Probe,
 }
@@ -118,12 +128,12 @@ struct Thread {
 }
 
 impl Recorder {
-    /// Records in `store`, if there is one, under this version.
+    /// Records in `store`, if there is one.
     ///
     /// # Errors
     /// If no thread can be had.
-    pub fn new(schema: &Arc<Schema>, store: Option<Box<dyn Store>>, version: i64) -> Result<Recorder> {
-        let thread = store.map(|store| Thread::start(store, version)).transpose()?;
+    pub fn new(schema: &Arc<Schema>, store: Option<Box<dyn Store>>) -> Result<Recorder> {
+        let thread = store.map(Thread::start).transpose()?;
         Ok(Recorder { schema: Arc::clone(schema), thread, idle: Vec::new() })
     }
 
@@ -178,6 +188,17 @@ impl Recorder {
         Ok(found.recv_timeout(PATIENCE).context("it does not answer")??)
     }
 
+    /// The numbers that stand for these versions; all 0 without a database.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub fn number(&mut self, versions: Vec<Versions>) -> Result<Vec<i64>> {
+        let Some(thread) = &self.thread else { return Ok(vec![0; versions.len()]) };
+        let (tell, numbers) = channel();
+        thread.work.send(Work::Number(versions, tell)).context("the thread that writes to it has ended")?;
+        Ok(numbers.recv_timeout(PATIENCE).context("it does not answer")??)
+    }
+
     /// Asks whether the database accepts again.
     ///
     /// # Errors
@@ -207,15 +228,20 @@ fn merge_patiently(store: &mut dyn Store, group: &Group) -> store::Result<()> {
 }
 
 impl Thread {
-    fn start(mut store: Box<dyn Store>, version: i64) -> Result<Thread> {
+    fn start(mut store: Box<dyn Store>) -> Result<Thread> {
         let (work, waiting) = channel();
         let (tell, done) = channel();
         let body = move || {
             for work in waiting {
                 let told = match work {
                     Work::Merge(unit) => {
-                        let merged = merge_patiently(&mut *store, &unit.group(version));
+                        let merged = merge_patiently(&mut *store, &unit.group());
                         tell.send((Some(unit), merged))
+                    }
+                    Work::Number(versions, tell) => {
+                        // Whoever asked may have lost patience.
+                        drop(tell.send(versions.iter().map(|one| store.version(one)).collect()));
+                        continue;
                     }
                     Work::Find(ids, tell) => {
                         // Whoever asked may have lost patience.

@@ -2,37 +2,20 @@
 //!
 //! `PLACE/GROUP/TOPIC/PARTITION/OFFSET.snapshot` holds the state before that offset. It is written whole or not at all.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use object_store::local::LocalFileSystem;
-use object_store::path::Path as Place;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
-use tokio::runtime::Runtime;
+
+use crate::objects::{Objects, Place};
 
 /// Snapshots of one partition that are kept: the newest, and one before it in case the newest is damaged.
 const KEPT: usize = 2;
 
-/// What is larger is written in parts of this size, each of which is tried again by itself.
-const PART_BYTES: usize = 16 << 20;
-
-/// How long one request may take, with all that it carries.
-const REQUEST_TIMEOUT: &str = "120s";
-
 /// Where the snapshots of one consumer group are.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
-    storage: Arc<Storage>,
+    objects: Arc<Objects>,
     group: Place,
-}
-
-/// The store, and the threads on which its requests make progress: whoever wants a snapshot waits for it.
-#[derive(Debug)]
-struct Storage {
-    objects: Box<dyn ObjectStore>,
-    /// Taken when it is dropped.
-    runtime: Option<Runtime>,
 }
 
 impl Snapshots {
@@ -42,10 +25,9 @@ impl Snapshots {
     /// # Errors
     /// If the folder cannot be created, or the URL is none of a store that is known.
     pub fn new(place: &str, group: &str) -> Result<Snapshots> {
-        let (objects, root) = if place.contains("://") { bucket(place)? } else { folder(Path::new(place))? };
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map(Some)?;
-        Ok(Snapshots { storage: Arc::new(Storage { objects, runtime }), group: root.join(group) })
+        let objects = Objects::open(place).context("snapshots cannot be kept there")?;
+        let group = objects.root().join(group);
+        Ok(Snapshots { objects: Arc::new(objects), group })
     }
 
     /// Writes the state before `offset`, and removes all but the newest few.
@@ -53,12 +35,10 @@ impl Snapshots {
     /// # Errors
     /// If it cannot be written.
     pub fn write(&self, topic: &str, partition: i32, offset: i64, bytes: Vec<u8>) -> Result<()> {
-        let place = self.place(topic, partition, offset);
-        let written = self.storage.wait(self.storage.put(&place, bytes));
-        written.with_context(|| format!("cannot write the snapshot {place}"))?;
+        self.objects.put(&self.place(topic, partition, offset), bytes)?;
         for old in self.list(topic, partition)?.into_iter().skip(KEPT) {
             // Another process may have removed it already.
-            drop(self.storage.wait(self.storage.objects.delete(&self.place(topic, partition, old))));
+            drop(self.objects.delete(&self.place(topic, partition, old)));
         }
         Ok(())
     }
@@ -78,8 +58,7 @@ impl Snapshots {
     }
 
     fn read(&self, place: &Place) -> Result<Vec<u8>> {
-        let bytes = self.storage.wait(async { self.storage.objects.get(place).await?.bytes().await });
-        Ok(bytes.with_context(|| format!("cannot read the snapshot {place}"))?.into())
+        self.objects.get(place)?.with_context(|| format!("there is no snapshot {place} any more"))
     }
 
     fn place(&self, topic: &str, partition: i32, offset: i64) -> Place {
@@ -92,62 +71,19 @@ impl Snapshots {
 
     /// Offsets of a partition's snapshots, newest first.
     fn list(&self, topic: &str, partition: i32) -> Result<Vec<i64>> {
-        let place = self.of(topic, partition);
-        let found = self.storage.wait(self.storage.objects.list_with_delimiter(Some(&place)));
-        let found = found.with_context(|| format!("cannot find out which snapshots are in {place}"))?;
+        let found = self.objects.list(&self.of(topic, partition))?;
         let offset = |name: &str| name.strip_suffix(".snapshot")?.parse().ok();
-        let names = found.objects.iter().filter_map(|object| object.location.filename());
-        let mut offsets: Vec<i64> = names.filter_map(offset).collect();
+        let mut offsets: Vec<i64> =
+            found.objects.iter().filter_map(Place::filename).filter_map(offset).collect();
         offsets.sort_unstable_by(|a, b| b.cmp(a));
         Ok(offsets)
     }
 }
 
-impl Storage {
-    async fn put(&self, place: &Place, bytes: Vec<u8>) -> object_store::Result<()> {
-        if bytes.len() <= PART_BYTES {
-            return self.objects.put(place, PutPayload::from(bytes)).await.map(drop);
-        }
-        let upload = self.objects.put_multipart(place).await?;
-        let mut parts = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-        parts.write(&bytes);
-        parts.finish().await.map(drop)
-    }
-
-    fn wait<T>(&self, request: impl Future<Output = T>) -> T {
-        self.runtime.as_ref().expect("it is taken when nobody can ask any more").block_on(request)
-    }
-}
-
-impl Drop for Storage {
-    /// The last one may go where no thread may wait for others.
-    fn drop(&mut self) {
-        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
-    }
-}
-
-fn folder(path: &Path) -> Result<(Box<dyn ObjectStore>, Place)> {
-    std::fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
-    Ok((Box::new(LocalFileSystem::new_with_prefix(path)?), Place::default()))
-}
-
-fn bucket(url: &str) -> Result<(Box<dyn ObjectStore>, Place)> {
-    let known = |name: &str| name.starts_with("AWS_");
-    let mut options: Vec<(String, String)> = std::env::vars().filter(|(name, _)| known(name)).collect();
-    let is_plain =
-        |(name, value): &(String, String)| name.starts_with("AWS_ENDPOINT") && value.starts_with("http://");
-    if options.iter().any(is_plain) {
-        options.push(("allow_http".into(), "true".into()));
-    }
-    options.push(("timeout".into(), REQUEST_TIMEOUT.into()));
-    let parsed = url.parse().with_context(|| format!("`{url}` is not a URL"))?;
-    object_store::parse_url_opts(&parsed, options)
-        .with_context(|| format!("cannot keep snapshots at `{url}`"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objects::PART_BYTES;
 
     #[test]
     fn the_newest_two_are_kept_and_found_up_to_an_offset() {

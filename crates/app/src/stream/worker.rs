@@ -7,6 +7,7 @@ mod commit;
 mod groups;
 mod joints;
 mod learn;
+mod models;
 mod rows;
 mod start;
 
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use engine::detector::Schema;
-use engine::{Decider, Detector, Model, Outcome, Status};
+use engine::{Decider, Detector, Outcome, Status};
 use lab::dataset::EventReader;
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
@@ -48,6 +49,7 @@ use super::stage::{Opened, Stage};
 use super::topics::{self, Topics};
 use super::transaction::{Outgoing, Transaction, TransactionError};
 use super::watchdog;
+use crate::service::models::Challengers;
 use crate::service::pipeline::{Shared, lock, new_rejection, now_us};
 use crate::service::recovery::versions;
 use crate::service::render;
@@ -88,8 +90,6 @@ pub struct Setup {
     pub settings: KafkaSettings,
     /// The detector.
     pub detector: Arc<Detector>,
-    /// The model.
-    pub model: Option<Model>,
     /// The database, if there is one.
     pub store: Option<Box<dyn Store>>,
     /// Figures for the doors.
@@ -145,7 +145,11 @@ struct Core {
     transaction: Transaction,
     /// The offsets that each group has last committed.
     committed: HashMap<Reads, Vec<(i32, Option<i64>)>>,
+    /// What decisions are made with now.
     version: i64,
+    challengers: Challengers,
+    /// The promotion that the models follow.
+    promotion: Option<u64>,
     commit_interval: Duration,
     snapshot_every: u64,
     snapshots: Snapshots,
@@ -383,6 +387,9 @@ impl Core {
 
     fn work(&mut self) -> Result<(), TransactionError> {
         self.transaction.check()?;
+        if !self.take_models()? {
+            return Ok(());
+        }
         self.join_stages()?;
         self.route_labels()?;
         for at in 0..self.stages.len() {

@@ -14,3 +14,4 @@ mod same_decisions;
 mod messages;
 mod recovery;
 mod doors;
+mod models;

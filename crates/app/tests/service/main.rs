@@ -17,5 +17,6 @@ mod shutdown;
 mod live;
 mod openapi;
 mod reasons;
+mod models;
 mod redis;
 mod databases;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::process::{Setup, folder, succeed};
 
 /// Every door of the service.
-const DOORS: [(&str, &str); 14] = [
+const DOORS: [(&str, &str); 15] = [
     ("/v1/transactions", "post"),
     ("/v1/transactions/batch", "post"),
     ("/v1/decisions", "get"),
@@ -17,6 +17,7 @@ const DOORS: [(&str, &str); 14] = [
     ("/v1/entities/{kind}/{id}", "get"),
     ("/v1/labels", "post"),
     ("/v1/models", "get"),
+    ("/v1/models/{id}/promote", "post"),
     ("/v1/stats", "get"),
     ("/v1/health", "get"),
     ("/v1/live", "get"),

@@ -106,6 +106,7 @@ impl Partitions {
             let table = month.table();
             transaction.batch_execute(&format!(
                 "DELETE FROM labels USING {table} WHERE labels.transaction_sequence = {table}.sequence; \
+                 DELETE FROM shadow_scores USING {table} WHERE shadow_scores.sequence = {table}.sequence; \
                  DROP TABLE {table};"
             ))?;
         }

@@ -7,8 +7,8 @@ use postgres::{Client, Row};
 
 use super::migrate::schema_version;
 use crate::{
-    LogEntry, NewLabel, NewRejection, Origin, Partition, Result, Shape, StoredDecision, StoredLabel,
-    Timeliness, Totals, Versions,
+    LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Partition, Result, ShadowScore, Shape,
+    StoredDecision, StoredLabel, Timeliness, Totals, Versions,
 };
 
 /// Decisions with their newest labels, to be followed by conditions.
@@ -93,6 +93,20 @@ pub(super) fn read_label(row: &Row) -> NewLabel {
     }
 }
 
+pub(super) fn read_shadow_score(row: &Row) -> ShadowScore {
+    ShadowScore { sequence: row.get(0), version: row.get(1), score: row.get(2) }
+}
+
+pub(super) fn read_labelled_score(row: &Row) -> LabelledScore {
+    LabelledScore {
+        sequence: row.get(0),
+        fraud: row.get(1),
+        amount_minor: row.get(2),
+        version: row.get(3),
+        score: row.get(4),
+    }
+}
+
 pub(super) fn read_rejection(row: &Row) -> NewRejection {
     NewRejection { received_at_us: row.get(0), source: row.get(1), reason: row.get(2), raw: row.get(3) }
 }
@@ -108,7 +122,7 @@ pub(super) fn shape(client: &mut Client) -> Result<Shape> {
     let kind: &str = &client.query_one("SHOW server_version", &[])?.get::<_, String>(0);
     let rest = client.query_one(
         "SELECT sum(pg_total_relation_size(name::regclass))::bigint FROM \
-         unnest(ARRAY['labels', 'rejections', 'versions', 'totals', 'schema_version']) name",
+         unnest(ARRAY['labels', 'shadow_scores', 'rejections', 'versions', 'totals', 'schema_version']) name",
         &[],
     )?;
     let partitions = partitions?;

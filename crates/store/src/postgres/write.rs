@@ -3,7 +3,7 @@
 //! Decisions go by `COPY`. A merge copies straight into the table as well, since nothing of a group is known except after
 //! a crash: only if something is, it goes by way of a temporary table, and what is known is left out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 
 use postgres::error::SqlState;
@@ -23,6 +23,12 @@ const INSERT_LABELS_AT: &str = "INSERT INTO labels (sequence, transaction_sequen
 const INSERT_LABELS: &str = "INSERT INTO labels (transaction_sequence, fraud, known_at_us) \
      SELECT a, b, c FROM UNNEST($1::bigint[], $2::boolean[], $3::bigint[]) WITH ORDINALITY AS l (a, b, c, n) ORDER BY n";
 
+/// Shadow scores of decisions that are stored, found by id and event time.
+const INSERT_SHADOW: &str = "INSERT INTO shadow_scores (sequence, version, score) \
+     SELECT d.sequence, s.version, s.score \
+     FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::double precision[]) AS s (id, event_time_us, version, score) \
+     JOIN decisions d ON d.id = s.id AND d.event_time_us = s.event_time_us ON CONFLICT DO NOTHING";
+
 /// What is rejected already is passed over before it could take a number.
 const INSERT_REJECTIONS: &str = "INSERT INTO rejections (received_at_us, source, reason, raw) \
      SELECT a, b, c, d FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS r (a, b, c, d, n) \
@@ -40,12 +46,14 @@ pub(super) fn append(session: &mut Session, partitions: &mut Partitions, group: 
     let copy =
         session.prepare(&format!("COPY decisions (sequence, {COLUMNS}) FROM STDIN (FORMAT binary)"))?;
     let add_totals = session.prepare(ADD_TOTALS)?;
+    let shadow = session.prepare(INSERT_SHADOW)?;
     let mut transaction = session.client.transaction()?;
     if !group.decisions.is_empty() {
         partitions.make(&mut transaction, group.decisions.iter().map(|decision| decision.event_time_us))?;
         let mut rows = Rows::new();
         group.decisions.iter().for_each(|decision| rows.push_at(decision.sequence, decision));
         copy_in(&mut transaction, &copy, rows)?;
+        insert_shadow(&mut transaction, &shadow, group.decisions.iter())?;
     }
     if !group.labels.is_empty() {
         let [sequences, transactions] =
@@ -67,11 +75,14 @@ pub(super) fn append(session: &mut Session, partitions: &mut Partitions, group: 
 pub(super) fn merge(session: &mut Session, partitions: &mut Partitions, group: &Group) -> Result<u64> {
     let copy = session.prepare(&format!("COPY decisions ({COLUMNS}) FROM STDIN (FORMAT binary)"))?;
     let add_totals = session.prepare(ADD_TOTALS)?;
+    let shadow = session.prepare(INSERT_SHADOW)?;
     let mut transaction = session.client.transaction()?;
     let mut totals = Totals::default();
     if !group.decisions.is_empty() {
         partitions.make(&mut transaction, group.decisions.iter().map(|decision| decision.event_time_us))?;
-        merge_decisions(&mut transaction, &copy, &group.decisions, &mut totals)?;
+        let known = merge_decisions(&mut transaction, &copy, &group.decisions, &mut totals)?;
+        let new = group.decisions.iter().filter(|decision| !known.contains(decision.id));
+        insert_shadow(&mut transaction, &shadow, new)?;
     }
     let labels = new_labels(&mut transaction, &group.labels)?;
     labels.iter().for_each(|label| totals.add_label(label));
@@ -84,18 +95,19 @@ pub(super) fn merge(session: &mut Session, partitions: &mut Partitions, group: &
     Ok(totals.decisions())
 }
 
-fn merge_decisions(
+/// The ids that were known before.
+fn merge_decisions<'a>(
     transaction: &mut Transaction,
     copy: &Statement,
-    decisions: &[NewDecision],
+    decisions: &[NewDecision<'a>],
     totals: &mut Totals,
-) -> Result<()> {
+) -> Result<HashSet<&'a str>> {
     let mut unheard = transaction.savepoint("unheard")?;
     match copy_in(&mut unheard, copy, rows_of(decisions)) {
         Ok(()) => {
             unheard.commit()?;
             decisions.iter().for_each(|decision| totals.add_decision(decision));
-            Ok(())
+            Ok(HashSet::new())
         }
         Err(StoreError::Postgres(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
             unheard.rollback()?;
@@ -106,11 +118,11 @@ fn merge_decisions(
 }
 
 /// By way of a temporary table, whose rows stand in the order in which they were copied.
-fn merge_unknown(
+fn merge_unknown<'a>(
     transaction: &mut Transaction,
-    decisions: &[NewDecision],
+    decisions: &[NewDecision<'a>],
     totals: &mut Totals,
-) -> Result<()> {
+) -> Result<HashSet<&'a str>> {
     transaction.batch_execute(&format!(
         "CREATE TEMPORARY TABLE IF NOT EXISTS incoming ON COMMIT DELETE ROWS \
          AS SELECT {COLUMNS} FROM decisions WITH NO DATA"
@@ -118,17 +130,35 @@ fn merge_unknown(
     let copy = format!("COPY incoming ({COLUMNS}) FROM STDIN (FORMAT binary)");
     copy_in(transaction, copy.as_str(), rows_of(decisions))?;
     let insert = format!(
-        "WITH new AS (INSERT INTO decisions ({COLUMNS}) SELECT {COLUMNS} FROM incoming ORDER BY ctid \
-         ON CONFLICT DO NOTHING RETURNING outcome, timeliness) \
-         SELECT outcome, timeliness, count(*) FROM new GROUP BY outcome, timeliness"
+        "INSERT INTO decisions ({COLUMNS}) SELECT {COLUMNS} FROM incoming ORDER BY ctid \
+         ON CONFLICT DO NOTHING RETURNING id, outcome, timeliness"
     );
+    let mut known: HashSet<&str> = decisions.iter().map(|decision| decision.id).collect();
     for row in transaction.query(insert.as_str(), &[])? {
-        let outcome = engine::Outcome::from_name(row.get(0)).expect("it was written from an outcome");
-        let new = row.get::<_, i64>(2) as u64;
-        totals.outcomes[outcome as usize] += new;
-        let on_time = row.get::<_, &str>(1) == Timeliness::OnTime.name();
-        totals.late += if on_time { 0 } else { new };
+        known.remove(row.get::<_, &str>(0));
+        let outcome = engine::Outcome::from_name(row.get(1)).expect("it was written from an outcome");
+        totals.outcomes[outcome as usize] += 1;
+        totals.late += u64::from(row.get::<_, &str>(2) != Timeliness::OnTime.name());
     }
+    Ok(known)
+}
+
+fn insert_shadow<'a>(
+    transaction: &mut Transaction,
+    statement: &Statement,
+    decisions: impl Iterator<Item = &'a NewDecision<'a>> + Clone,
+) -> Result<()> {
+    let scores =
+        || decisions.clone().flat_map(|decision| decision.shadow.iter().map(move |score| (decision, score)));
+    let scores = || scores().filter(|(_, shadow)| shadow.score.is_finite());
+    if scores().next().is_none() {
+        return Ok(());
+    }
+    let ids: Vec<&str> = scores().map(|(decision, _)| decision.id).collect();
+    let times: Vec<i64> = scores().map(|(decision, _)| decision.event_time_us).collect();
+    let (versions, said): (Vec<i64>, Vec<f64>) =
+        scores().map(|(_, shadow)| (shadow.version, shadow.score)).unzip();
+    transaction.execute(statement, &[&ids, &times, &versions, &said])?;
     Ok(())
 }
 

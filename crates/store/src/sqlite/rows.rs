@@ -6,8 +6,8 @@ use engine::Outcome;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::{
-    LogEntry, NewLabel, NewRejection, Origin, Result, Shape, StoredDecision, StoredLabel, Timeliness, Totals,
-    Versions,
+    LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Result, ShadowScore, Shape, StoredDecision,
+    StoredLabel, Timeliness, Totals, Versions, shadow,
 };
 
 pub(super) const COLUMNS: &str = "sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, score, outcome, rules, \
@@ -101,6 +101,39 @@ pub(super) fn labels(connection: &Connection, after: i64, last: i64) -> Result<V
             transaction_sequence: row.get(1)?,
             fraud: row.get(2)?,
             known_at_us: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn shadow_scores(connection: &Connection, after: i64, last: i64) -> Result<Vec<ShadowScore>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT sequence, version, score FROM shadow_scores WHERE sequence > ? AND sequence <= ? \
+         ORDER BY sequence, version",
+    )?;
+    let rows = statement.query_map([after, last], |row| {
+        Ok(ShadowScore { sequence: row.get(0)?, version: row.get(1)?, score: row.get(2)? })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// How many of the newest decisions each version has scored.
+pub(super) fn scored(connection: &Connection, limit: usize) -> Result<Vec<(i64, u64)>> {
+    let mut statement = connection.prepare_cached(shadow::SCORED)?;
+    let rows = statement.query_map([limit as i64], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Scores of the newest labelled transactions.
+pub(super) fn labelled(connection: &Connection, limit: usize) -> Result<Vec<LabelledScore>> {
+    let mut statement = connection.prepare_cached(shadow::LABELLED)?;
+    let rows = statement.query_map([limit as i64], |row| {
+        Ok(LabelledScore {
+            sequence: row.get(0)?,
+            fraud: row.get(1)?,
+            amount_minor: row.get(2)?,
+            version: row.get(3)?,
+            score: row.get(4)?,
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)

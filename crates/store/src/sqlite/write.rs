@@ -21,6 +21,8 @@ const INSERT_DECISION: &str = insert_decision!();
 /// The same, but what is known is left as it is.
 const MERGE_DECISION: &str = concat!(insert_decision!(), " ON CONFLICT (id) DO NOTHING");
 
+const INSERT_SHADOW: &str = "INSERT INTO shadow_scores (sequence, version, score) VALUES (?, ?, ?)";
+
 /// What the one writer counts; the same stands in the database.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts {
@@ -52,9 +54,11 @@ impl Counts {
 /// Writes a group with its own positions.
 pub(super) fn append(connection: &Connection, group: &Group, counts: &mut Counts) -> Result<()> {
     let mut insert = connection.prepare_cached(INSERT_DECISION)?;
+    let mut shadow = connection.prepare_cached(INSERT_SHADOW)?;
     let mut blob = Vec::new();
     for decision in &group.decisions {
         insert_decision(&mut insert, decision.sequence, decision, &mut blob)?;
+        insert_shadow(&mut shadow, decision.sequence, decision)?;
     }
     for label in &group.labels {
         insert_label(connection, label.sequence, label)?;
@@ -75,9 +79,11 @@ pub(super) fn merge(
 ) -> Result<u64> {
     let first = next;
     let mut insert = connection.prepare_cached(MERGE_DECISION)?;
+    let mut shadow = connection.prepare_cached(INSERT_SHADOW)?;
     let mut blob = Vec::new();
     for decision in &group.decisions {
         if insert_decision(&mut insert, next, decision, &mut blob)? > 0 {
+            insert_shadow(&mut shadow, next, decision)?;
             counts.totals.add_decision(decision);
             next += 1;
         }
@@ -129,6 +135,13 @@ fn insert_decision(
         decision.origin.map(|origin| origin.partition),
         decision.origin.map(|origin| origin.offset),
     ])?)
+}
+
+fn insert_shadow(insert: &mut CachedStatement, sequence: i64, decision: &NewDecision) -> Result<()> {
+    for shadow in decision.shadow.iter().filter(|shadow| shadow.score.is_finite()) {
+        insert.execute(params![sequence, shadow.version, shadow.score])?;
+    }
+    Ok(())
 }
 
 fn insert_label(connection: &Connection, sequence: i64, label: &NewLabel) -> Result<()> {

@@ -6,6 +6,7 @@ mod rows;
 mod database;
 mod suite;
 mod merge;
+mod shadow;
 mod transfer;
 mod sqlite;
 mod postgres;

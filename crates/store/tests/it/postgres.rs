@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ::postgres::{Client, NoTls};
-use store::{Address, Group, Postgres, Store, StoreError, Sync};
+use store::{Address, Group, NewShadowScore, Postgres, Store, StoreError, Sync};
 
 use super::database::{Database, PostgresDatabase};
 use super::rows::{Row, label, rejection, row, versions, with_group};
@@ -34,7 +34,9 @@ fn a_month_has_a_partition_and_an_old_one_goes_as_a_whole() {
     let open = || Postgres::open(&database.address(), Sync::Interval, Some(40 * DAY_US)).unwrap();
     let mut store = open();
     // The first day is 1 April 2018.
-    append(&mut store, &[on_day(0, 0), on_day(1, 29), on_day(2, 30), on_day(3, 0)]).unwrap();
+    let shadow = vec![NewShadowScore { version: 1, score: 0.5 }];
+    let [old, young] = [on_day(0, 0), on_day(2, 30)].map(|row| Row { shadow: shadow.clone(), ..row });
+    append(&mut store, &[old, on_day(1, 29), young, on_day(3, 0)]).unwrap();
     with_group(&[], 1, &[label(4, 0, true), label(5, 2, true)], |group| store.append(group)).unwrap();
     assert_eq!(partitions(&database), ["decisions_2018_04", "decisions_2018_05", "decisions_default"]);
     append(&mut store, &[on_day(6, 61)]).unwrap();
@@ -49,6 +51,9 @@ fn a_month_has_a_partition_and_an_old_one_goes_as_a_whole() {
     );
     let log: Vec<i64> = store.log(-1, 100).unwrap().iter().map(store::LogEntry::sequence).collect();
     assert_eq!(log, [2, 5, 6, 7], "an old label goes with its transaction");
+    let shadow: Vec<i64> =
+        store.shadow_scores(-1, i64::MAX).unwrap().iter().map(|score| score.sequence).collect();
+    assert_eq!(shadow, [2], "and what challengers said of it");
     assert_eq!(store.totals().unwrap().decisions(), 6, "totals count what was, not what is kept");
 }
 
@@ -79,20 +84,20 @@ fn those_that_start_together_make_the_tables_once() {
         assert!(numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
     });
     let steps = database.client().query("SELECT version FROM schema_version ORDER BY version", &[]).unwrap();
-    assert_eq!(steps.iter().map(|row| row.get::<_, i64>(0)).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(steps.iter().map(|row| row.get::<_, i64>(0)).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
 
 #[test]
 fn a_schema_that_is_not_this_programs_is_refused() {
     let Some(database) = PostgresDatabase::new("schema") else { return };
     let refused = Postgres::open_reader(&database.address()).err().unwrap();
-    assert!(matches!(refused, StoreError::Older { found: 0, known: 3 }), "{refused}");
+    assert!(matches!(refused, StoreError::Older { found: 0, known: 4 }), "{refused}");
     drop(database.writer());
-    database.client().execute("INSERT INTO schema_version VALUES (4)", &[]).unwrap();
+    database.client().execute("INSERT INTO schema_version VALUES (5)", &[]).unwrap();
     let writer = Postgres::open(&database.address(), Sync::Interval, None).err().unwrap();
     let reader = Postgres::open_reader(&database.address()).err().unwrap();
     for refused in [writer, reader] {
-        assert_eq!(refused.to_string(), "the database has schema version 4, this program knows up to 3");
+        assert_eq!(refused.to_string(), "the database has schema version 5, this program knows up to 4");
     }
 }
 

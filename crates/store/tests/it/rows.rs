@@ -2,7 +2,8 @@
 
 use engine::Outcome;
 use store::{
-    Group, NewDecision, NewLabel, NewRejection, Origin, StoredDecision, StoredLabel, Timeliness, Versions,
+    Group, NewDecision, NewLabel, NewRejection, NewShadowScore, Origin, StoredDecision, StoredLabel,
+    Timeliness, Versions,
 };
 
 /// A decision that owns what it refers to.
@@ -15,6 +16,7 @@ pub struct Row {
     pub event_time_us: i64,
     pub features: Vec<f64>,
     pub event: String,
+    pub shadow: Vec<NewShadowScore>,
 }
 
 /// The row at this position: every third is reviewed, every seventh declined, scores rise.
@@ -32,6 +34,7 @@ pub fn row(sequence: i64) -> Row {
         event_time_us: 1_522_540_800_000_000 + sequence * 1_000_001,
         features: vec![sequence as f64, -0.0, f64::NAN, f64::MIN_POSITIVE, 0.1 + 0.2],
         event: format!("{{\"id\":\"t{sequence}\",\"text\":\"ü\\\"\"}}"),
+        shadow: Vec::new(),
     }
 }
 
@@ -76,6 +79,7 @@ impl Row {
             features: &self.features,
             reasons: self.reasons(),
             origin: self.origin(),
+            shadow: &self.shadow,
         }
     }
 

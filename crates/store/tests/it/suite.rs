@@ -6,6 +6,7 @@ use store::{Filter, Group, LogEntry, Store, StoredDecision, StoredLabel, Totals}
 use super::database::{Database, PostgresDatabase, SqliteFile};
 use super::merge::*;
 use super::rows::{Row, assert_same, label, rejection, row, versions, with_group};
+use super::shadow::*;
 use super::transfer::history_goes_forward_within_its_times;
 
 /// Runs each test on each database.
@@ -52,6 +53,9 @@ on_every_database!(
     a_place_is_rejected_once,
     a_merge_that_fails_leaves_nothing,
     history_goes_forward_within_its_times,
+    shadow_scores_are_written_with_their_decisions,
+    a_decision_that_comes_again_keeps_its_shadow_scores,
+    the_record_has_the_newest_of_each,
 );
 
 /// Appends rows in groups of ten.

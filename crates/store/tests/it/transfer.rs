@@ -1,6 +1,6 @@
 //! From one database to another, and what both then say.
 
-use store::{ALWAYS, Filter, Group, Store, StoreError, checksums, transfer};
+use store::{ALWAYS, Filter, Group, NewShadowScore, Store, StoreError, checksums, transfer};
 
 use super::database::{Database, PostgresDatabase, SqliteFile};
 use super::rows::{Row, assert_same, label, rejection, row, versions, with_group};
@@ -13,6 +13,7 @@ fn fill(store: &mut dyn Store) {
         (store.version(&versions(Some("m"))).unwrap(), store.version(&versions(None)).unwrap());
     let mut odd = row(3);
     odd.score = f64::NAN;
+    odd.shadow = vec![NewShadowScore { version: without, score: 0.1 + 0.2 }];
     with_group(&[row(0), row(1), odd], with, &[label(2, 0, true), label(4, 0, false)], |group| {
         store.append(group)
     })
@@ -33,7 +34,7 @@ fn nothing(_: u64) {}
 fn assert_equal(from: &mut dyn Store, to: &mut dyn Store) {
     let (theirs, ours) = (checksums(from, &mut nothing).unwrap(), checksums(to, &mut nothing).unwrap());
     assert_eq!(theirs, ours);
-    assert_eq!(ours[1].rows as i64, ROWS - 2);
+    assert_eq!((ours[1].rows as i64, ours[2].rows), (ROWS - 2, 1));
     assert_eq!(from.totals().unwrap(), to.totals().unwrap());
     assert_eq!(from.log(-1, 1 << 20).unwrap(), to.log(-1, 1 << 20).unwrap());
     for id in ["t0", "t1", "t3", "t5", "t11999"] {
@@ -132,5 +133,5 @@ pub fn history_goes_forward_within_its_times(database: &dyn Database) {
     assert_same(&store.history(48, &ALWAYS, 100).unwrap()[0], &newest[0]);
     let shape = store.shape().unwrap();
     assert_eq!((shape.decisions, shape.labels, shape.rejections, shape.versions), (50, 1, 0, 1));
-    assert!(shape.bytes > 10_000 && shape.schema == 3, "{shape:?}");
+    assert!(shape.bytes > 10_000 && shape.schema == 4, "{shape:?}");
 }

@@ -216,6 +216,7 @@ impl Row {
                 r#"[{"feature":"customer_count_1d","value":9.0,"contribution":1.25,"text":"9 payments in 1 day"}]"#,
             ),
             origin: Some(Origin { partition: 0, offset: self.number }),
+            shadow: &[],
         }
     }
 }

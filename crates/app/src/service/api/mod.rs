@@ -2,6 +2,7 @@
 
 mod entities;
 mod live;
+mod models;
 mod page;
 mod problem;
 mod read;
@@ -10,7 +11,6 @@ mod write;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use lab::artifact::ModelFile;
 use store::{Database, Store};
 use tokio::sync::{mpsc, watch};
 use utoipa::OpenApi;
@@ -21,6 +21,7 @@ use super::pipeline::{Request, Shared};
 use super::wire;
 
 pub use live::{Frame, publish};
+pub use models::LastComparison;
 
 /// What every handler can reach.
 pub type Api = Arc<Doors>;
@@ -35,12 +36,10 @@ pub struct Doors {
     pub readers: Mutex<Vec<Box<dyn Store>>>,
     /// The database, for more connections; `None` if nothing is stored.
     pub database: Option<Database>,
+    /// How the models in use were last found to fare.
+    pub compared: Mutex<Option<LastComparison>>,
     /// The newest picture for viewers.
     pub frames: watch::Sender<Arc<Frame>>,
-    /// The model that decides.
-    pub model: Option<ModelFile>,
-    /// The same, bound to the detector, for explanations that are asked for.
-    pub explained_by: Option<engine::Model>,
     /// Where transactions come from.
     pub source: wire::Source,
     /// When the service started.
@@ -78,7 +77,8 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(read::decision))
         .routes(routes!(read::reasons))
         .routes(routes!(entities::entity))
-        .routes(routes!(read::models))
+        .routes(routes!(models::models))
+        .routes(routes!(models::promote))
         .routes(routes!(read::stats))
         .routes(routes!(read::health))
         .routes(routes!(read::alive))

@@ -16,15 +16,16 @@ use crate::service::pipeline::{lock, now_us};
 use crate::service::reasons::explain;
 use crate::service::redis::Redis;
 use crate::service::wire::{
-    Decision, DecisionPage, DecisionSummary, Health, HealthPart, HealthStatus, Instant, Latency, ModelInfo,
-    ModelList, ModelRole, Problem, ReasonList, Stats, TimelinePoint,
+    Decision, DecisionPage, DecisionSummary, Health, HealthPart, HealthStatus, Instant, Latency, Problem,
+    ReasonList, Stats, TimelinePoint,
 };
 
 /// The most decisions on a page.
 const PAGE_MAX: usize = 1_000;
 
-/// The one part without which decisions go on.
+/// The parts without which decisions go on: where others read, and the registry that models come from.
 const REDIS: &str = "redis";
+const MODEL: &str = "model";
 
 /// Decisions, newest first.
 #[utoipa::path(get, path = "/v1/decisions", tag = "decisions",
@@ -111,23 +112,32 @@ pub async fn decision(State(api): State<Api>, id: Result<Path<String>, PathRejec
     }
 }
 
-/// What speaks for fraud in one decision, whatever its score. Computed from the stored features by the model that decides,
-/// which must be the one that decided then.
+/// What speaks for fraud in one decision, whatever its score. Computed from the stored features by the model that decided
+/// then, which must be in use or in the registry.
 #[utoipa::path(get, path = "/v1/decisions/{id}/reasons", tag = "decisions",
     params(("id" = String, Path, description = "the transaction's id")),
     responses(
         (status = 200, body = ReasonList, description = "features that speak for fraud, the strongest first"),
         (status = 404, body = Problem, description = "no such transaction"),
-        (status = 409, body = Problem, description = "it was decided by another model, or by one that cannot say why"),
+        (status = 409, body = Problem, description = "it was decided by a model that is gone, or by one that cannot say why"),
     ))]
 pub async fn reasons(State(api): State<Api>, id: Result<Path<String>, PathRejection>) -> Response {
     let stored = match find(&api, id).await {
         Ok(stored) => stored,
         Err(response) => return response,
     };
-    match explain(&stored, &api.shared.detector, api.explained_by.as_ref()) {
-        Ok(reasons) => Json(ReasonList { reasons }).into_response(),
-        Err(detail) => problem(StatusCode::CONFLICT, "cannot be explained", &detail, Vec::new()),
+    // The model may have to be read from the registry.
+    let explained = tokio::task::spawn_blocking(move || {
+        let models = &api.shared.models;
+        let model = stored.versions.model.as_deref().and_then(|made| models.find(made));
+        let current = models.current();
+        let model = model.or_else(|| current.champion.as_ref().map(|champion| champion.model.clone()));
+        explain(&stored, &api.shared.detector, model.as_ref())
+    });
+    match explained.await {
+        Ok(Ok(reasons)) => Json(ReasonList { reasons }).into_response(),
+        Ok(Err(detail)) => problem(StatusCode::CONFLICT, "cannot be explained", &detail, Vec::new()),
+        Err(_) => unavailable(),
     }
 }
 
@@ -145,25 +155,6 @@ async fn find(api: &Api, id: Result<Path<String>, PathRejection>) -> Result<Stor
         }
         None => Err(unavailable()),
     }
-}
-
-/// The models that are loaded.
-#[utoipa::path(get, path = "/v1/models", tag = "models",
-    responses((status = 200, body = ModelList, description = "all of them")))]
-pub async fn models(State(api): State<Api>) -> Json<ModelList> {
-    let models = api.model.iter().map(|file| ModelInfo {
-        id: file.id.clone(),
-        detector: file.detector.clone(),
-        algorithm: file.algorithm.clone(),
-        engine: file.engine.clone(),
-        trees: file.forest.tree_count(),
-        trained_from: file.trained_from.clone(),
-        trained_to: file.trained_to.clone(),
-        fingerprint: file.feature_fingerprint.clone(),
-        role: ModelRole::Champion,
-        metrics: file.metrics.clone(),
-    });
-    Json(ModelList { models: models.collect() })
 }
 
 /// Totals, rates, latency, scores, the last five minutes.
@@ -190,7 +181,7 @@ pub fn current_stats(api: &Doors) -> Stats {
     };
     Stats {
         detector: api.shared.detector.name.clone(),
-        model: api.model.as_ref().map(|model| model.id.clone()),
+        model: api.shared.models.current().champion_id().map(str::to_string),
         started_at: Instant(api.started_us),
         now: Instant(now),
         stream_time: condition.stream_us.map(Instant),
@@ -223,8 +214,8 @@ fn current_health(api: &Doors) -> Health {
     let waiting = api.requests.max_capacity() - api.requests.capacity();
     let held = format!("{} events of {} entities in {} bytes", size.events, size.entities, size.bytes);
     let stopped = api.requests.is_closed().then(|| "the pipeline has stopped".to_string());
-    let model =
-        api.model.as_ref().map_or("no model: rules alone decide".to_string(), |model| model.id.clone());
+    let models = &api.shared.models;
+    let model = models.current().champion_id().unwrap_or("no model: rules alone decide").to_string();
     let mut parts = match &api.stream {
         Some(stream) => {
             let (problem, detail) = stream.condition.tell();
@@ -236,7 +227,7 @@ fn current_health(api: &Doors) -> Health {
             part("queue", None, format!("{waiting} of {} requests waiting", api.requests.max_capacity())),
         ],
     };
-    parts.push(part("model", None, model));
+    parts.push(part(MODEL, models.trouble(), model));
     if let Some(freshness) = api.shared.redis.as_ref().map(Redis::freshness) {
         parts.push(part(REDIS, freshness.trouble(), freshness.to_string()));
     }
@@ -259,7 +250,8 @@ pub async fn alive() -> &'static str {
     ))]
 pub async fn ready(State(api): State<Api>) -> Response {
     let health = current_health(&api);
-    let decides = |part: &HealthPart| part.status == HealthStatus::Ok || part.name == REDIS;
+    let decides =
+        |part: &HealthPart| part.status == HealthStatus::Ok || [REDIS, MODEL].contains(&&*part.name);
     if health.parts.iter().all(decides) {
         return "ready\n".into_response();
     }
@@ -267,7 +259,7 @@ pub async fn ready(State(api): State<Api>) -> Response {
 }
 
 /// Runs a query on a connection of its own, away from the threads that answer requests.
-async fn read<T: Send + 'static>(
+pub async fn read<T: Send + 'static>(
     api: &Api,
     query: impl FnOnce(&mut dyn Store) -> store::Result<T> + Send + 'static,
 ) -> Option<T> {

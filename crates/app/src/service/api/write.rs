@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use engine::{FieldError, Rejection};
@@ -62,7 +62,7 @@ pub async fn predict(State(api): State<Api>, request: Request) -> Response {
 /// Where Kafka brings the transactions, they are not taken over HTTP as well: their order would stand nowhere.
 pub async fn only_where_decided(State(api): State<Api>, request: Request, next: Next) -> Response {
     match &api.stream {
-        Some(stream) if request.method() == Method::POST => {
+        Some(stream) if request.method() == Method::POST && !is_about_models(request.uri()) => {
             let detail = format!(
                 "this service decides what the Kafka topic `{}` holds: send it there",
                 stream.transactions
@@ -71,6 +71,10 @@ pub async fn only_where_decided(State(api): State<Api>, request: Request, next: 
         }
         _ => next.run(request).await,
     }
+}
+
+fn is_about_models(uri: &Uri) -> bool {
+    uri.path().starts_with("/v1/models/")
 }
 
 async fn decide_one(api: &Api, request: Request) -> Response {
@@ -200,11 +204,11 @@ fn is_synthetic(headers: &HeaderMap) -> bool {
     headers.contains_key(SYNTHETIC_HEADER)
 }
 
-fn whole_body(value: &str, expected: &str) -> Rejection {
+pub fn whole_body(value: &str, expected: &str) -> Rejection {
     FieldError::new("", value, expected).into()
 }
 
-async fn read_body(api: &Api, body: Body, bytes_max: usize) -> Result<Bytes, Response> {
+pub async fn read_body(api: &Api, body: Body, bytes_max: usize) -> Result<Bytes, Response> {
     match to_bytes(body, bytes_max).await {
         Ok(body) => Ok(body),
         Err(error) if is_too_large(&error) => {

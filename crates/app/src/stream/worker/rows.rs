@@ -132,6 +132,7 @@ impl Core {
 
     pub(super) fn decide(&mut self, mut unit: Box<Unit>) -> Result<(), TransactionError> {
         self.decider.decide(&unit.intake.batch, &mut unit.decisions);
+        self.shadow(&mut unit);
         let (detector, batch) = (&self.detector, &unit.intake.batch);
         if self.recorder.is_on() {
             unit.rendered.fill(detector, batch, &unit.decisions);
@@ -141,19 +142,28 @@ impl Core {
         unit.decided_at_us = now_us();
         unit.latency_us = unit.intake.received.elapsed().as_micros() as i64;
         for row in unit.order.iter().map(|row| *row as usize) {
-            let decision = unit.decision(row, self.version);
+            let decision = unit.decision(row);
             self.publisher.decision(&decision, unit.intake.incoming(row), &mut self.transaction)?;
         }
         self.count(&unit);
         if let Some(redis) = &self.shared.redis {
             for row in &unit.order {
-                let decision = unit.decision(*row as usize, self.version);
+                let decision = unit.decision(*row as usize);
                 let summary = render::summary(&decision, self.detector.schema.minor_per_unit());
                 redis.offer_decision(decision.key.unwrap_or_default(), &summary);
             }
         }
         self.recorder.offer(unit);
         Ok(())
+    }
+
+    /// Lets challengers score the same rows, if there is somewhere to keep what they say.
+    fn shadow(&mut self, unit: &mut Unit) {
+        unit.version = self.version;
+        if self.recorder.is_on() {
+            let features = &unit.decisions.features;
+            self.challengers.score(features, unit.decisions.len(), &mut unit.shadow);
+        }
     }
 
     pub(super) fn count(&self, unit: &Unit) {
@@ -178,7 +188,7 @@ impl Core {
         let shown = unit.order.len().saturating_sub(SHOWN);
         stats.decided += shown as u64;
         for row in &unit.order[shown..] {
-            stats.keep_recent(&render::summary(&unit.decision(*row as usize, self.version), minor_per_unit));
+            stats.keep_recent(&render::summary(&unit.decision(*row as usize), minor_per_unit));
             stats.count_latency(unit.latency_us as u64, now_s);
         }
         drop(stats);

@@ -4,7 +4,7 @@ use super::*;
 
 impl Core {
     pub(super) fn start(setup: Setup, data_dir: &Path) -> Result<(Arc<Mutex<Core>>, Consumers)> {
-        let Setup { settings, detector, model, mut store, shared, condition } = setup;
+        let Setup { settings, detector, store, shared, condition } = setup;
         let chain = Chain::of(&detector)?;
         let selected = chain.select(&settings.stages)?;
         let group = settings.group(&detector.name);
@@ -13,8 +13,6 @@ impl Core {
         let stage_topics: Vec<&str> = topics.stages.iter().map(String::as_str).collect();
         let partitions = topics::await_partitions(&settings, &stage_topics)?;
         let settings = Arc::new(settings);
-        let versions = versions(&detector, model.as_ref());
-        let version = store.as_mut().map_or(Ok(0), |store| store.version(&versions))?;
         let schema = Arc::new(detector.schema.clone());
         let snapshots = Snapshots::new(&snapshots_place(&settings, data_dir)?, &group)?;
         let progress = (chain.merges() && selected.contains(&0))
@@ -26,13 +24,15 @@ impl Core {
             condition,
             joint: Joint::Split,
             // The other cores are Kafka's, or other processes'.
-            decider: Decider::new(Arc::clone(&detector), model).on_one_thread(),
-            publisher: Publisher::new(topics.clone(), detector.schema.minor_per_unit(), &versions),
+            decider: Decider::new(Arc::clone(&detector), None).on_one_thread(),
+            publisher: Publisher::new(topics.clone(), detector.schema.minor_per_unit()),
             records: topics.stages.iter().map(|_| Records::default()).collect(),
-            recorder: Recorder::new(&schema, store, version)?,
+            recorder: Recorder::new(&schema, store)?,
             transaction: Transaction::new(&settings, &format!("{group}-{}", instance(data_dir)?))?,
             committed: HashMap::new(),
-            version,
+            version: 0,
+            challengers: Challengers::default(),
+            promotion: None,
             commit_interval: settings.commit_interval,
             snapshot_every: settings.snapshot_every,
             snapshot_writer: snapshot_writer(snapshots.clone())?,

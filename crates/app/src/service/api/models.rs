@@ -1,0 +1,206 @@
+//! Doors to the models: who decides, who would have decided better, and who is to decide.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use engine::FieldError;
+
+use super::problem::{invalid, problem, rejected, unavailable};
+use super::read::read;
+use super::write::{read_body, whole_body};
+use super::{Api, Doors};
+use crate::registry::{self, Registered, RegistryError, Step};
+use crate::service::figures::{Comparison, LOOKED_AT_MAX, compare};
+use crate::service::models::{Lineup, Loaded, Models};
+use crate::service::pipeline::{TRANSACTION_BYTES_MAX, lock};
+use crate::service::wire::{ModelInfo, ModelList, ModelPromotion, ModelRole, Problem, PromoteRequest};
+
+/// A comparison is shown again for so many times as long as it took: whoever asks all the time costs a tenth of a connection.
+const SHOWN_AGAIN: u32 = 9;
+
+/// A comparison, and for how long it is shown again.
+pub struct LastComparison {
+    until: Instant,
+    /// The promotion that the models compared follow.
+    promotion: u64,
+    comparison: Comparison,
+}
+
+/// The models that are known here: the champion, which decides, the challengers, which score the same events in the shadow,
+/// and those that the registry keeps for this detector.
+///
+/// `live` puts champion and challengers side by side, on the same transactions: of the newest 100,000 that have a label,
+/// those that all of them have scored. A transaction without a label is not counted as genuine.
+#[utoipa::path(get, path = "/v1/models", tag = "models",
+    responses(
+        (status = 200, body = ModelList, description = "all of them"),
+        (status = 503, body = Problem, description = "the store or the registry cannot be read"),
+    ))]
+pub async fn models(State(api): State<Api>) -> Response {
+    let lineup = api.shared.models.current();
+    let comparison = match api.database {
+        None => None,
+        Some(_) => match comparison(&api, &lineup).await {
+            Some(comparison) => Some(comparison),
+            None => return unavailable(),
+        },
+    };
+    let Some(kept) = in_background(&api, kept).await else { return unavailable() };
+    Json(list(&lineup, &kept, comparison)).into_response()
+}
+
+/// The comparison of a moment ago, or a new one; `None` if the store cannot be read.
+async fn comparison(api: &Api, lineup: &Arc<Lineup>) -> Option<Comparison> {
+    let started = Instant::now();
+    let is_fresh = |last: &&LastComparison| last.promotion == lineup.number && started < last.until;
+    if let Some(last) = lock(&api.compared).as_ref().filter(is_fresh) {
+        return Some(last.comparison.clone());
+    }
+    let (lineup, detector) = (Arc::clone(lineup), Arc::clone(&api.shared.detector));
+    let promotion = lineup.number;
+    let comparison =
+        read(api, move |store| Ok(compare(&store.record(LOOKED_AT_MAX)?, &lineup, &detector))).await?;
+    let until = Instant::now() + SHOWN_AGAIN * started.elapsed();
+    let last = LastComparison { until, promotion, comparison: comparison.clone() };
+    *lock(&api.compared) = Some(last);
+    Some(comparison)
+}
+
+/// What the registry keeps for the detector; nothing where the model is a file.
+fn kept(api: &Doors) -> Option<Vec<Registered>> {
+    let Some(registry) = api.shared.models.registry() else { return Some(Vec::new()) };
+    let listed = registry.list(Some(&api.shared.detector.name));
+    listed.inspect_err(|error| tracing::error!(%error, "the registry cannot be read")).ok()
+}
+
+fn list(lineup: &Lineup, kept: &[Registered], comparison: Option<Comparison>) -> ModelList {
+    let (compared, mut figures) = match comparison {
+        Some(Comparison { compared, figures }) => (Some(compared), figures),
+        None => (None, HashMap::new()),
+    };
+    let promotion = |id: &str| {
+        let kept = kept.iter().find(|kept| kept.facts.model_id == id);
+        kept.and_then(|kept| kept.promotion.clone()).map(ModelPromotion::from)
+    };
+    let mut in_use = |loaded: &Loaded, role| ModelInfo {
+        trees: Some(loaded.trees),
+        promotion: promotion(&loaded.model.id),
+        live: figures.remove(&*loaded.model.id),
+        ..ModelInfo::of(&loaded.facts, role)
+    };
+    let mut models: Vec<ModelInfo> =
+        lineup.champion.iter().map(|loaded| in_use(loaded, ModelRole::Champion)).collect();
+    models.extend(lineup.challengers.iter().map(|loaded| in_use(loaded, ModelRole::Challenger)));
+    let idle = |kept: &&Registered| lineup.all().all(|loaded| *loaded.model.id != *kept.facts.model_id);
+    models.extend(kept.iter().filter(idle).map(|kept| ModelInfo {
+        promotion: promotion(&kept.facts.model_id),
+        ..ModelInfo::of(&kept.facts, ModelRole::Registered)
+    }));
+    ModelList { models, compared }
+}
+
+/// Say what a model of the registry is to do: decide, score in the shadow, or do so no longer. When this is answered, what is
+/// posted after it is decided accordingly.
+#[utoipa::path(post, path = "/v1/models/{id}/promote", tag = "models", request_body = PromoteRequest,
+    params(("id" = String, Path, description = "the model's id, in full")),
+    responses(
+        (status = 200, body = ModelPromotion, description = "done, and in the history"),
+        (status = 400, body = Problem, description = "not a request"),
+        (status = 404, body = Problem, description = "no such model"),
+        (status = 409, body = Problem, description = "it does not fit the detector, does so already, or there is no registry"),
+        (status = 413, body = Problem, description = "too large"),
+        (status = 422, body = Problem, description = "fields are missing or wrong"),
+        (status = 503, body = Problem, description = "the registry cannot be written; nothing was changed"),
+    ))]
+pub async fn promote(
+    State(api): State<Api>,
+    id: Result<Path<String>, PathRejection>,
+    body: Body,
+) -> Response {
+    let Ok(Path(id)) = id else {
+        return invalid("id", "not UTF-8", "the id of a model, percent-encoded");
+    };
+    let body = match read_body(&api, body, TRANSACTION_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let wanted: PromoteRequest = match serde_json::from_slice(&body) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            return rejected(&whole_body(&error.to_string(), "an object with the texts as, reason and by"));
+        }
+    };
+    let step = match check(&wanted) {
+        Ok(step) => step,
+        Err(response) => return response,
+    };
+    let done = in_background(&api, move |api| Some(carry_out(&api.shared.models, api, &id, step, &wanted)));
+    done.await.unwrap_or_else(unavailable)
+}
+
+/// The step that is wanted; else everything that is wrong.
+#[expect(clippy::result_large_err, reason = "once a promotion, and only where it is wrong")]
+fn check(wanted: &PromoteRequest) -> Result<Step, Response> {
+    let steps = [Step::Champion, Step::Challenger, Step::Retired];
+    let step = steps.into_iter().find(|step| step.name() == wanted.role);
+    let mut errors = Vec::new();
+    if step.is_none() {
+        let found = format_args!("{:?}", wanted.role);
+        errors.push(FieldError::new("as", found, "champion, challenger or retired"));
+    }
+    for (field, text) in [("reason", &wanted.reason), ("by", &wanted.by)] {
+        if text.trim().is_empty() {
+            errors.push(FieldError::new(field, format_args!("{text:?}"), "words"));
+        }
+    }
+    match step.filter(|_| errors.is_empty()) {
+        Some(step) => Ok(step),
+        None => {
+            let detail: Vec<String> = errors.iter().map(FieldError::to_string).collect();
+            let errors = errors.into_iter().map(Into::into).collect();
+            Err(problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid request", &detail.join("; "), errors))
+        }
+    }
+}
+
+fn carry_out(models: &Models, api: &Doors, id: &str, step: Step, wanted: &PromoteRequest) -> Response {
+    let Some(registry) = models.registry() else {
+        let detail = "the model of this service is a file: set model = \"registry\" to promote models";
+        return problem(StatusCode::CONFLICT, "no registry", detail, Vec::new());
+    };
+    let request = registry::Request { by: wanted.by.trim(), reason: wanted.reason.trim() };
+    match registry.promote(&api.shared.detector, id, step, request) {
+        Ok(made) => {
+            models.follow();
+            Json(ModelPromotion::from(made)).into_response()
+        }
+        Err(error @ RegistryError::Unknown(_)) => {
+            let field = FieldError::new("id", format_args!("{id:?}"), "the id of a model in the registry");
+            problem(StatusCode::NOT_FOUND, "no such model", &error.to_string(), vec![field.into()])
+        }
+        Err(error @ RegistryError::Refused(_)) => {
+            problem(StatusCode::CONFLICT, "cannot be promoted", &error.to_string(), Vec::new())
+        }
+        Err(error @ RegistryError::Unusable(_)) => {
+            tracing::error!(%error, "a model could not be promoted");
+            let detail = "the registry cannot be written at the moment; nothing was changed, try again";
+            problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail, Vec::new())
+        }
+    }
+}
+
+/// Works away from the threads that answer requests.
+async fn in_background<T: Send + 'static>(
+    api: &Api,
+    work: impl FnOnce(&Doors) -> Option<T> + Send + 'static,
+) -> Option<T> {
+    let api = Api::clone(api);
+    tokio::task::spawn_blocking(move || work(&api)).await.ok().flatten()
+}

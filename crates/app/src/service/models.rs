@@ -1,0 +1,241 @@
+//! The models that a service scores with: the champion, which decides, and challengers, which score the same events in
+//! the shadow. They come from a file, and stay, or from the registry, and follow its promotions.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use engine::{Detector, Model};
+use lab::artifact::ModelFile;
+use lab::facts::Facts;
+use store::NewShadowScore;
+
+use super::pipeline::lock;
+use crate::registry::{Registry, RegistryError, facts_of_file};
+
+/// How often the registry is asked whether a model was promoted.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A model that is ready to score.
+pub struct Loaded {
+    /// How it came to be.
+    pub facts: Facts,
+    /// Trees.
+    pub trees: usize,
+    /// The model, bound to the detector.
+    pub model: Model,
+}
+
+/// Who does what from one promotion to the next.
+#[derive(Default)]
+pub struct Lineup {
+    /// Number of the promotion; 0 before the first one, and without a registry.
+    pub number: u64,
+    /// The model that decides; without one, rules alone do.
+    pub champion: Option<Arc<Loaded>>,
+    /// Models that score in the shadow.
+    pub challengers: Vec<Arc<Loaded>>,
+}
+
+impl Lineup {
+    /// The champion, then the challengers.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Loaded>> {
+        self.champion.iter().chain(&self.challengers)
+    }
+
+    /// Id of the model that decides.
+    pub fn champion_id(&self) -> Option<&str> {
+        self.champion.as_ref().map(|champion| &*champion.model.id)
+    }
+}
+
+/// The models of a service.
+pub struct Models {
+    detector: Arc<Detector>,
+    /// `None` where the model is a file.
+    registry: Option<Registry>,
+    current: Mutex<Arc<Lineup>>,
+    /// Number of the current lineup, to be looked at for every group.
+    number: AtomicU64,
+    /// Held by whoever loads: the registry is read once for all that want to follow it.
+    loading: Mutex<()>,
+    /// Why the registry could not be followed, until it can.
+    trouble: Mutex<Option<String>>,
+}
+
+impl Models {
+    /// A model file, or none.
+    ///
+    /// # Errors
+    /// If it does not fit the detector.
+    pub fn of_file(detector: &Arc<Detector>, file: Option<&ModelFile>) -> Result<Models> {
+        let load = |file: &ModelFile| Loaded::new(file, facts_of_file(file), detector).map(Arc::new);
+        let champion = file.map(load).transpose()?;
+        Ok(Models::with(detector, None, Lineup { champion, ..Lineup::default() }))
+    }
+
+    /// What the registry says, now and from now on.
+    ///
+    /// # Errors
+    /// If it cannot be read, or its models do not fit the detector.
+    pub fn of_registry(detector: &Arc<Detector>, registry: Registry) -> Result<Arc<Models>> {
+        let models = Arc::new(Models::with(detector, Some(registry), Lineup::default()));
+        models.load_newest()?;
+        let watched = Arc::downgrade(&models);
+        let watch = move || {
+            while let Some(models) = watched.upgrade() {
+                models.follow();
+                drop(models);
+                std::thread::sleep(LOOK_EVERY);
+            }
+        };
+        std::thread::Builder::new()
+            .name("models".into())
+            .spawn(watch)
+            .context("cannot watch the registry")?;
+        Ok(models)
+    }
+
+    fn with(detector: &Arc<Detector>, registry: Option<Registry>, lineup: Lineup) -> Models {
+        Models {
+            detector: Arc::clone(detector),
+            registry,
+            number: AtomicU64::new(lineup.number),
+            current: Mutex::new(Arc::new(lineup)),
+            loading: Mutex::new(()),
+            trouble: Mutex::new(None),
+        }
+    }
+
+    /// Who does what.
+    pub fn current(&self) -> Arc<Lineup> {
+        Arc::clone(&lock(&self.current))
+    }
+
+    /// Who does what, if that is not what it was at promotion `number`.
+    pub fn other_than(&self, number: Option<u64>) -> Option<Arc<Lineup>> {
+        (number != Some(self.number.load(Ordering::Acquire))).then(|| self.current())
+    }
+
+    /// Where models are kept, if they do not come from a file.
+    pub fn registry(&self) -> Option<&Registry> {
+        self.registry.as_ref()
+    }
+
+    /// Why the registry cannot be followed at the moment.
+    pub fn trouble(&self) -> Option<String> {
+        lock(&self.trouble).clone()
+    }
+
+    /// The model of this id, in use or kept. Reads the registry.
+    pub fn find(&self, id: &str) -> Option<Model> {
+        let current = self.current();
+        if let Some(found) = current.all().find(|loaded| &*loaded.model.id == id) {
+            return Some(found.model.clone());
+        }
+        self.registry.as_ref()?.model(&self.detector.name, id).ok()?.bind(&self.detector).ok()
+    }
+
+    /// Looks whether something was promoted, and takes it over. What cannot be taken over leaves everything as it is.
+    pub fn follow(&self) {
+        let followed = self.load_newest();
+        let error = followed.err().map(|error| format!("{error:#}"));
+        let mut trouble = lock(&self.trouble);
+        if let Some(error) = error.as_ref().filter(|error| trouble.as_ref() != Some(error)) {
+            tracing::error!(error, "the registry cannot be followed: the models stay as they are");
+        }
+        *trouble = error;
+    }
+
+    fn load_newest(&self) -> Result<(), RegistryError> {
+        let Some(registry) = &self.registry else { return Ok(()) };
+        let _loading = lock(&self.loading);
+        let current = self.current();
+        if !registry.has_after(&self.detector.name, current.number)? {
+            return Ok(());
+        }
+        let Some(newest) = registry.newest(&self.detector.name)? else { return Ok(()) };
+        let load = |id: &String| self.load(registry, &current, id);
+        let lineup = Lineup {
+            number: newest.number,
+            champion: newest.aliases.champion.as_ref().map(load).transpose()?,
+            challengers: newest.aliases.challengers.iter().map(load).collect::<Result<_, _>>()?,
+        };
+        tracing::info!(
+            champion = lineup.champion_id(),
+            challengers = lineup.challengers.len(),
+            "models are taken"
+        );
+        *lock(&self.current) = Arc::new(lineup);
+        self.number.store(newest.number, Ordering::Release);
+        Ok(())
+    }
+
+    /// A model that is in use already, or one from the registry.
+    fn load(&self, registry: &Registry, current: &Lineup, id: &str) -> Result<Arc<Loaded>, RegistryError> {
+        if let Some(loaded) = current.all().find(|loaded| &*loaded.model.id == id) {
+            return Ok(Arc::clone(loaded));
+        }
+        let file = registry.model(&self.detector.name, id)?;
+        let facts = registry.facts(&self.detector.name, id)?;
+        Ok(Arc::new(Loaded::new(&file, facts, &self.detector)?))
+    }
+}
+
+impl Loaded {
+    fn new(file: &ModelFile, facts: Facts, detector: &Detector) -> Result<Loaded> {
+        Ok(Loaded { facts, trees: file.forest.tree_count(), model: file.bind(detector)? })
+    }
+}
+
+/// Challengers at work, each with the number of its version in the database.
+#[derive(Default)]
+pub struct Challengers {
+    models: Vec<(i64, Model)>,
+    scratch: forest::Scratch,
+    /// One challenger's scores of a batch.
+    scores: Vec<f64>,
+}
+
+/// What challengers say of the rows of a batch. The memory is kept from batch to batch.
+#[derive(Debug, Default)]
+pub struct ShadowScores {
+    /// Row by row, one for each challenger.
+    scores: Vec<NewShadowScore>,
+    challengers: usize,
+}
+
+impl Challengers {
+    /// These models, with the numbers of their versions.
+    pub fn new(models: Vec<(i64, Model)>) -> Challengers {
+        Challengers { models, ..Challengers::default() }
+    }
+
+    /// Scores every row of a feature matrix.
+    pub fn score(&mut self, features: &[f64], rows: usize, out: &mut ShadowScores) {
+        let challengers = self.models.len();
+        out.challengers = challengers;
+        out.scores.clear();
+        out.scores.resize(rows * challengers, NewShadowScore { version: 0, score: f64::NAN });
+        for (at, (version, model)) in self.models.iter().enumerate() {
+            model.score_batch(features, &mut self.scratch, &mut self.scores);
+            for (row, score) in self.scores.iter().enumerate() {
+                out.scores[row * challengers + at] = NewShadowScore { version: *version, score: *score };
+            }
+        }
+    }
+}
+
+impl ShadowScores {
+    /// What challengers say of a row.
+    pub fn of(&self, row: usize) -> &[NewShadowScore] {
+        &self.scores[row * self.challengers..][..self.challengers]
+    }
+
+    /// Forgets all rows.
+    pub fn clear(&mut self) {
+        self.scores.clear();
+        self.challengers = 0;
+    }
+}

@@ -1,0 +1,31 @@
+//! Another model, between two transactions.
+
+use super::*;
+
+impl Core {
+    /// Takes the models of the newest promotion. What was decided by those of before is committed first, so that no row is
+    /// decided by one model in the database and by another in the topic because a transaction was given up. False if the
+    /// database cannot say yet what they are to be called.
+    pub(super) fn take_models(&mut self) -> Result<bool, TransactionError> {
+        let Some(lineup) = self.shared.models.other_than(self.promotion) else { return Ok(true) };
+        self.commit_and_wait()?;
+        let champion = lineup.champion.as_ref().map(|loaded| loaded.model.clone());
+        let made_with = versions(&self.detector, champion.as_ref());
+        let challengers = lineup.challengers.iter().map(|loaded| &loaded.model);
+        let mut all = vec![made_with.clone()];
+        all.extend(challengers.clone().map(|model| versions(&self.detector, Some(model))));
+        let numbers = match self.recorder.number(all) {
+            Ok(numbers) => numbers,
+            Err(error) => {
+                self.stall(Stall::Store(format!("{error:#}")));
+                return Ok(false);
+            }
+        };
+        self.publisher.set_versions(&made_with);
+        // The other cores are Kafka's, or other processes'.
+        self.decider = Decider::new(Arc::clone(&self.detector), champion).on_one_thread();
+        self.challengers = Challengers::new(numbers[1..].iter().copied().zip(challengers.cloned()).collect());
+        (self.version, self.promotion) = (numbers[0], Some(lineup.number));
+        Ok(true)
+    }
+}
