@@ -80,7 +80,8 @@ pub fn train_from(
         Some(_) => growing.settle_trees(set, params, progress)?,
         None => params.clone(),
     };
-    let threshold = recipe.threshold.or(detector.policy.daily_review_budget.map(Threshold::DailyBudget));
+    let budget = detector.policy.daily_review_budget.filter(|_| recipe.follows_policy);
+    let threshold = recipe.threshold.or(budget.map(Threshold::DailyBudget));
     let is_later_wanted = recipe.calibrate.is_some() || recipe.balance.is_some() || threshold.is_some();
     let later = if is_later_wanted { growing.score_later(set, &settled)? } else { None };
     let calibration = growing.calibration(recipe, set, later.as_ref())?;

@@ -63,7 +63,7 @@ pub fn run(args: Args) -> Result<()> {
     bar.finish();
     let (set, summary) = loaded?;
     warn_of_rejects(&summary, &args.input.file);
-    let split = args.splitting.splits(&detector, &set.days(), 1)?.remove(0);
+    let split = args.splitting.splits(&detector, &set, 1)?.remove(0);
     let mut comparison = begin(&args, &detector, &set, &split)?;
     comparison.leaks.iter().for_each(|leak| eprintln!("warning: {leak}"));
     let mut best: Option<ModelFile> = None;
@@ -165,7 +165,7 @@ impl Args {
         Contestant {
             family: algorithm.to_string(),
             balance: balance.as_ref().map_or("as they are".to_string(), in_words),
-            recipe: Recipe { balance, ..Recipe::plain(params) },
+            recipe: Recipe { balance, follows_policy: false, ..Recipe::plain(params) },
         }
     }
 }

@@ -6,9 +6,13 @@ use anyhow::Result;
 use engine::Detector;
 use engine::time::{TIME_RANGE_US, format_duration, format_instant};
 use lab::split::{Lengths, Split, label_delay_us, prequential};
+use lab::train::TrainingSet;
 
 use super::WrongInput;
 use super::output::instant;
+
+/// More rows than these are learnt from only if it is asked for: what they add is little, and takes long.
+const TRAIN_ROWS: usize = 400_000;
 
 /// Parts of the time, in whole days.
 #[derive(Debug, clap::Args)]
@@ -20,7 +24,7 @@ pub struct Splitting {
     /// First instant that is not used any more [default: after the file's last day]
     #[arg(long, value_name = "TIME", value_parser = instant)]
     to: Option<i64>,
-    /// Days of training [default: all that is left]
+    /// Days of training [default: all that is left, or as many as have 400,000 transactions]
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i64).range(1..=100_000))]
     train_days: Option<i64>,
     /// Days between training and test, in which labels become known [default: the detector's longest delay of labels]
@@ -48,18 +52,21 @@ impl Splitting {
         Ok(Some(period))
     }
 
-    /// The splits of a period with data, so many; their tests end with it.
+    /// So many splits of a set; their tests end with it.
     ///
     /// # Errors
-    /// If the period is too short for them.
-    pub fn splits(&self, detector: &Detector, period: &Range<i64>, folds: usize) -> Result<Vec<Split>> {
+    /// If its time is too short for them.
+    pub fn splits(&self, detector: &Detector, set: &TrainingSet, folds: usize) -> Result<Vec<Split>> {
         let delay_us = label_delay_us(detector);
+        let period = &set.days();
         let suited = Lengths::suited(period, delay_us);
         let test_days = self.test_days.unwrap_or((suited.test_days / folds as i64).max(1));
         let delay_days = self.delay_days.unwrap_or(suited.delay_days);
         let all_days = (period.end - period.start) / engine::time::DAY_US;
         let left = all_days - delay_days - test_days * folds as i64;
-        let lengths = Lengths { train_days: self.train_days.unwrap_or(left.max(1)), delay_days, test_days };
+        let enough = (TRAIN_ROWS as f64 / set.len() as f64 * all_days as f64).ceil() as i64;
+        let train_days = self.train_days.unwrap_or(left.min(enough).max(1));
+        let lengths = Lengths { train_days, delay_days, test_days };
         if delay_days * engine::time::DAY_US < delay_us {
             eprintln!(
                 "warning: the gap of {delay_days} days is shorter than the {} until a label is known: the training \

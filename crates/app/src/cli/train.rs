@@ -350,7 +350,13 @@ impl Args {
             Balancing::Weights => Balancing::Weights,
         });
         let threshold = self.reviewing.threshold();
-        Recipe { params, balance, calibrate: self.calibrate.map(calibrate::Method::from), threshold }
+        Recipe {
+            params,
+            balance,
+            calibrate: self.calibrate.map(calibrate::Method::from),
+            threshold,
+            follows_policy: true,
+        }
     }
 }
 

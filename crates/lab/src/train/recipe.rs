@@ -18,8 +18,10 @@ pub struct Recipe {
     pub balance: Option<Balancing>,
     /// How scores become probabilities; without one, only what balancing did to the prior is undone.
     pub calibrate: Option<calibrate::Method>,
-    /// From which score on transactions are reviewed; without one, the detector's daily review budget says.
+    /// From which score on transactions are reviewed.
     pub threshold: Option<Threshold>,
+    /// Whether the detector's daily review budget says so where no threshold is asked for.
+    pub follows_policy: bool,
 }
 
 /// How classes are brought closer to each other.
@@ -34,7 +36,7 @@ pub enum Balancing {
 impl Recipe {
     /// These parameters and nothing else.
     pub fn plain(params: Params) -> Recipe {
-        Recipe { params, balance: None, calibrate: None, threshold: None }
+        Recipe { params, balance: None, calibrate: None, threshold: None, follows_policy: true }
     }
 
     /// What is asked for beside the parameters of growing, by name.
