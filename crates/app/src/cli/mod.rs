@@ -4,6 +4,7 @@ mod bench;
 mod decision;
 mod demo;
 mod detector;
+mod engines;
 mod evaluate;
 mod features;
 mod input;
@@ -44,6 +45,8 @@ enum Command {
     Features(features::Args),
     /// Grow a model on a stretch of a file
     Train(Box<train::Args>),
+    /// Install the libraries that can grow models instead, and list them
+    Engines(engines::Args),
     /// Measure a model on a later stretch
     Evaluate(evaluate::Args),
     /// Take in other libraries' models, look at models, and score with them
@@ -94,6 +97,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Replay(args) => replay::run(args),
         Command::Features(args) => features::run(args),
         Command::Train(args) => train::run(*args),
+        Command::Engines(args) => engines::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Model(args) => model::run(args),
         Command::Store(args) => store::run(args),

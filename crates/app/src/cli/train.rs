@@ -11,10 +11,12 @@ use forest::grow::{Algorithm, Direction, Growth, Params};
 use lab::artifact::ModelFile;
 use lab::balance::{Balance, FRAUD_SHARES, Method};
 use lab::calibrate;
+use lab::engines::{Engine, Foreign, Grower, Request};
 use lab::replay::Summary;
 use lab::train::{Balancing, Recipe, Threshold, TrainingSet, load, train_from};
 
 use super::WrongInput;
+use super::engines::place;
 use super::input::Input;
 use super::output::{CountBar, ReplayBar, bind_model, instant, load_model, warn_of_rejects};
 
@@ -30,13 +32,15 @@ Example: redflag train --detector card --in transactions.parquet --algorithm gbd
            --monotone terminal_risk_7d=+1 --out card.model
          redflag train --detector card --in transactions.parquet --balance smote:0.1 --calibrate beta \\
            --review-recall 0.9 --out card.model
+         redflag train --detector card --in transactions.parquet --engine xgboost --max-depth 4 --set max_bin=512 \\
+           --out card.model
          redflag train --detector card --in august.parquet --continue-from card.model --trees 50 --out newer.model")]
 pub struct Args {
     #[command(flatten)]
     input: Input,
     /// What grows the trees
-    #[arg(long, value_name = "ENGINE", default_value = "builtin", value_parser = engine)]
-    engine: String,
+    #[arg(long, value_enum, default_value_t = Who::Builtin)]
+    engine: Who,
     /// Which ensemble
     #[arg(long, value_enum, default_value_t = Kind::Gbdt)]
     algorithm: Kind,
@@ -149,7 +153,7 @@ fn balance(text: &str) -> Result<Wanted, String> {
 
 /// What replaces the defaults of the algorithm.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Growing (defaults suit the algorithm)")]
+#[command(next_help_heading = "Growing (defaults suit the algorithm; of another library, they are its own)")]
 struct Growing {
     /// Trees
     #[arg(long, value_name = "N")]
@@ -208,6 +212,9 @@ struct Growing {
     /// Seed of everything random
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+    /// A parameter by the name that the engine's library has for it, passed on as it is; may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    own: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -261,12 +268,36 @@ impl From<Kind> for Algorithm {
     }
 }
 
-fn engine(name: &str) -> Result<String, String> {
-    match name {
-        "builtin" => Ok(name.to_string()),
-        "xgboost" | "lightgbm" | "catboost" => Err("not in this version, expected builtin".to_string()),
-        _ => Err("expected builtin".to_string()),
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Who {
+    /// redflag itself
+    Builtin,
+    /// XGBoost, in this process
+    Xgboost,
+    /// LightGBM, in this process
+    Lightgbm,
+    /// CatBoost, in Python
+    Catboost,
+    /// scikit-learn's forests and trees, in Python
+    ScikitLearn,
+}
+
+impl From<Who> for Engine {
+    fn from(who: Who) -> Engine {
+        match who {
+            Who::Builtin => Engine::Builtin,
+            Who::Xgboost => Engine::XgBoost,
+            Who::Lightgbm => Engine::LightGbm,
+            Who::Catboost => Engine::CatBoost,
+            Who::ScikitLearn => Engine::ScikitLearn,
+        }
     }
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty());
+    pair.map(|(name, value)| (name.to_string(), value.to_string()))
+        .ok_or_else(|| "expected NAME=VALUE, as max_bin=512".to_string())
 }
 
 /// Runs the command.
@@ -275,7 +306,7 @@ fn engine(name: &str) -> Result<String, String> {
 /// If the input cannot be read, cannot be learnt from, or the model cannot be written.
 pub fn run(args: Args) -> Result<()> {
     let (detector, columns) = args.input.load()?;
-    let params = args.growing.params(args.algorithm.into());
+    let grower = args.grower()?;
     let older = args.continue_from.as_deref().map(load_model).transpose()?;
     if let Some(older) = &older {
         bind_model(older, &detector)?;
@@ -289,8 +320,8 @@ pub fn run(args: Args) -> Result<()> {
     warn_of_rejects(&summary, &args.input.file);
     let features_s = started.elapsed().as_secs_f64();
     eprintln!("{}", Stretch(&set));
-    let bar = CountBar::new("growing", "trees", Some(params.trees as u64));
-    let recipe = args.recipe(params.clone());
+    let bar = CountBar::new("growing", "trees", Some(grower.trees() as u64));
+    let recipe = args.recipe(grower);
     let grown = train_from(&detector, &set, &recipe, older.as_ref(), &mut |progress| {
         bar.show(progress.trees_done as u64);
     });
@@ -303,13 +334,37 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 impl Args {
-    fn recipe(&self, params: Params) -> Recipe {
+    /// Who grows, with all that is wrong with what is asked of it said before anything is read.
+    fn grower(&self) -> Result<Grower> {
+        let algorithm = self.algorithm.into();
+        if self.engine == Who::Builtin {
+            return match self.growing.own.first() {
+                None => Ok(Grower::Builtin(self.growing.params(algorithm))),
+                Some((name, value)) => {
+                    let message = format!(
+                        "--set {name}={value}: the engine builtin has no parameters but those of `redflag train --help`"
+                    );
+                    Err(WrongInput(message).into())
+                }
+            };
+        }
+        let engine = Engine::from(self.engine);
+        if self.continue_from.is_some() {
+            let message = format!(
+                "--continue-from: {engine} does not continue a model here, expected --engine builtin"
+            );
+            return Err(WrongInput(message).into());
+        }
+        Ok(Grower::Foreign(Foreign::new(engine, self.growing.request(algorithm), &place()?)?))
+    }
+
+    fn recipe(&self, grower: Grower) -> Recipe {
         let balance = self.balance.clone().map(|balancing| match balancing {
-            Balancing::Rows(balance) => Balancing::Rows(Balance { seed: params.seed, ..balance }),
+            Balancing::Rows(balance) => Balancing::Rows(Balance { seed: grower.seed(), ..balance }),
             Balancing::Weights => Balancing::Weights,
         });
         let threshold = self.reviewing.threshold();
-        Recipe { params, balance, calibrate: self.calibrate.map(calibrate::Method::from), threshold }
+        Recipe { grower, balance, calibrate: self.calibrate.map(calibrate::Method::from), threshold }
     }
 }
 
@@ -328,6 +383,39 @@ fn period(from: Option<i64>, to: Option<i64>) -> Result<Option<Range<i64>>> {
 }
 
 impl Growing {
+    /// What is asked of the library of another: what was given, and nothing else.
+    fn request(&self, algorithm: Algorithm) -> Request {
+        fn said<T: ToString>(value: &Option<T>) -> Option<String> {
+            value.as_ref().map(T::to_string)
+        }
+        let given = [
+            ("max_depth", said(&self.max_depth)),
+            ("growth", said(&self.growth.map(Growth::from))),
+            ("max_leaves", said(&self.max_leaves)),
+            ("learning_rate", said(&self.learning_rate)),
+            ("warm_up", said(&self.warm_up)),
+            ("min_samples_leaf", said(&self.min_samples_leaf)),
+            ("min_child_weight", said(&self.min_child_weight)),
+            ("min_gain", said(&self.min_gain)),
+            ("lambda", said(&self.lambda)),
+            ("l1", said(&self.l1)),
+            ("row_subsample", said(&self.row_subsample)),
+            ("column_subsample", said(&self.column_subsample)),
+            ("bins", said(&self.bins)),
+            ("positive_weight", said(&self.positive_weight)),
+            ("seed", said(&self.seed)),
+        ];
+        Request {
+            algorithm,
+            trees: self.trees,
+            early_stopping: self.early_stopping,
+            given: given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+            categorical: self.categorical.clone(),
+            monotone: self.monotone.clone(),
+            own: self.own.clone(),
+        }
+    }
+
     fn params(&self, algorithm: Algorithm) -> Params {
         fn replace<T: Copy>(default: &mut T, given: Option<T>) {
             *default = given.unwrap_or(*default);
@@ -388,12 +476,13 @@ struct Done<'a> {
 
 impl Done<'_> {
     fn tell(&self, args: &Args) -> Result<()> {
-        let ModelFile { id, algorithm, rows, frauds, trained_from, trained_to, .. } = self.model;
+        let ModelFile { id, engine, algorithm, rows, frauds, trained_from, trained_to, .. } = self.model;
         let (trees, nodes) = (self.model.forest.tree_count(), self.model.forest.node_count());
         if args.json {
             let found = serde_json::json!({
                 "model": id,
                 "out": args.out,
+                "engine": engine,
                 "algorithm": algorithm,
                 "trained_from": trained_from,
                 "trained_to": trained_to,
