@@ -21,6 +21,7 @@ use std::path::PathBuf;
 
 use forest::Forest;
 use forest::grow::{Algorithm, GrowError, Params, Table};
+use forest::read::{ReadError, read};
 use thiserror::Error;
 
 use crate::artifact::ModelFile;
@@ -242,6 +243,18 @@ struct Job<'a> {
 impl Job<'_> {
     fn is_forest(&self) -> bool {
         self.algorithm == Algorithm::RandomForest
+    }
+
+    /// The model that the library made. One that a forest cannot be was asked for: a linear booster, say.
+    fn read(&self, model: &[u8]) -> Result<Forest, EngineError> {
+        let engine = self.engine;
+        match read(model) {
+            Ok(native) => Ok(native.forest),
+            Err(ReadError::Unsupported(what)) => Err(EngineError::Refused(format!(
+                "{engine}: its model has what cannot be scored here: {what}"
+            ))),
+            Err(error) => Err(self.failed(error.to_string())),
+        }
     }
 
     fn failed(&self, message: String) -> EngineError {

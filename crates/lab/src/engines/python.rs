@@ -5,7 +5,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use forest::grow::Table;
-use forest::read::read;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -45,8 +44,7 @@ pub(super) fn grow(
         return Err(refused(job, &errors, status));
     }
     let model = std::fs::read(folder.0.join("model")).map_err(failed)?;
-    let forest = read(&model).map_err(|error| job.failed(error.to_string()))?.forest;
-    Ok(Grown { forest, figures, learning_rate })
+    Ok(Grown { forest: job.read(&model)?, figures, learning_rate })
 }
 
 /// What Python says on its way out: the last line names the mistake.

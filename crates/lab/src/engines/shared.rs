@@ -1,10 +1,9 @@
 use std::path::Path;
 
-use forest::read::read;
+use forest::grow::Table;
 
 use super::{EngineError, Grown, Job, Progress};
 use crate::foreign::{ForeignError, LightGbm, LightGbmTrainer, XgBoost, XgBoostMatrix, XgBoostTrainer};
-use forest::grow::Table;
 
 pub(super) fn grow_with_xgboost(
     library: &Path,
@@ -67,8 +66,8 @@ fn refused(job: &Job, error: ForeignError) -> EngineError {
 }
 
 fn grown(job: &Job, model: &[u8], figures: Vec<f64>) -> Result<Grown, EngineError> {
-    let read = read(model).map_err(|error| job.failed(error.to_string()))?;
-    Ok(Grown { forest: read.forest, figures, learning_rate: None })
+    let forest = job.read(model)?;
+    Ok(Grown { forest, figures, learning_rate: None })
 }
 
 fn matrix(xgboost: &XgBoost, table: &Table, categorical: &[bool]) -> Result<XgBoostMatrix, ForeignError> {

@@ -29,6 +29,7 @@ pub(super) unsafe extern "C" fn take(text: *const c_char) {
 pub(super) fn complaints() -> Vec<String> {
     let mut complaints = COMPLAINTS.take();
     // LightGBM says it of its data and of its model.
+    complaints.sort();
     complaints.dedup();
     complaints
 }
