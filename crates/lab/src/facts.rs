@@ -81,6 +81,7 @@ impl Facts {
             feature_fingerprint: model.feature_fingerprint.clone(),
             data_fingerprint: fingerprint(set),
             engine: model.engine.clone(),
+            engine_version: engine_version(model),
             algorithm: model.algorithm.clone(),
             parameters: model.parameters.clone(),
             trained_from: model.trained_from.clone(),
@@ -93,6 +94,13 @@ impl Facts {
             ..Facts::default()
         }
     }
+}
+
+/// That of the library that grew the forest, which is redflag itself if none is named; an imported model's file may say it.
+fn engine_version(model: &ModelFile) -> String {
+    let named = ["engine_version", "version"].iter().find_map(|name| model.parameters.get(*name));
+    let own = (model.engine == "builtin").then(|| env!("CARGO_PKG_VERSION").to_string());
+    named.cloned().or(own).unwrap_or_default()
 }
 
 /// The same rows give the same 16 digits on every machine; another value, label or order gives others.

@@ -13,14 +13,14 @@ use anyhow::{Result, ensure};
 use engine::Calibration;
 use engine::detector::{Definition, Detector, Feature, Source};
 use engine::time::{DAY_US, format_instant};
-use forest::grow::{self, History, Params, Table};
+use forest::grow::Table;
 use forest::{Forest, Scorer};
 
 use crate::artifact::ModelFile;
 use crate::balance::prior_shift;
 use crate::calibrate;
+use crate::engines::{Grower, Progress};
 
-use recipe::parameters;
 use threshold::Later;
 
 pub(crate) use set::in_words;
@@ -39,7 +39,7 @@ const LATER_NEEDS: &str =
 /// The last part of the training time by which early stopping judges.
 const VALIDATION_SHARE: f64 = 0.2;
 
-/// Grows a model. The same set and recipe give the same file to the byte, on any number of cores.
+/// Grows a model. With redflag's own grower the same set and recipe give the same file to the byte, on any number of cores.
 ///
 /// # Errors
 /// If the set cannot be learnt from (one class only, infinite values) or a parameter is out of range.
@@ -47,7 +47,7 @@ pub fn train(
     detector: &Detector,
     set: &TrainingSet,
     recipe: &Recipe,
-    progress: &mut dyn FnMut(grow::Progress),
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<ModelFile> {
     train_from(detector, set, recipe, None, progress)
 }
@@ -62,23 +62,23 @@ pub fn train_from(
     set: &TrainingSet,
     recipe: &Recipe,
     older: Option<&ModelFile>,
-    progress: &mut dyn FnMut(grow::Progress),
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<ModelFile> {
     if let Some(older) = older {
         // What it was trained on must be what it is continued with.
         older.bind(detector)?;
     }
-    let params = &recipe.params;
+    let grower = &recipe.grower;
     let names = detector.feature_names();
     let growing = Growing {
         names: &names,
         older: older.map(|model| &model.forest),
         balance: &recipe.balance,
-        categorical: categorical(detector, params),
+        categorical: categorical(detector, grower),
     };
-    let settled = match params.early_stopping {
-        Some(_) => growing.settle_trees(set, params, progress)?,
-        None => params.clone(),
+    let settled = match grower.early_stopping() {
+        Some(_) => growing.settle_trees(set, grower, progress)?,
+        None => grower.clone(),
     };
     let budget = detector.policy.daily_review_budget.filter(|_| recipe.follows_policy);
     let threshold = recipe.threshold.or(budget.map(Threshold::DailyBudget));
@@ -107,11 +107,12 @@ pub fn train_from(
         id: String::new(),
         detector: detector.name.clone(),
         feature_fingerprint: detector.feature_fingerprint.clone(),
-        engine: "builtin".to_string(),
-        algorithm: params.algorithm.to_string(),
+        engine: grower.engine().to_string(),
+        algorithm: grower.algorithm().to_string(),
         parameters: {
-            let grown_with = Params { early_stopping: params.early_stopping, ..settled };
-            let mut entries = parameters(&grown_with, set.len(), older);
+            let mut entries = settled.parameters(set.len(), older);
+            let patience = grower.early_stopping();
+            entries.extend(patience.map(|rounds| ("early_stopping".to_string(), rounds.to_string())));
             entries.extend(recipe.in_words());
             entries
         },
@@ -128,9 +129,9 @@ pub fn train_from(
 }
 
 /// The columns that the detector takes from categories, or that are said to name some.
-fn categorical(detector: &Detector, params: &Params) -> Vec<usize> {
+fn categorical(detector: &Detector, grower: &Grower) -> Vec<usize> {
     let is_word = |feature: &Feature| matches!(feature.definition, Definition::Field(Source::Text(_)));
-    let is_named = |feature: &Feature| params.categorical.contains(&feature.name);
+    let is_named = |feature: &Feature| grower.categorical().contains(&feature.name);
     let features = detector.features.iter().enumerate();
     features.filter(|(_, feature)| is_word(feature) || is_named(feature)).map(|(column, _)| column).collect()
 }
@@ -145,31 +146,18 @@ struct Growing<'a> {
 }
 
 impl Growing<'_> {
-    fn grow(
-        &self,
-        set: &TrainingSet,
-        params: &Params,
-        progress: &mut dyn FnMut(grow::Progress),
-    ) -> Result<Forest> {
-        self.grow_validated(set, params, None, progress)
-    }
-
-    fn grow_validated(
-        &self,
-        set: &TrainingSet,
-        params: &Params,
-        validation: Option<&Table>,
-        progress: &mut dyn FnMut(grow::Progress),
-    ) -> Result<Forest> {
+    fn grow(&self, set: &TrainingSet, grower: &Grower, progress: &mut dyn FnMut(Progress)) -> Result<Forest> {
         ensure!(!set.is_empty(), "there are no rows to learn from");
-        let history = History { continue_from: self.older, validation };
-        let weighed = match self.balance {
-            Some(Balancing::Weights) => Params { positive_weight: set.genuine_by_fraud(), ..params.clone() },
-            _ => params.clone(),
-        };
         let balanced = self.balanced(set)?;
         let table = self.table(balanced.as_ref().unwrap_or(set));
-        Ok(grow::grow_from(&table, &weighed, history, cores(), progress)?)
+        Ok(self.weighed(set, grower).grow(&table, self.older, progress)?)
+    }
+
+    fn weighed(&self, set: &TrainingSet, grower: &Grower) -> Grower {
+        match self.balance {
+            Some(Balancing::Weights) => grower.weighed(set.genuine_by_fraud()),
+            _ => grower.clone(),
+        }
     }
 
     fn table<'s>(&'s self, set: &'s TrainingSet) -> Table<'s> {
@@ -211,32 +199,28 @@ impl Growing<'_> {
         Ok(Some(Calibration::prior(shift)))
     }
 
-    /// The parameters with the number of trees that does best on the last part of the time, and all that depends on the
-    /// number asked for as it was.
+    /// The grower with the number of trees that does best on the last part of the time.
     fn settle_trees(
         &self,
         set: &TrainingSet,
-        params: &Params,
-        progress: &mut dyn FnMut(grow::Progress),
-    ) -> Result<Params> {
+        grower: &Grower,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Grower> {
         let (learnt, held_out) = set.split(set.cut(VALIDATION_SHARE));
         ensure!(
             learnt.has_both() && held_out.has_both(),
             "early stopping needs frauds and genuine transactions before and in the last fifth of the training time"
         );
-        let forest = self.grow_validated(&learnt, params, Some(&self.table(&held_out)), progress)?;
-        Ok(Params {
-            trees: forest.tree_count() - self.older.map_or(0, Forest::tree_count),
-            learning_rate: Some(params.learning_rate(set.len())),
-            warm_up: Some(params.warm_up()),
-            early_stopping: None,
-            ..params.clone()
-        })
+        let balanced = self.balanced(&learnt)?;
+        let table = self.table(balanced.as_ref().unwrap_or(&learnt));
+        let held_out = self.table(&held_out);
+        let best = self.weighed(&learnt, grower).best(&table, &held_out, self.older, progress)?;
+        Ok(grower.settled(&best, set.len()))
     }
 
     /// The last part of the time as a model scores it that was grown without it. `None` where that is less than a day, or
     /// what comes before it has one class only.
-    fn score_later(&self, set: &TrainingSet, params: &Params) -> Result<Option<Later>> {
+    fn score_later(&self, set: &TrainingSet, grower: &Grower) -> Result<Option<Later>> {
         let cut = set.cut(LATER_SHARE);
         let (learnt, held_out) = set.split(cut);
         let last = set.times_us.iter().copied().max().unwrap_or(0);
@@ -244,7 +228,7 @@ impl Growing<'_> {
         if days < 1.0 || !learnt.has_both() {
             return Ok(None);
         }
-        let scorer = self.grow(&learnt, params, &mut |_| {})?.scorer();
+        let scorer = self.grow(&learnt, grower, &mut |_| {})?.scorer();
         let scores = score_all(&scorer, &held_out);
         Ok(Some(Later::new(held_out, scores, days)))
     }

@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use forest::grow::{Algorithm, Params};
 use lab::artifact::ModelFile;
-use lab::balance::Balance;
 use lab::compare::{Comparison, Contestant, Entry, contest, page};
+use lab::engines::{Engine, EngineError, Foreign, Grower, Place, Request};
 use lab::facts::fingerprint;
 use lab::leaks;
 use lab::split::Split;
 use lab::train::{Balancing, Recipe, TrainingSet, load};
 
 use super::bench::Machine;
+use super::engines::place;
 use super::input::Input;
 use super::output::{CountBar, ReplayBar, warn_of_rejects};
+use super::recipe::{Wanted, balance, seeded};
 use super::splitting::Splitting;
-use super::train::{Wanted, balance};
 
 /// Train every family of models on the same days, measure them on the same later days, and write a page about it.
 #[derive(Debug, clap::Args)]
@@ -67,10 +68,13 @@ pub fn run(args: Args) -> Result<()> {
     let mut comparison = begin(&args, &detector, &set, &split)?;
     comparison.leaks.iter().for_each(|leak| eprintln!("warning: {leak}"));
     let mut best: Option<ModelFile> = None;
+    let (contestants, absent) = args.contestants()?;
+    absent.iter().for_each(|absent| eprintln!("left out: {absent}"));
+    comparison.absent = absent;
     if !args.json {
         print_head();
     }
-    for contestant in args.contestants() {
+    for contestant in contestants {
         match one(&detector, &set, &split, &contestant) {
             Ok((model, entry)) => {
                 if !args.json {
@@ -147,25 +151,55 @@ fn finish(args: &Args, comparison: &Comparison, best: &ModelFile) -> Result<()> 
     Ok(())
 }
 
+/// Every family that people ask for, by the engine that grows it.
+const FAMILIES: [(Engine, Algorithm); 6] = [
+    (Engine::Builtin, Algorithm::Gbdt),
+    (Engine::XgBoost, Algorithm::Gbdt),
+    (Engine::LightGbm, Algorithm::Gbdt),
+    (Engine::CatBoost, Algorithm::Gbdt),
+    (Engine::Builtin, Algorithm::RandomForest),
+    (Engine::Builtin, Algorithm::DecisionTree),
+];
+
 impl Args {
-    /// Every family with every balance.
-    fn contestants(&self) -> Vec<Contestant> {
-        let families = [Algorithm::Gbdt, Algorithm::RandomForest, Algorithm::DecisionTree];
-        let with =
-            |algorithm: Algorithm| self.balance.iter().map(move |wanted| self.contestant(algorithm, wanted));
-        families.into_iter().flat_map(with).collect()
+    /// Every family with every balance, and why some are missing.
+    fn contestants(&self) -> Result<(Vec<Contestant>, Vec<String>)> {
+        let (place, mut absent, mut contestants) = (place()?, Vec::new(), Vec::new());
+        for (engine, algorithm) in FAMILIES {
+            match self.grower(engine, algorithm, &place) {
+                Ok(grower) => {
+                    contestants.extend(self.balance.iter().map(|wanted| self.contestant(&grower, wanted)))
+                }
+                Err(error) => absent.push(format!("{engine}: {error}")),
+            }
+        }
+        Ok((contestants, absent))
     }
 
-    fn contestant(&self, algorithm: Algorithm, wanted: &Wanted) -> Contestant {
-        let balance = wanted.clone().map(|balancing| match balancing {
-            Balancing::Rows(balance) => Balancing::Rows(Balance { seed: self.seed, ..balance }),
-            Balancing::Weights => Balancing::Weights,
-        });
-        let params = Params { seed: self.seed, ..Params::defaults(algorithm) };
+    fn grower(&self, engine: Engine, algorithm: Algorithm, place: &Place) -> Result<Grower, EngineError> {
+        if engine == Engine::Builtin {
+            return Ok(Grower::Builtin(Params { seed: self.seed, ..Params::defaults(algorithm) }));
+        }
+        let given = vec![("seed", self.seed.to_string())];
+        Ok(Grower::Foreign(Foreign::new(engine, Request { given, ..Request::plain(algorithm) }, place)?))
+    }
+
+    fn contestant(&self, grower: &Grower, wanted: &Wanted) -> Contestant {
+        let balance = wanted.clone().map(|balancing| seeded(balancing, self.seed));
+        let family = match grower.engine() {
+            Engine::Builtin => grower.algorithm().to_string(),
+            engine => engine.to_string(),
+        };
         Contestant {
-            family: algorithm.to_string(),
+            family,
             balance: balance.as_ref().map_or("as they are".to_string(), in_words),
-            recipe: Recipe { balance, follows_policy: false, ..Recipe::plain(params) },
+            recipe: Recipe {
+                grower: grower.clone(),
+                balance,
+                calibrate: None,
+                threshold: None,
+                follows_policy: false,
+            },
         }
     }
 }

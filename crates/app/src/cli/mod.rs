@@ -5,11 +5,13 @@ mod compare;
 mod decision;
 mod demo;
 mod detector;
+mod engines;
 mod evaluate;
 mod features;
 mod input;
 mod model;
 mod output;
+mod recipe;
 mod replay;
 mod serve;
 mod simulate;
@@ -18,6 +20,7 @@ mod state;
 mod store;
 mod topics;
 mod train;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -48,6 +51,10 @@ enum Command {
     Train(Box<train::Args>),
     /// Train every family of models on the same days, and write a page about it
     Compare(compare::Args),
+    /// Train and measure a model on several splits of the time
+    Validate(Box<validate::Args>),
+    /// Install the libraries that can grow models instead, and list them
+    Engines(engines::Args),
     /// Measure a model on a later stretch
     Evaluate(evaluate::Args),
     /// Take in other libraries' models, look at models, score with them, and say which decides
@@ -99,6 +106,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Features(args) => features::run(args),
         Command::Train(args) => train::run(*args),
         Command::Compare(args) => compare::run(args),
+        Command::Engines(args) => engines::run(args),
+        Command::Validate(args) => validate::run(*args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Model(args) => model::run(args),
         Command::Store(args) => store::run(args),

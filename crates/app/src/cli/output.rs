@@ -10,6 +10,7 @@ use engine::{Detector, Model};
 use indicatif::{ProgressBar, ProgressStyle};
 use lab::artifact::ModelFile;
 use lab::dataset::{ColumnMap, DatasetError};
+use lab::engines::EngineError;
 use lab::evaluate::metrics::MetricError;
 use lab::replay::Progress;
 
@@ -34,6 +35,7 @@ pub fn is_wrong_input(error: &anyhow::Error) -> bool {
             || cause.is::<forest::grow::GrowError>()
             || cause.is::<forest::ReadError>()
             || cause.is::<lab::simulate::SimulateError>()
+            || matches!(cause.downcast_ref(), Some(EngineError::Refused(_) | EngineError::Table(_)))
     })
 }
 

@@ -5,20 +5,18 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
-use clap::ValueEnum;
 use engine::time::{DAY_US, TIME_RANGE_US, format_instant};
-use forest::grow::{Algorithm, Direction, Growth, Params};
 use lab::artifact::ModelFile;
-use lab::balance::{Balance, FRAUD_SHARES, Method};
-use lab::calibrate;
+use lab::engines::Engine;
 use lab::facts::Facts;
 use lab::replay::Summary;
-use lab::train::{Balancing, Recipe, Threshold, TrainingSet, load, train_from};
+use lab::train::{Recipe, TrainingSet, load, train_from};
 
 use super::WrongInput;
 use super::input::Input;
 use super::model::registry::{Kept, told};
 use super::output::{CountBar, ReplayBar, bind_model, instant, load_model, warn_of_rejects};
+use super::recipe::Making;
 use crate::registry;
 
 /// Grow a model on a stretch of a file; what comes before it fills the windows.
@@ -33,17 +31,15 @@ Example: redflag train --detector card --in transactions.parquet --algorithm gbd
            --monotone terminal_risk_7d=+1 --out card.model
          redflag train --detector card --in transactions.parquet --balance smote:0.1 --calibrate beta \\
            --review-recall 0.9 --out card.model
+         redflag train --detector card --in transactions.parquet --engine xgboost --max-depth 4 --set max_bin=512 \\
+           --out card.model
          redflag train --detector card --in august.parquet --continue-from card.model --trees 50 --out newer.model \\
            --register")]
 pub struct Args {
     #[command(flatten)]
     input: Input,
-    /// What grows the trees
-    #[arg(long, value_name = "ENGINE", default_value = "builtin", value_parser = engine)]
-    engine: String,
-    /// Which ensemble
-    #[arg(long, value_enum, default_value_t = Kind::Gbdt)]
-    algorithm: Kind,
+    #[command(flatten)]
+    making: Making,
     /// First instant of the training data [default: all of the file]
     #[arg(long, value_name = "TIME", value_parser = instant)]
     train_from: Option<i64>,
@@ -56,17 +52,6 @@ pub struct Args {
     /// Where the model goes
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Bring the classes closer to each other in what is learnt from: none, weights, under, smote, smote-nc,
-    /// borderline-smote, adasyn; all but the first two up to a share of frauds [default share: 0.5]
-    #[arg(long, value_name = "METHOD[:SHARE]", default_value = "none", value_parser = balance)]
-    balance: Wanted,
-    /// Turn scores into probabilities, learnt on the last quarter of the time by a model that has not seen it
-    #[arg(long, value_enum)]
-    calibrate: Option<Curve>,
-    #[command(flatten)]
-    reviewing: Reviewing,
-    #[command(flatten)]
-    growing: Growing,
     /// Keep the model in the registry as well, with how it came to be
     #[arg(long)]
     register: bool,
@@ -77,227 +62,14 @@ pub struct Args {
     json: bool,
 }
 
-/// From which score on transactions are reviewed, found on the last quarter of the time.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Reviewing (one of them; else the detector's daily review budget)")]
-#[group(multiple = false)]
-struct Reviewing {
-    /// As many a day
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
-    review_budget: Option<f64>,
-    /// So that this share of frauds is found
-    #[arg(long, value_name = "X", value_parser = share)]
-    review_recall: Option<f64>,
-    /// So that this share of them is fraud
-    #[arg(long, value_name = "X", value_parser = share)]
-    review_precision: Option<f64>,
-    /// So that reviews, which cost so much each, and frauds that pass, which cost their amount, cost least together
-    #[arg(long, value_name = "COST", value_parser = cost)]
-    review_cost: Option<f64>,
-}
-
-impl Reviewing {
-    fn threshold(&self) -> Option<Threshold> {
-        let budget = self.review_budget.map(Threshold::DailyBudget);
-        budget
-            .or(self.review_recall.map(Threshold::Recall))
-            .or(self.review_precision.map(Threshold::Precision))
-            .or(self.review_cost.map(Threshold::ReviewCost))
-    }
-}
-
-fn at_least_one(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 1.0);
-    number.ok_or_else(|| "expected a number from 1 on".to_string())
-}
-
-fn cost(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
-    number.ok_or_else(|| "expected an amount above 0, as 5 or 2.50".to_string())
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && *number <= 1.0);
-    number.ok_or_else(|| "expected a number above 0 and at most 1, as 0.99".to_string())
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Curve {
-    /// A logistic curve over the log odds
-    Platt,
-    /// A curve of three parameters
-    Beta,
-    /// Any rising curve
-    Isotonic,
-}
-
-impl From<Curve> for calibrate::Method {
-    fn from(curve: Curve) -> calibrate::Method {
-        match curve {
-            Curve::Platt => calibrate::Method::Platt,
-            Curve::Beta => calibrate::Method::Beta,
-            Curve::Isotonic => calibrate::Method::Isotonic,
-        }
-    }
-}
-
-/// A way to balance, before the seed is known. By a name of its own, because clap would take an `Option` for an argument that
-/// may be left out.
-pub type Wanted = Option<Balancing>;
-
-/// A way to balance by its name, as `smote:0.1`.
-///
-/// # Errors
-/// If there is no such way.
-pub fn balance(text: &str) -> Result<Wanted, String> {
-    let (name, share) = text.split_once(':').map_or((text, None), |(name, share)| (name, Some(share)));
-    let method = match (name, share) {
-        ("none", None) => return Ok(None),
-        ("weights", None) => return Ok(Some(Balancing::Weights)),
-        _ => Method::named(name).ok_or_else(|| {
-            let methods = Method::ALL.map(|(name, _)| name).join(", ");
-            format!("expected none, weights, or one of {methods} with a share of frauds, as smote:0.1")
-        })?,
-    };
-    let mut balance = Balance::new(method);
-    if let Some(share) = share {
-        let known = share.parse().ok().filter(|share| FRAUD_SHARES.contains(share));
-        balance.fraud_share = known.ok_or_else(|| {
-            format!("expected a share of frauds from {} to {}", FRAUD_SHARES.start(), FRAUD_SHARES.end())
-        })?;
-    }
-    Ok(Some(Balancing::Rows(balance)))
-}
-
-/// What replaces the defaults of the algorithm.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Growing (defaults suit the algorithm)")]
-struct Growing {
-    /// Trees
-    #[arg(long, value_name = "N")]
-    trees: Option<usize>,
-    /// Most splits on a path; 0 is unlimited
-    #[arg(long, visible_alias = "depth", value_name = "N")]
-    max_depth: Option<u32>,
-    /// In which order a tree is split (boosting)
-    #[arg(long, value_enum)]
-    growth: Option<Order>,
-    /// Most leaves of a tree (leaf-wise boosting)
-    #[arg(long, value_name = "N")]
-    max_leaves: Option<usize>,
-    /// Share of each boosting step that is taken; without it, what suits the number of trees
-    #[arg(long, value_name = "X")]
-    learning_rate: Option<f64>,
-    /// Trees over which the learning rate rises from a tenth to the whole (boosting)
-    #[arg(long, value_name = "N")]
-    warm_up: Option<usize>,
-    /// Stop after so many trees that do not rank the last fifth of the time better, and keep the best number (boosting)
-    #[arg(long, value_name = "ROUNDS")]
-    early_stopping: Option<usize>,
-    /// Least training rows on each side of a split
-    #[arg(long, value_name = "N")]
-    min_samples_leaf: Option<usize>,
-    /// Least weight on each side of a split
-    #[arg(long, value_name = "X")]
-    min_child_weight: Option<f64>,
-    /// Least gain of a split (boosting)
-    #[arg(long, value_name = "X")]
-    min_gain: Option<f64>,
-    /// Pull of leaf values towards what is known without the tree (in boosting: L2)
-    #[arg(long, visible_alias = "l2", value_name = "X")]
-    lambda: Option<f64>,
-    /// L1 regularization of leaf values (boosting)
-    #[arg(long, value_name = "X")]
-    l1: Option<f64>,
-    /// A feature whose whole numbers name categories; may be repeated
-    #[arg(long, value_name = "FEATURE")]
-    categorical: Vec<String>,
-    /// A feature with which the score may only rise (+1) or fall (-1); may be repeated (boosting)
-    #[arg(long, value_name = "FEATURE=+1|-1", value_parser = monotone, allow_hyphen_values = true)]
-    monotone: Vec<(String, Direction)>,
-    /// Share of rows drawn for each tree
-    #[arg(long, value_name = "X")]
-    row_subsample: Option<f64>,
-    /// Share of features tried for each tree or split
-    #[arg(long, value_name = "X")]
-    column_subsample: Option<f64>,
-    /// Most bins per feature (boosting)
-    #[arg(long, value_name = "N")]
-    bins: Option<usize>,
-    /// Weight of a fraud relative to a genuine transaction
-    #[arg(long, value_name = "X")]
-    positive_weight: Option<f64>,
-    /// Seed of everything random
-    #[arg(long, value_name = "S")]
-    seed: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Order {
-    /// Level by level, each node its own split
-    DepthWise,
-    /// The node of most gain first
-    LeafWise,
-    /// Level by level, all nodes of a level the same split
-    Symmetric,
-}
-
-impl From<Order> for Growth {
-    fn from(order: Order) -> Growth {
-        match order {
-            Order::DepthWise => Growth::DepthWise,
-            Order::LeafWise => Growth::LeafWise,
-            Order::Symmetric => Growth::Symmetric,
-        }
-    }
-}
-
-fn monotone(text: &str) -> Result<(String, Direction), String> {
-    let direction = |sign| match sign {
-        "+1" | "1" => Some(Direction::Rising),
-        "-1" => Some(Direction::Falling),
-        _ => None,
-    };
-    text.rsplit_once('=')
-        .and_then(|(name, sign)| Some((name.to_string(), direction(sign)?)))
-        .ok_or_else(|| "expected a feature and +1 or -1, as terminal_risk_7d=+1".to_string())
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Kind {
-    /// Gradient-boosted trees
-    Gbdt,
-    /// Trees on bootstrap samples
-    RandomForest,
-    /// One tree
-    DecisionTree,
-}
-
-impl From<Kind> for Algorithm {
-    fn from(kind: Kind) -> Algorithm {
-        match kind {
-            Kind::Gbdt => Algorithm::Gbdt,
-            Kind::RandomForest => Algorithm::RandomForest,
-            Kind::DecisionTree => Algorithm::DecisionTree,
-        }
-    }
-}
-
-fn engine(name: &str) -> Result<String, String> {
-    match name {
-        "builtin" => Ok(name.to_string()),
-        "xgboost" | "lightgbm" | "catboost" => Err("not in this version, expected builtin".to_string()),
-        _ => Err("expected builtin".to_string()),
-    }
-}
-
 /// Runs the command.
 ///
 /// # Errors
 /// If the input cannot be read, cannot be learnt from, or the model cannot be written.
 pub fn run(args: Args) -> Result<()> {
     let (detector, columns) = args.input.load()?;
-    let params = args.growing.params(args.algorithm.into());
+    let recipe = args.making.recipe()?;
+    args.check_continuing(&recipe)?;
     let older = args.continue_from.as_deref().map(load_model).transpose()?;
     if let Some(older) = &older {
         bind_model(older, &detector)?;
@@ -313,8 +85,7 @@ pub fn run(args: Args) -> Result<()> {
     eprintln!("{}", Stretch(&set));
     let suspicious = lab::leaks::in_features(&set, &detector.feature_names())?;
     suspicious.iter().for_each(|leak| eprintln!("warning: {leak}"));
-    let bar = CountBar::new("growing", "trees", Some(params.trees as u64));
-    let recipe = args.recipe(params.clone());
+    let bar = CountBar::new("growing", "trees", Some(recipe.grower.trees() as u64));
     let growing = Instant::now();
     let grown = train_from(&detector, &set, &recipe, older.as_ref(), &mut |progress| {
         bar.show(progress.trees_done as u64);
@@ -337,26 +108,21 @@ impl Args {
     fn facts(&self, model: &ModelFile, set: &TrainingSet, growing_s: f64) -> Facts {
         Facts {
             data: self.input.file.display().to_string(),
-            engine_version: env!("CARGO_PKG_VERSION").to_string(),
             growing_s,
             made_at: registry::now(),
             ..Facts::of(model, set)
         }
     }
 
-    fn recipe(&self, params: Params) -> Recipe {
-        let balance = self.balance.clone().map(|balancing| match balancing {
-            Balancing::Rows(balance) => Balancing::Rows(Balance { seed: params.seed, ..balance }),
-            Balancing::Weights => Balancing::Weights,
-        });
-        let threshold = self.reviewing.threshold();
-        Recipe {
-            params,
-            balance,
-            calibrate: self.calibrate.map(calibrate::Method::from),
-            threshold,
-            follows_policy: true,
+    /// Only redflag's own grower continues a model.
+    fn check_continuing(&self, recipe: &Recipe) -> Result<()> {
+        let engine = recipe.grower.engine();
+        if self.continue_from.is_none() || engine == Engine::Builtin {
+            return Ok(());
         }
+        let message =
+            format!("--continue-from: {engine} does not continue a model here, expected --engine builtin");
+        Err(WrongInput(message).into())
     }
 }
 
@@ -372,39 +138,6 @@ fn period(from: Option<i64>, to: Option<i64>) -> Result<Option<Range<i64>>> {
         return Err(WrongInput(message).into());
     }
     Ok(Some(period))
-}
-
-impl Growing {
-    fn params(&self, algorithm: Algorithm) -> Params {
-        fn replace<T: Copy>(default: &mut T, given: Option<T>) {
-            *default = given.unwrap_or(*default);
-        }
-        let mut params = Params::defaults(algorithm);
-        replace(&mut params.trees, self.trees);
-
-        replace(&mut params.min_samples_leaf, self.min_samples_leaf);
-        replace(&mut params.min_child_weight, self.min_child_weight);
-        replace(&mut params.lambda, self.lambda);
-
-        replace(&mut params.bins, self.bins);
-        replace(&mut params.positive_weight, self.positive_weight);
-        replace(&mut params.seed, self.seed);
-        replace(&mut params.min_gain, self.min_gain);
-        replace(&mut params.l1, self.l1);
-        replace(&mut params.growth, self.growth.map(Growth::from));
-        params.max_leaves = self.max_leaves;
-        params.warm_up = self.warm_up;
-        params.early_stopping = self.early_stopping;
-        params.categorical.clone_from(&self.categorical);
-        params.monotone.clone_from(&self.monotone);
-        params.learning_rate = self.learning_rate.or(params.learning_rate);
-        params.row_subsample = self.row_subsample.or(params.row_subsample);
-        params.column_subsample = self.column_subsample.or(params.column_subsample);
-        if let Some(depth) = self.max_depth {
-            params.max_depth = (depth > 0).then_some(depth);
-        }
-        params
-    }
 }
 
 /// Says what is learnt from: the first question about any model.
@@ -456,12 +189,13 @@ impl Done<'_> {
     }
 
     fn tell(&self, args: &Args) -> Result<()> {
-        let ModelFile { id, algorithm, rows, frauds, trained_from, trained_to, .. } = self.model;
+        let ModelFile { id, engine, algorithm, rows, frauds, trained_from, trained_to, .. } = self.model;
         let (trees, nodes) = (self.model.forest.tree_count(), self.model.forest.node_count());
         if args.json {
             let found = serde_json::json!({
                 "model": id,
                 "out": args.out,
+                "engine": engine,
                 "algorithm": algorithm,
                 "trained_from": trained_from,
                 "trained_to": trained_to,

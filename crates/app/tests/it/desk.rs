@@ -75,6 +75,11 @@ impl Desk {
         Ran::of(self.command(arguments).output().unwrap())
     }
 
+    /// Runs it with a variable of the environment.
+    pub fn run_with(&self, variable: (&str, &str), arguments: &str) -> Ran {
+        Ran::of(self.command(arguments).env(variable.0, variable.1).output().unwrap())
+    }
+
     /// Runs it and expects success.
     pub fn ok(&self, arguments: &str) -> Ran {
         let ran = self.run(arguments);

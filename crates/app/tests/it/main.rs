@@ -11,3 +11,4 @@ mod explain;
 mod other_sets;
 mod native_models;
 mod registry;
+mod engines;

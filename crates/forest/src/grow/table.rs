@@ -32,7 +32,11 @@ impl Table<'_> {
         self.weight(row) * if self.labels[row] { positive_weight } else { 1.0 }
     }
 
-    pub(super) fn check(&self) -> Result<(), GrowError> {
+    /// Whether it can be learnt from.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it: no rows, one class only, lengths that differ, an infinite value.
+    pub fn check(&self) -> Result<(), GrowError> {
         let rows = self.labels.len();
         if rows == 0 {
             return Err(GrowError::NoRows);

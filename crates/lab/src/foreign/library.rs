@@ -1,13 +1,14 @@
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 use libloading::Library;
 
 use super::ForeignError;
 
-/// A library in memory, for as long as this lives.
+/// A library in memory. It stays there: threads that it has started, as OpenMP's, would go on in code that is gone.
 pub(super) struct Shared {
     pub(super) path: PathBuf,
-    library: Library,
+    library: ManuallyDrop<Library>,
 }
 
 impl Shared {
@@ -16,7 +17,7 @@ impl Shared {
         // SAFETY: to open a library is to trust it, as the module says.
         let opened = unsafe { Library::new(path) };
         let library = opened.map_err(|source| ForeignError::Open { path: path.to_path_buf(), source })?;
-        Ok(Shared { path: path.to_path_buf(), library })
+        Ok(Shared { path: path.to_path_buf(), library: ManuallyDrop::new(library) })
     }
 
     /// A function of the library.

@@ -1,11 +1,16 @@
 //! LightGBM's C interface, as its `include/LightGBM/c_api.h` documents it.
 
+/// Growing trees.
+mod train;
+
 use std::ffi::{c_char, c_int, c_void};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::library::Shared;
 use super::{ForeignError, c_text, row_count, text_of};
+
+pub use train::{LightGbmDataset, LightGbmTrainer};
 
 type Handle = *mut c_void;
 
@@ -31,7 +36,21 @@ struct Functions {
     row_init: RowInit,
     row: unsafe extern "C" fn(Handle, *const c_void, *mut i64, *mut f64) -> c_int,
     row_free: unsafe extern "C" fn(Handle) -> c_int,
+    log: unsafe extern "C" fn(unsafe extern "C" fn(*const c_char)) -> c_int,
+    dataset: CreateFromMat,
+    dataset_field: unsafe extern "C" fn(Handle, *const c_char, *const c_void, c_int, c_int) -> c_int,
+    dataset_free: unsafe extern "C" fn(Handle) -> c_int,
+    create: unsafe extern "C" fn(Handle, *const c_char, *mut Handle) -> c_int,
+    add_validation: unsafe extern "C" fn(Handle, Handle) -> c_int,
+    update: unsafe extern "C" fn(Handle, *mut c_int) -> c_int,
+    evaluate: unsafe extern "C" fn(Handle, c_int, *mut c_int, *mut f64) -> c_int,
+    save: unsafe extern "C" fn(Handle, c_int, c_int, c_int, i64, *mut i64, *mut c_char) -> c_int,
 }
+
+/// Values, their type, number of rows, of columns, whether row-major, parameters, a dataset whose bins to take; a dataset
+/// comes out.
+type CreateFromMat =
+    unsafe extern "C" fn(*const c_void, c_int, i32, i32, c_int, *const c_char, Handle, *mut Handle) -> c_int;
 
 /// Booster, rows, their type, number of rows, of columns, whether row-major, kind, first iteration, iterations, parameters;
 /// number of results and results come out.
@@ -73,6 +92,15 @@ impl LightGbm {
                 row_init: library.function("LGBM_BoosterPredictForMatSingleRowFastInit")?,
                 row: library.function("LGBM_BoosterPredictForMatSingleRowFast")?,
                 row_free: library.function("LGBM_FastConfigFree")?,
+                log: library.function("LGBM_RegisterLogCallback")?,
+                dataset: library.function("LGBM_DatasetCreateFromMat")?,
+                dataset_field: library.function("LGBM_DatasetSetField")?,
+                dataset_free: library.function("LGBM_DatasetFree")?,
+                create: library.function("LGBM_BoosterCreate")?,
+                add_validation: library.function("LGBM_BoosterAddValidData")?,
+                update: library.function("LGBM_BoosterUpdateOneIter")?,
+                evaluate: library.function("LGBM_BoosterGetEval")?,
+                save: library.function("LGBM_BoosterSaveModelToString")?,
                 library,
             }
         };

@@ -1,7 +1,8 @@
 //! The shared libraries of others, opened at run time: the only unsafe code of this crate.
 //!
 //! Each library has a type that holds it open and the functions found in it, and hands out models whose methods are safe to
-//! call. To open a library is to trust it: its functions must be what their names say. Models score on one thread.
+//! call. To open a library is to trust it: its functions must be what their names say. Models score on one thread; trees are
+//! grown on as many as the library's own parameter says.
 
 use std::ffi::{CStr, CString, c_char};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use thiserror::Error;
 
 /// A library in memory.
 mod library;
+/// What libraries say while they work.
+mod messages;
 /// XGBoost's C interface.
 mod xgboost;
 /// LightGBM's C interface.
@@ -20,9 +23,9 @@ mod onnx_runtime;
 mod compiled;
 
 pub use compiled::{CatBoostCpp, CatBoostRow, Lleaves, Tl2cgen, Tl2cgenRows};
-pub use lightgbm::{LightGbm, LightGbmBooster, LightGbmRow};
+pub use lightgbm::{LightGbm, LightGbmBooster, LightGbmDataset, LightGbmRow, LightGbmTrainer};
 pub use onnx_runtime::{OnnxModel, OnnxRuntime};
-pub use xgboost::{XgBoost, XgBoostBooster};
+pub use xgboost::{XgBoost, XgBoostBooster, XgBoostMatrix, XgBoostTrainer};
 
 /// What went wrong with the library of another.
 #[derive(Debug, Error)]
@@ -53,6 +56,12 @@ pub enum ForeignError {
         /// The library's own message.
         message: String,
     },
+    /// It does not know a parameter.
+    #[error("{message}")]
+    Unknown {
+        /// The library's own message, which names the parameter.
+        message: String,
+    },
     /// It was given what it cannot take.
     #[error("{}: {message}", path.display())]
     Argument {
@@ -66,6 +75,14 @@ pub enum ForeignError {
 impl ForeignError {
     fn argument(path: &Path, message: impl Into<String>) -> ForeignError {
         ForeignError::Argument { path: path.to_path_buf(), message: message.into() }
+    }
+}
+
+/// An error if a library has said on this thread that it does not know a parameter.
+fn check_known() -> Result<(), ForeignError> {
+    match messages::complaints().as_slice() {
+        [] => Ok(()),
+        complaints => Err(ForeignError::Unknown { message: complaints.join("; ") }),
     }
 }
 

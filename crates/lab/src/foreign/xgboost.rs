@@ -1,5 +1,8 @@
 //! XGBoost's C interface, as its `include/xgboost/c_api.h` documents it.
 
+/// Growing trees.
+mod train;
+
 use std::ffi::{c_char, c_int, c_void};
 use std::fmt::Write;
 use std::path::Path;
@@ -7,6 +10,8 @@ use std::sync::Arc;
 
 use super::library::Shared;
 use super::{ForeignError, c_text, row_count, text_of};
+
+pub use train::{XgBoostMatrix, XgBoostTrainer};
 
 type Handle = *mut c_void;
 
@@ -24,7 +29,19 @@ struct Functions {
     load: unsafe extern "C" fn(Handle, *const c_void, u64) -> c_int,
     features: unsafe extern "C" fn(Handle, *mut u64) -> c_int,
     predict: PredictFromDense,
+    log: unsafe extern "C" fn(unsafe extern "C" fn(*const c_char)) -> c_int,
+    matrix: unsafe extern "C" fn(*const c_char, *const c_char, *mut Handle) -> c_int,
+    matrix_numbers: unsafe extern "C" fn(Handle, *const c_char, *const f32, u64) -> c_int,
+    matrix_texts: unsafe extern "C" fn(Handle, *const c_char, *mut *const c_char, u64) -> c_int,
+    matrix_free: unsafe extern "C" fn(Handle) -> c_int,
+    update: unsafe extern "C" fn(Handle, c_int, Handle) -> c_int,
+    evaluate: EvalOneIter,
+    save: unsafe extern "C" fn(Handle, *const c_char, *mut u64, *mut *const c_char) -> c_int,
 }
+
+/// Booster, round, matrices, their names, their number; a line of figures comes out.
+type EvalOneIter =
+    unsafe extern "C" fn(Handle, c_int, *mut Handle, *mut *const c_char, u64, *mut *const c_char) -> c_int;
 
 /// Booster, array interface, configuration, proxy matrix; shape, its length, and result come out.
 type PredictFromDense = unsafe extern "C" fn(
@@ -55,6 +72,14 @@ impl XgBoost {
                 load: library.function("XGBoosterLoadModelFromBuffer")?,
                 features: library.function("XGBoosterGetNumFeature")?,
                 predict: library.function("XGBoosterPredictFromDense")?,
+                log: library.function("XGBRegisterLogCallback")?,
+                matrix: library.function("XGDMatrixCreateFromDense")?,
+                matrix_numbers: library.function("XGDMatrixSetFloatInfo")?,
+                matrix_texts: library.function("XGDMatrixSetStrFeatureInfo")?,
+                matrix_free: library.function("XGDMatrixFree")?,
+                update: library.function("XGBoosterUpdateOneIter")?,
+                evaluate: library.function("XGBoosterEvalOneIter")?,
+                save: library.function("XGBoosterSaveModelToBuffer")?,
                 library,
             }
         };

@@ -7,3 +7,4 @@ mod metrics;
 mod handbook;
 mod schema;
 mod training;
+mod engines;
