@@ -8,6 +8,8 @@ mod cli;
 mod service;
 /// Kafka in and out: transactions become decisions, exactly once.
 mod stream;
+/// MLflow: models, and how they came to be, told to its server.
+mod mlflow;
 
 use std::process::ExitCode;
 

@@ -7,6 +7,7 @@ mod detector;
 mod evaluate;
 mod features;
 mod input;
+mod mlflow;
 mod model;
 mod output;
 mod replay;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Subcommand;
+use engine::Calibration;
 use forest::Forest;
 use forest::read::{Library, NativeModel, Options, read_with};
 use lab::artifact::ModelFile;
@@ -18,6 +19,8 @@ mod explain;
 mod import;
 /// What a model is, printed.
 mod inspect;
+/// A model told to MLflow.
+mod publish;
 
 /// Take in other libraries' models, look at models, and score with them.
 #[derive(Debug, clap::Args)]
@@ -69,6 +72,8 @@ Examples:
     },
     /// Print what each feature adds to the margin of each row
     Explain(explain::Args),
+    /// Log a model to MLflow and register it there
+    Publish(Box<publish::Args>),
 }
 
 /// Runs the command.
@@ -81,6 +86,7 @@ pub fn run(args: Args) -> Result<()> {
         What::Inspect { model, all_trees, json } => inspect::run(&model, &Options { all_trees }, json),
         What::Score { model, input, raw, all_trees } => score(&model, &Options { all_trees }, &input, raw),
         What::Explain(args) => explain::run(args),
+        What::Publish(args) => publish::run(&args),
     }
 }
 
@@ -95,6 +101,14 @@ impl AnyModel {
         match self {
             AnyModel::Ours(file) => &file.forest,
             AnyModel::Native(native) => &native.forest,
+        }
+    }
+
+    /// From the forest's scores to probabilities, if the file has it.
+    fn calibration(&self) -> Option<&Calibration> {
+        match self {
+            AnyModel::Ours(file) => file.calibration.as_ref(),
+            AnyModel::Native(_) => None,
         }
     }
 
@@ -147,12 +161,17 @@ fn score(model: &Path, options: &Options, input: &Path, raw: bool) -> Result<()>
     }
     let mut matrix = MatrixReader::open(input, &model.column_names())?;
     let scorer = model.forest().scorer();
+    let calibration = model.calibration();
     let mut scratch = forest::Scratch::default();
     let mut values = Vec::new();
     let mut out = BufWriter::new(std::io::stdout().lock());
     while matrix.next_row(&mut values)? {
-        let output =
-            if raw { scorer.margin(&values, &mut scratch) } else { scorer.score(&values, &mut scratch) };
+        let output = if raw {
+            scorer.margin(&values, &mut scratch)
+        } else {
+            let score = scorer.score(&values, &mut scratch);
+            calibration.map_or(score, |calibration| calibration.probability(score))
+        };
         writeln!(out, "{output}")?;
     }
     Ok(out.flush()?)

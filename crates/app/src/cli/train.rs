@@ -4,19 +4,23 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use engine::time::{DAY_US, TIME_RANGE_US, format_instant};
 use forest::grow::{Algorithm, Direction, Growth, Params};
 use lab::artifact::ModelFile;
 use lab::balance::{Balance, FRAUD_SHARES, Method};
 use lab::calibrate;
+use lab::facts::Facts;
 use lab::replay::Summary;
 use lab::train::{Balancing, Recipe, Threshold, TrainingSet, load, train_from};
 
 use super::WrongInput;
 use super::input::Input;
-use super::output::{CountBar, ReplayBar, bind_model, instant, load_model, warn_of_rejects};
+use super::mlflow::{Destination, Tracking};
+use super::output::{CountBar, ReplayBar, bind_model, detector_text, instant, load_model, warn_of_rejects};
+use crate::mlflow::{Publication, Published};
+use crate::service::pipeline::now_us;
 
 /// Grow a model on a stretch of a file; what comes before it fills the windows.
 #[derive(Debug, clap::Args)]
@@ -30,6 +34,8 @@ Example: redflag train --detector card --in transactions.parquet --algorithm gbd
            --monotone terminal_risk_7d=+1 --out card.model
          redflag train --detector card --in transactions.parquet --balance smote:0.1 --calibrate beta \\
            --review-recall 0.9 --out card.model
+         redflag train --detector card --in transactions.parquet --out card.model \\
+           --mlflow http://127.0.0.1:5000
          redflag train --detector card --in august.parquet --continue-from card.model --trees 50 --out newer.model")]
 pub struct Args {
     #[command(flatten)]
@@ -59,13 +65,15 @@ pub struct Args {
     /// Turn scores into probabilities, learnt on the last quarter of the time by a model that has not seen it
     #[arg(long, value_enum)]
     calibrate: Option<Curve>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     reviewing: Reviewing,
     #[command(flatten)]
     growing: Growing,
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    mlflow: Option<Destination>,
 }
 
 /// From which score on transactions are reviewed, found on the last quarter of the time.
@@ -274,6 +282,7 @@ fn engine(name: &str) -> Result<String, String> {
 /// # Errors
 /// If the input cannot be read, cannot be learnt from, or the model cannot be written.
 pub fn run(args: Args) -> Result<()> {
+    let tracking = args.mlflow.as_ref().map(Destination::open).transpose()?;
     let (detector, columns) = args.input.load()?;
     let params = args.growing.params(args.algorithm.into());
     let older = args.continue_from.as_deref().map(load_model).transpose()?;
@@ -291,14 +300,17 @@ pub fn run(args: Args) -> Result<()> {
     eprintln!("{}", Stretch(&set));
     let bar = CountBar::new("growing", "trees", Some(params.trees as u64));
     let recipe = args.recipe(params.clone());
+    let began = Instant::now();
     let grown = train_from(&detector, &set, &recipe, older.as_ref(), &mut |progress| {
         bar.show(progress.trees_done as u64);
     });
     bar.finish();
     let model = grown?;
+    let growing_s = began.elapsed().as_secs_f64();
     model.save(&args.out)?;
-    let done =
-        Done { model: &model, summary: &summary, features_s, seconds: started.elapsed().as_secs_f64() };
+    let published = tracking.map(|tracking| args.publish(&tracking, &model, &set, growing_s)).transpose()?;
+    let seconds = started.elapsed().as_secs_f64();
+    let done = Done { model: &model, summary: &summary, features_s, seconds, published: published.as_ref() };
     done.tell(&args)
 }
 
@@ -310,6 +322,29 @@ impl Args {
         });
         let threshold = self.reviewing.threshold();
         Recipe { params, balance, calibrate: self.calibrate.map(calibrate::Method::from), threshold }
+    }
+
+    /// Tells MLflow. The model is written already: whatever goes wrong here, it is not lost.
+    fn publish(
+        &self,
+        tracking: &Tracking,
+        model: &ModelFile,
+        set: &TrainingSet,
+        growing_s: f64,
+    ) -> Result<Published> {
+        let facts = Facts {
+            data: self.input.file.display().to_string(),
+            engine_version: env!("CARGO_PKG_VERSION").to_string(),
+            growing_s,
+            made_at: format_instant(now_us()),
+            ..Facts::of(model, set)
+        };
+        let detector = detector_text(&self.input.detector)?;
+        let publication = Publication { model, facts: &facts, detector: &detector, attachments: &[] };
+        tracking.publish(&publication).with_context(|| {
+            let out = self.out.display();
+            format!("the model is at {out}, but was not logged (`redflag model publish` tries again)")
+        })
     }
 }
 
@@ -384,6 +419,7 @@ struct Done<'a> {
     summary: &'a Summary,
     features_s: f64,
     seconds: f64,
+    published: Option<&'a Published>,
 }
 
 impl Done<'_> {
@@ -406,12 +442,16 @@ impl Done<'_> {
                 "rejected": self.summary.rejected,
                 "features_seconds": self.features_s,
                 "seconds": self.seconds,
+                "mlflow": self.published,
             });
             println!("{found}");
             return Ok(());
         }
         let (out, seconds, features_s) = (args.out.display(), self.seconds, self.features_s);
         println!("{out}: {id}, {trees} trees, {nodes} nodes, in {seconds:.2} s (features {features_s:.2} s)");
+        if let Some(published) = self.published {
+            println!("{published}");
+        }
         Ok(())
     }
 }

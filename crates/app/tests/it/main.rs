@@ -10,3 +10,4 @@ mod handbook;
 mod explain;
 mod other_sets;
 mod native_models;
+mod mlflow;
