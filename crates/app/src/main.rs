@@ -12,6 +12,8 @@ mod registry;
 mod service;
 /// Kafka in and out: transactions become decisions, exactly once.
 mod stream;
+/// MLflow: models, and how they came to be, told to its server.
+mod mlflow;
 
 use std::process::ExitCode;
 

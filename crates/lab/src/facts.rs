@@ -75,11 +75,15 @@ pub struct Iteration {
 impl Facts {
     /// What a model file and the rows it was trained on say; the rest is empty.
     pub fn of(model: &ModelFile, set: &TrainingSet) -> Facts {
+        Facts { data_fingerprint: fingerprint(set), ..Facts::of_file(model) }
+    }
+
+    /// What a model file says; the rest is empty.
+    pub fn of_file(model: &ModelFile) -> Facts {
         Facts {
             model_id: model.id.clone(),
             detector: model.detector.clone(),
             feature_fingerprint: model.feature_fingerprint.clone(),
-            data_fingerprint: fingerprint(set),
             engine: model.engine.clone(),
             engine_version: engine_version(model),
             algorithm: model.algorithm.clone(),

@@ -9,6 +9,7 @@ mod engines;
 mod evaluate;
 mod features;
 mod input;
+mod mlflow;
 mod model;
 mod output;
 mod recipe;

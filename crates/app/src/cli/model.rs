@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Subcommand;
+use engine::Calibration;
 use forest::Forest;
 use forest::read::{Library, NativeModel, Options, read_with};
 use lab::artifact::ModelFile;
@@ -22,6 +23,8 @@ mod inspect;
 mod diff;
 /// What is kept, and which of it decides.
 pub mod registry;
+/// A model told to MLflow.
+mod publish;
 
 /// Take in other libraries' models, look at models, score with them, and say which decides.
 #[derive(Debug, clap::Args)]
@@ -85,6 +88,8 @@ Examples:
     Rollback(registry::Rollback),
     /// Show what two models do not have in common
     Diff(diff::Args),
+    /// Log a model to MLflow and register it there
+    Publish(Box<publish::Args>),
 }
 
 /// Runs the command.
@@ -103,6 +108,7 @@ pub fn run(args: Args) -> Result<()> {
         What::Promote(args) => args.run(),
         What::Rollback(args) => args.run(),
         What::Diff(args) => args.run(),
+        What::Publish(args) => publish::run(&args),
     }
 }
 
@@ -117,6 +123,14 @@ impl AnyModel {
         match self {
             AnyModel::Ours(file) => &file.forest,
             AnyModel::Native(native) => &native.forest,
+        }
+    }
+
+    /// From the forest's scores to probabilities, if the file has it.
+    fn calibration(&self) -> Option<&Calibration> {
+        match self {
+            AnyModel::Ours(file) => file.calibration.as_ref(),
+            AnyModel::Native(_) => None,
         }
     }
 
@@ -169,12 +183,17 @@ fn score(model: &Path, options: &Options, input: &Path, raw: bool) -> Result<()>
     }
     let mut matrix = MatrixReader::open(input, &model.column_names())?;
     let scorer = model.forest().scorer();
+    let calibration = model.calibration();
     let mut scratch = forest::Scratch::default();
     let mut values = Vec::new();
     let mut out = BufWriter::new(std::io::stdout().lock());
     while matrix.next_row(&mut values)? {
-        let output =
-            if raw { scorer.margin(&values, &mut scratch) } else { scorer.score(&values, &mut scratch) };
+        let output = if raw {
+            scorer.margin(&values, &mut scratch)
+        } else {
+            let score = scorer.score(&values, &mut scratch);
+            calibration.map_or(score, |calibration| calibration.probability(score))
+        };
         writeln!(out, "{output}")?;
     }
     Ok(out.flush()?)

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use engine::time::{DAY_US, TIME_RANGE_US, format_instant};
 use lab::artifact::ModelFile;
 use lab::engines::Engine;
@@ -14,9 +14,11 @@ use lab::train::{Recipe, TrainingSet, load, train_from};
 
 use super::WrongInput;
 use super::input::Input;
+use super::mlflow::{Destination, Tracking};
 use super::model::registry::{Kept, told};
-use super::output::{CountBar, ReplayBar, bind_model, instant, load_model, warn_of_rejects};
+use super::output::{CountBar, ReplayBar, bind_model, detector_text, instant, load_model, warn_of_rejects};
 use super::recipe::Making;
+use crate::mlflow::{Publication, Published};
 use crate::registry;
 
 /// Grow a model on a stretch of a file; what comes before it fills the windows.
@@ -34,7 +36,8 @@ Example: redflag train --detector card --in transactions.parquet --algorithm gbd
          redflag train --detector card --in transactions.parquet --engine xgboost --max-depth 4 --set max_bin=512 \\
            --out card.model
          redflag train --detector card --in august.parquet --continue-from card.model --trees 50 --out newer.model \\
-           --register")]
+           --register
+         redflag train --detector card --in transactions.parquet --out card.model --mlflow http://127.0.0.1:5000")]
 pub struct Args {
     #[command(flatten)]
     input: Input,
@@ -60,6 +63,8 @@ pub struct Args {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    mlflow: Option<Destination>,
 }
 
 /// Runs the command.
@@ -67,6 +72,7 @@ pub struct Args {
 /// # Errors
 /// If the input cannot be read, cannot be learnt from, or the model cannot be written.
 pub fn run(args: Args) -> Result<()> {
+    let tracking = args.mlflow.as_ref().map(Destination::open).transpose()?;
     let (detector, columns) = args.input.load()?;
     let recipe = args.making.recipe()?;
     args.check_continuing(&recipe)?;
@@ -94,12 +100,13 @@ pub fn run(args: Args) -> Result<()> {
     let model = grown?;
     let growing_s = growing.elapsed().as_secs_f64();
     model.save(&args.out)?;
+    let facts = args.facts(&model, &set, growing_s);
     if args.register {
-        let facts = args.facts(&model, &set, growing_s);
         args.kept.make()?.register(&model, &facts).map_err(told)?;
     }
-    let done =
-        Done { model: &model, summary: &summary, features_s, seconds: started.elapsed().as_secs_f64() };
+    let published = tracking.map(|tracking| args.publish(&tracking, &model, &facts)).transpose()?;
+    let seconds = started.elapsed().as_secs_f64();
+    let done = Done { model: &model, summary: &summary, features_s, seconds, published: published.as_ref() };
     done.tell(&args)
 }
 
@@ -123,6 +130,16 @@ impl Args {
         let message =
             format!("--continue-from: {engine} does not continue a model here, expected --engine builtin");
         Err(WrongInput(message).into())
+    }
+
+    /// Tells MLflow. The model is written already: whatever goes wrong here, it is not lost.
+    fn publish(&self, tracking: &Tracking, model: &ModelFile, facts: &Facts) -> Result<Published> {
+        let detector = detector_text(&self.input.detector)?;
+        let publication = Publication { model, facts, detector: &detector, attachments: &[] };
+        tracking.publish(&publication).with_context(|| {
+            let out = self.out.display();
+            format!("the model is at {out}, but was not logged (`redflag model publish` tries again)")
+        })
     }
 }
 
@@ -164,6 +181,7 @@ struct Done<'a> {
     summary: &'a Summary,
     features_s: f64,
     seconds: f64,
+    published: Option<&'a Published>,
 }
 
 impl Done<'_> {
@@ -209,6 +227,7 @@ impl Done<'_> {
                 "rejected": self.summary.rejected,
                 "features_seconds": self.features_s,
                 "seconds": self.seconds,
+                "mlflow": self.published,
             });
             println!("{found}");
             return Ok(());
@@ -216,6 +235,9 @@ impl Done<'_> {
         let (out, seconds, features_s) = (args.out.display(), self.seconds, self.features_s);
         println!("{out}: {id}, {trees} trees, {nodes} nodes, in {seconds:.2} s (features {features_s:.2} s)");
         self.tell_reviews();
+        if let Some(published) = self.published {
+            println!("{published}");
+        }
         Ok(())
     }
 }

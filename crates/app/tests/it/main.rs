@@ -12,3 +12,4 @@ mod other_sets;
 mod native_models;
 mod registry;
 mod engines;
+mod mlflow;

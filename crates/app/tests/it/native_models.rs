@@ -1,5 +1,5 @@
 //! Models of other libraries: looked at, scored with, and taken in for a detector. `fixtures/models/make_models.py` made the
-//! two on a detector's features; the others are those of the readers' own tests.
+//! three on a detector's features; the others are those of the readers' own tests.
 
 use std::path::Path;
 
