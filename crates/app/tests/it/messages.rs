@@ -26,7 +26,10 @@ fn wrong_usage_is_exit_code_two_and_says_what_was_expected() {
         ("replay --detector card-handbook --in a.csv --batch 0", "--batch"),
         ("replay --detector card --in a.csv --model m.model", "the model was trained on the feature list"),
         ("replay --detector card-handbook --in a.csv --model text.model", "is not a redflag model"),
-        (&format!("train {on} --engine xgboost --out x.model"), "not in this version, expected builtin"),
+        (
+            &format!("train {on} --engine torch --out x.model"),
+            "[possible values: builtin, xgboost, lightgbm,",
+        ),
         (
             &format!("train {on} --balance smotee --out x.model"),
             "expected none, weights, or one of under, smote,",
