@@ -16,12 +16,13 @@ use serde::Serialize;
 use crate::artifact::ModelFile;
 use crate::evaluate::metrics::{CurvePoint, Ranking, ReliabilityBin, calibration_error, reliability, thin};
 use crate::evaluate::report::{Evaluation, Scored};
-use crate::leaks::{Leak, mix};
+use crate::facts::fingerprint;
+use crate::leaks::{self, Leak, mix};
 use crate::split::Split;
 use crate::train::{Recipe, TrainingSet, score_all, train};
 use crate::validate::{Protocol, measure};
 
-pub use page::page;
+pub use page::{drawings, page};
 
 /// What takes part.
 #[derive(Debug, Clone)]
@@ -129,6 +130,39 @@ fn split_in_words<S: serde::Serializer>(split: &Split, serializer: S) -> Result<
     use engine::time::format_instant;
     let times = [split.train.start, split.train.end, split.test.start, split.test.end];
     times.map(format_instant).serialize(serializer)
+}
+
+impl Comparison {
+    /// A comparison of nobody yet, with the signs of leaks in its rows.
+    ///
+    /// # Errors
+    /// If a feature has infinite values.
+    pub fn begin(
+        detector: &Detector,
+        set: &TrainingSet,
+        split: &Split,
+        data: String,
+        machine: String,
+    ) -> Result<Comparison> {
+        let (train, test) = (set.within(&split.train), set.within(&split.test));
+        let mut leaks = leaks::in_features(&train, &detector.feature_names())?;
+        leaks.extend(leaks::between(&train, &test));
+        let size = |set: &TrainingSet| [set.len(), set.frauds()];
+        Ok(Comparison {
+            detector: detector.name.clone(),
+            currency: detector.schema.currency.clone(),
+            data,
+            data_fingerprint: fingerprint(&train),
+            feature_fingerprint: detector.feature_fingerprint.clone(),
+            split: split.clone(),
+            train: size(&train),
+            test: size(&test),
+            machine,
+            leaks,
+            entries: Vec::new(),
+            absent: Vec::new(),
+        })
+    }
 }
 
 const BINS: usize = 20;

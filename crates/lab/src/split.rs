@@ -38,6 +38,14 @@ impl Lengths {
         Lengths { train_days: (days - test_days - delay_days).max(1), delay_days, test_days }
     }
 
+    /// As [`Lengths::suited`] for so many folds, which share the last fifth.
+    pub fn suited_folds(period: &Range<i64>, delay_us: i64, folds: usize) -> Lengths {
+        let Lengths { delay_days, test_days, .. } = Lengths::suited(period, delay_us);
+        let test_days = (test_days / folds as i64).max(1);
+        let days = (period.end - period.start) / DAY_US;
+        Lengths { train_days: (days - delay_days - test_days * folds as i64).max(1), delay_days, test_days }
+    }
+
     /// The split whose test ends at `end_us`.
     fn ending(self, end_us: i64) -> Split {
         let test = end_us - self.test_days * DAY_US..end_us;
@@ -99,5 +107,7 @@ mod tests {
     fn a_stretch_is_split_with_the_delay_taken_off() {
         let lengths = Lengths::suited(&(0..100 * DAY_US), 7 * DAY_US);
         assert_eq!(lengths, Lengths { train_days: 73, delay_days: 7, test_days: 20 });
+        let folds = Lengths::suited_folds(&(0..100 * DAY_US), 7 * DAY_US, 4);
+        assert_eq!(folds, Lengths { train_days: 73, delay_days: 7, test_days: 5 });
     }
 }

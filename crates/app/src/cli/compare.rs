@@ -7,8 +7,6 @@ use forest::grow::{Algorithm, Params};
 use lab::artifact::ModelFile;
 use lab::compare::{Comparison, Contestant, Entry, contest, page};
 use lab::engines::{Engine, EngineError, Foreign, Grower, Place, Request};
-use lab::facts::fingerprint;
-use lab::leaks;
 use lab::split::Split;
 use lab::train::{Balancing, Recipe, TrainingSet, load};
 
@@ -65,7 +63,8 @@ pub fn run(args: Args) -> Result<()> {
     let (set, summary) = loaded?;
     warn_of_rejects(&summary, &args.input.file);
     let split = args.splitting.splits(&detector, &set, 1)?.remove(0);
-    let mut comparison = begin(&args, &detector, &set, &split)?;
+    let data = file_name(&args.input.file);
+    let mut comparison = Comparison::begin(&detector, &set, &split, data, Machine::this().to_string())?;
     comparison.leaks.iter().for_each(|leak| eprintln!("warning: {leak}"));
     let mut best: Option<ModelFile> = None;
     let (contestants, absent) = args.contestants()?;
@@ -97,28 +96,8 @@ pub fn run(args: Args) -> Result<()> {
     finish(&args, &comparison, &best)
 }
 
-fn begin(args: &Args, detector: &engine::Detector, set: &TrainingSet, split: &Split) -> Result<Comparison> {
-    let (train, test) = (set.within(&split.train), set.within(&split.test));
-    let mut leaks = leaks::in_features(&train, &detector.feature_names())?;
-    leaks.extend(leaks::between(&train, &test));
-    let size = |set: &TrainingSet| [set.len(), set.frauds()];
-    Ok(Comparison {
-        detector: detector.name.clone(),
-        currency: detector.schema.currency.clone(),
-        data: file_name(&args.input.file),
-        data_fingerprint: fingerprint(&train),
-        feature_fingerprint: detector.feature_fingerprint.clone(),
-        split: split.clone(),
-        train: size(&train),
-        test: size(&test),
-        machine: Machine::this().to_string(),
-        leaks,
-        entries: Vec::new(),
-        absent: Vec::new(),
-    })
-}
-
-fn file_name(path: &Path) -> String {
+/// How a file is named on a page.
+pub fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 

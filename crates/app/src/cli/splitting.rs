@@ -59,8 +59,8 @@ impl Splitting {
     pub fn splits(&self, detector: &Detector, set: &TrainingSet, folds: usize) -> Result<Vec<Split>> {
         let delay_us = label_delay_us(detector);
         let period = &set.days();
-        let suited = Lengths::suited(period, delay_us);
-        let test_days = self.test_days.unwrap_or((suited.test_days / folds as i64).max(1));
+        let suited = Lengths::suited_folds(period, delay_us, folds);
+        let test_days = self.test_days.unwrap_or(suited.test_days);
         let delay_days = self.delay_days.unwrap_or(suited.delay_days);
         let all_days = (period.end - period.start) / engine::time::DAY_US;
         let left = all_days - delay_days - test_days * folds as i64;

@@ -5,19 +5,26 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use engine::Detector;
 use engine::time::{DAY_US, TIME_RANGE_US, format_instant};
 use lab::artifact::ModelFile;
-use lab::engines::Engine;
-use lab::facts::Facts;
+use lab::compare::{Comparison, Contestant, contest, drawings, page};
+use lab::engines::{Engine, Progress};
+use lab::facts::{self, Facts};
 use lab::replay::Summary;
+use lab::split::{Lengths, label_delay_us, prequential};
 use lab::train::{Recipe, TrainingSet, load, train_from};
+use lab::validate::{Fold, Protocol, Spread, fold};
 
 use super::WrongInput;
+use super::bench::Machine;
+use super::compare::file_name;
 use super::input::Input;
 use super::mlflow::{Destination, Tracking};
 use super::model::registry::{Kept, told};
 use super::output::{CountBar, ReplayBar, bind_model, detector_text, instant, load_model, warn_of_rejects};
 use super::recipe::Making;
+use super::validate::FIGURES;
 use crate::mlflow::{Publication, Published};
 use crate::registry;
 
@@ -55,6 +62,13 @@ pub struct Args {
     /// Where the model goes
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Measure the recipe on so many splits of the training time as well, each later than the one before: figures for the
+    /// registry and MLflow
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    folds: Option<u16>,
+    /// A page with figures and pictures of the last of these splits
+    #[arg(long, value_name = "FILE", requires = "folds")]
+    report: Option<PathBuf>,
     /// Keep the model in the registry as well, with how it came to be
     #[arg(long)]
     register: bool,
@@ -92,19 +106,24 @@ pub fn run(args: Args) -> Result<()> {
     let suspicious = lab::leaks::in_features(&set, &detector.feature_names())?;
     suspicious.iter().for_each(|leak| eprintln!("warning: {leak}"));
     let bar = CountBar::new("growing", "trees", Some(recipe.grower.trees() as u64));
-    let growing = Instant::now();
+    let (growing, mut iterations) = (Instant::now(), Vec::new());
     let grown = train_from(&detector, &set, &recipe, older.as_ref(), &mut |progress| {
         bar.show(progress.trees_done as u64);
+        iterations.extend(iteration(&progress));
     });
     bar.finish();
     let model = grown?;
     let growing_s = growing.elapsed().as_secs_f64();
     model.save(&args.out)?;
-    let facts = args.facts(&model, &set, growing_s);
+    let validated = args.folds.map(|folds| args.validate(&detector, &set, &recipe, folds)).transpose()?;
+    let mut facts = args.facts(&model, &set, growing_s);
+    facts.iterations = iterations;
+    validated.iter().for_each(|validated| validated.add_to(&mut facts));
     if args.register {
         args.kept.make()?.register(&model, &facts).map_err(told)?;
     }
-    let published = tracking.map(|tracking| args.publish(&tracking, &model, &facts)).transpose()?;
+    let published =
+        tracking.map(|tracking| args.publish(&tracking, &model, &facts, validated.as_ref())).transpose()?;
     let seconds = started.elapsed().as_secs_f64();
     let done = Done { model: &model, summary: &summary, features_s, seconds, published: published.as_ref() };
     done.tell(&args)
@@ -121,6 +140,38 @@ impl Args {
         }
     }
 
+    /// The recipe on splits of the training time. The last one is drawn.
+    fn validate(
+        &self,
+        detector: &Detector,
+        set: &TrainingSet,
+        recipe: &Recipe,
+        folds: u16,
+    ) -> Result<Validated> {
+        let (period, folds) = (set.days(), usize::from(folds));
+        let lengths = Lengths::suited_folds(&period, label_delay_us(detector), folds);
+        let splits =
+            prequential(&period, lengths, folds).map_err(|error| WrongInput(format!("{error:#}")))?;
+        let bar = CountBar::new("validating", "folds", Some(folds as u64));
+        let mut measured = Vec::with_capacity(folds);
+        for split in &splits {
+            measured.push(fold(detector, set, split, recipe, Protocol::All)?);
+            bar.show(measured.len() as u64);
+        }
+        bar.finish();
+        let last = &splits[folds - 1];
+        let (data, machine) = (file_name(&self.input.file), Machine::this().to_string());
+        let mut comparison = Comparison::begin(detector, set, last, data, machine)?;
+        let family = recipe.grower.engine().to_string();
+        let contestant = Contestant { family, balance: String::new(), recipe: recipe.clone() };
+        comparison.entries.push(contest(detector, set, last, &contestant, &mut |_, _| {})?.1);
+        if let Some(path) = &self.report {
+            std::fs::write(path, page(&comparison))
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(Validated { folds: measured, comparison })
+    }
+
     /// Only redflag's own grower continues a model.
     fn check_continuing(&self, recipe: &Recipe) -> Result<()> {
         let engine = recipe.grower.engine();
@@ -133,14 +184,64 @@ impl Args {
     }
 
     /// Tells MLflow. The model is written already: whatever goes wrong here, it is not lost.
-    fn publish(&self, tracking: &Tracking, model: &ModelFile, facts: &Facts) -> Result<Published> {
+    fn publish(
+        &self,
+        tracking: &Tracking,
+        model: &ModelFile,
+        facts: &Facts,
+        validated: Option<&Validated>,
+    ) -> Result<Published> {
+        let attachments = validated.map(Validated::files).unwrap_or_default();
         let detector = detector_text(&self.input.detector)?;
-        let publication = Publication { model, facts, detector: &detector, attachments: &[] };
+        let publication = Publication { model, facts, detector: &detector, attachments: &attachments };
         tracking.publish(&publication).with_context(|| {
             let out = self.out.display();
             format!("the model is at {out}, but was not logged (`redflag model publish` tries again)")
         })
     }
+}
+
+/// What validation found.
+struct Validated {
+    folds: Vec<Fold>,
+    /// The last fold, drawn.
+    comparison: Comparison,
+}
+
+impl Validated {
+    /// Adds the figures of each fold, and their means.
+    fn add_to(&self, facts: &mut Facts) {
+        let figures = |fold: &Fold| {
+            FIGURES.iter().filter_map(|(name, of)| Some((name.to_string(), of(fold)?))).collect()
+        };
+        facts.folds = self
+            .folds
+            .iter()
+            .map(|fold| facts::Fold {
+                from: fold.test_from.clone(),
+                to: fold.test_to.clone(),
+                metrics: figures(fold),
+            })
+            .collect();
+        for (name, of) in FIGURES {
+            let values: Vec<f64> = self.folds.iter().filter_map(of).collect();
+            facts.metrics.extend(Spread::of(&values).map(|spread| (name.to_string(), spread.mean)));
+        }
+    }
+
+    /// The page and its pictures, by name.
+    fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let drawn =
+            drawings(&self.comparison).into_iter().map(|(name, svg)| (format!("pictures/{name}"), svg));
+        let report = ("report.html".to_string(), page(&self.comparison));
+        std::iter::once(report).chain(drawn).map(|(name, text)| (name, text.into_bytes())).collect()
+    }
+}
+
+/// What an engine says after a tree about the rows held out for early stopping.
+fn iteration(progress: &Progress) -> Option<facts::Iteration> {
+    let metrics = [("average_precision".to_string(), progress.average_precision?)].into();
+    Some(facts::Iteration { trees: progress.trees_done as u64, metrics })
 }
 
 /// The training period; an open end is the end of the file.

@@ -85,9 +85,10 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// A figure of a fold, by name.
-type Figure = (&'static str, fn(&Fold) -> Option<f64>);
+pub type Figure = (&'static str, fn(&Fold) -> Option<f64>);
 
-const FIGURES: [Figure; 7] = [
+/// Those that are shown and kept.
+pub const FIGURES: [Figure; 7] = [
     ("average_precision", |fold| Some(fold.evaluation.average_precision)),
     ("auc_roc", |fold| Some(fold.evaluation.auc_roc)),
     ("card_precision_at_100", |fold| fold.evaluation.card_precision_at_100),

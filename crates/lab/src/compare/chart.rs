@@ -163,6 +163,22 @@ impl Chart {
     }
 }
 
+/// A drawing as a file of its own, with the style that it has on a page.
+pub fn standalone(svg: &str, style: &str) -> String {
+    let opening = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\"",
+        2.0 * WIDTH,
+        2.0 * HEIGHT
+    );
+    let styled = svg.replacen("<svg", &opening, 1);
+    let end_of_tag = styled.find('>').map_or(0, |at| at + 1);
+    format!(
+        "{}<style>svg{{background:var(--ground)}}{style}</style>{}",
+        &styled[..end_of_tag],
+        &styled[end_of_tag..]
+    )
+}
+
 /// Text inside of HTML.
 pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")

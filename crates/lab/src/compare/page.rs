@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use engine::time::{DAY_US, format_instant};
 
-use super::chart::{Chart, Scale, escaped, short};
+use super::chart::{Chart, Scale, escaped, short, standalone};
 use super::{BINS, Comparison, CostPoint, Entry};
 use crate::evaluate::metrics::CurvePoint;
 use crate::evaluate::report::ConfusionFigures;
@@ -56,6 +56,21 @@ pub fn page(comparison: &Comparison) -> String {
     }
     page += &footer(comparison);
     page + "</body></html>\n"
+}
+
+/// The pictures as SVG files, by name: those of all models, then those of each.
+pub fn drawings(comparison: &Comparison) -> Vec<(String, String)> {
+    let mut drawn = vec![
+        ("precision_recall".to_string(), precision_recall(&comparison.entries)),
+        ("roc".to_string(), roc(&comparison.entries)),
+        ("cost".to_string(), costs(comparison)),
+    ];
+    for entry in &comparison.entries {
+        drawn.push((format!("scores_{}", entry.model), histogram(entry)));
+        drawn.push((format!("calibration_{}", entry.model), calibration(entry)));
+    }
+    let named = |(name, svg): (String, String)| (format!("{name}.svg"), standalone(&svg, STYLE));
+    drawn.into_iter().filter(|(_, svg)| !svg.is_empty()).map(named).collect()
 }
 
 fn about(comparison: &Comparison) -> String {
@@ -210,22 +225,7 @@ fn overview(comparison: &Comparison) -> String {
         write!(legend, "<span><i class=\"key c{colour}{broken}\"></i>{name}</span>")
             .expect("text can be written to");
     }
-    let points = |curve: &[CurvePoint]| curve.iter().map(|point| (point.x, point.y)).collect::<Vec<_>>();
-    let mut recall =
-        Chart::new("Precision and recall", ("recall", Scale::SHARE), ("precision", Scale::SHARE));
-    let false_alarms = Scale::log(1e-4, 1.0);
-    let mut roc = Chart::new("ROC", ("false-positive rate", false_alarms), ("recall", Scale::SHARE));
-    for (at, entry) in entries.iter().enumerate() {
-        let (colour, is_broken) = look(entries, at);
-        recall.curve(&points(&entry.pictures.precision_recall), colour, is_broken);
-        roc.curve(&points(&entry.pictures.roc), colour, is_broken);
-    }
-    let drawn = [
-        recall.svg("Precision over recall of every model"),
-        roc.svg("Recall over the false-positive rate of every model"),
-        costs(comparison),
-        times(entries),
-    ];
+    let drawn = [precision_recall(entries), roc(entries), costs(comparison), times(entries)];
     let cards: String = drawn
         .iter()
         .filter(|svg| !svg.is_empty())
@@ -234,6 +234,29 @@ fn overview(comparison: &Comparison) -> String {
     format!(
         "<h2>Side by side</h2>\n<div class=\"legend\">{legend}</div>\n<div class=\"grid-of\">{cards}</div>\n"
     )
+}
+
+fn precision_recall(entries: &[Entry]) -> String {
+    let mut chart = Chart::new("Precision and recall", ("recall", Scale::SHARE), ("precision", Scale::SHARE));
+    for (at, entry) in entries.iter().enumerate() {
+        let (colour, is_broken) = look(entries, at);
+        chart.curve(&points(&entry.pictures.precision_recall), colour, is_broken);
+    }
+    chart.svg("Precision over recall of every model")
+}
+
+fn roc(entries: &[Entry]) -> String {
+    let x = ("false-positive rate", Scale::log(1e-4, 1.0));
+    let mut chart = Chart::new("ROC", x, ("recall", Scale::SHARE));
+    for (at, entry) in entries.iter().enumerate() {
+        let (colour, is_broken) = look(entries, at);
+        chart.curve(&points(&entry.pictures.roc), colour, is_broken);
+    }
+    chart.svg("Recall over the false-positive rate of every model")
+}
+
+fn points(curve: &[CurvePoint]) -> Vec<(f64, f64)> {
+    curve.iter().map(|point| (point.x, point.y)).collect()
 }
 
 fn costs(comparison: &Comparison) -> String {
