@@ -145,7 +145,7 @@ impl Comparison {
         machine: String,
     ) -> Result<Comparison> {
         let (train, test) = (set.within(&split.train), set.within(&split.test));
-        let mut leaks = leaks::in_features(&train, &detector.feature_names())?;
+        let mut leaks = leaks::in_features(detector, &train)?;
         leaks.extend(leaks::between(&train, &test));
         let size = |set: &TrainingSet| [set.len(), set.frauds()];
         Ok(Comparison {
@@ -242,15 +242,15 @@ fn pictures(detector: &Detector, split: &Split, scored: &Scored) -> Result<Pictu
     })
 }
 
-/// What reviewing the highest scores costs, for up to a fifth of all rows.
+/// What reviewing the highest scores costs, for up to a twentieth of all rows.
 fn costs(scored: &Scored, review: f64, days: f64) -> Vec<CostPoint> {
     let mut ranked: Vec<usize> = (0..scored.scores.len()).collect();
     ranked.sort_unstable_by(|a, b| scored.scores[*b].total_cmp(&scored.scores[*a]));
     let fraud = |row: usize| if scored.labels[row] { scored.amounts[row] } else { 0.0 };
     let mut passed: f64 = ranked.iter().map(|row| fraud(*row)).sum();
     let mut points = Vec::new();
-    let every = (ranked.len() / 2_000).max(1);
-    for (reviewed, row) in ranked.iter().enumerate().take(ranked.len() / 5 + 1) {
+    let every = (ranked.len() / 10_000).max(1);
+    for (reviewed, row) in ranked.iter().enumerate().take(ranked.len() / 20 + 1) {
         if reviewed % every == 0 {
             points.push(CostPoint {
                 score_min: scored.scores[*row],

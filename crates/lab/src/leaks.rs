@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use anyhow::Result;
+use engine::detector::{Definition, Detector, Feature, Source};
 use forest::grow::{self, Algorithm, History, Params, Table};
 use serde::Serialize;
 
@@ -18,6 +19,13 @@ const TOO_GOOD: f64 = 0.9;
 
 /// A feature carries a model if mixing up its values takes so much of the average precision away.
 const CARRIES: f64 = 0.1;
+
+/// Of two fields that have nothing to do with each other, far fewer rows differ by the amount to the cent.
+const AFTER: f64 = 0.2;
+const CENT: f64 = 0.005;
+
+/// Rows by which pairs of fields are looked at.
+const PAIR_ROWS: usize = 5_000;
 
 /// The share of the time that a quick model is judged by, at its end.
 const HELD_OUT: f64 = 0.25;
@@ -48,6 +56,15 @@ pub enum Leak {
         /// Of the model with the feature's values mixed up.
         without: f64,
     },
+    /// Two fields of an event differ by its amount: one of them is a state after the event.
+    After {
+        /// One of them.
+        first: String,
+        /// The other.
+        second: String,
+        /// The share of the rows of which it is so.
+        share: f64,
+    },
     /// Rows of the test that are, but for their time, rows of the training.
     SharedRows {
         /// How many.
@@ -70,6 +87,12 @@ impl std::fmt::Display for Leak {
                 "a quick model reaches an average precision of {average_precision:.3}, and {without:.3} without \
                  `{feature}`: it seems to know the label"
             ),
+            Leak::After { first, second, share } => write!(
+                f,
+                "`{first}` and `{second}` differ by exactly the amount in {:.0} % of the rows: one of them is a state \
+                 after the event, which nobody knows when it must be decided",
+                100.0 * share
+            ),
             Leak::SharedRows { rows, of } => {
                 write!(f, "{rows} of {of} test rows are, but for their time, rows of the training as well")
             }
@@ -77,11 +100,43 @@ impl std::fmt::Display for Leak {
     }
 }
 
-/// Looks for features that know the label.
+/// Looks for features that know the label, or what is known only after the event.
 ///
 /// # Errors
 /// If a feature has infinite values.
-pub fn in_features(set: &TrainingSet, names: &[String]) -> Result<Vec<Leak>> {
+pub fn in_features(detector: &Detector, set: &TrainingSet) -> Result<Vec<Leak>> {
+    let names = detector.feature_names();
+    let is_number = |feature: &Feature| matches!(feature.definition, Definition::Field(Source::Number(_)));
+    let numbers: Vec<usize> =
+        (0..names.len()).filter(|column| is_number(&detector.features[*column])).collect();
+    let mut leaks = after(set, &numbers, &names);
+    leaks.extend(answers(set, &names)?);
+    Ok(leaks)
+}
+
+/// Pairs of fields that differ by the amount.
+fn after(set: &TrainingSet, fields: &[usize], names: &[String]) -> Vec<Leak> {
+    let step = set.len().div_ceil(PAIR_ROWS).max(1);
+    let mut leaks = Vec::new();
+    for (at, first) in fields.iter().enumerate() {
+        for second in &fields[at + 1..] {
+            let values = |row: usize| (set.columns[*first][row], set.columns[*second][row], set.amounts[row]);
+            let of_note = |(a, b, amount): &(f64, f64, f64)| amount.abs() > CENT && (*a != 0.0 || *b != 0.0);
+            let noted: Vec<(f64, f64, f64)> =
+                (0..set.len()).step_by(step).map(values).filter(of_note).collect();
+            let differ = |(a, b, amount): &&(f64, f64, f64)| ((a - b).abs() - amount.abs()).abs() < CENT;
+            let share = noted.iter().filter(differ).count() as f64 / noted.len().max(1) as f64;
+            if share > AFTER {
+                let (first, second) = (names[*first].clone(), names[*second].clone());
+                leaks.push(Leak::After { first, second, share });
+            }
+        }
+    }
+    leaks
+}
+
+/// Features that tell the label.
+fn answers(set: &TrainingSet, names: &[String]) -> Result<Vec<Leak>> {
     let (learnt, held_out) = set.split(set.cut(HELD_OUT));
     if !learnt.has_both() || !held_out.has_both() {
         return Ok(Vec::new());
@@ -192,14 +247,14 @@ mod tests {
     fn honest_features_are_left_alone() {
         let helps = |_: usize, fraud: bool, chance: f64| chance + if fraud { 0.3 } else { 0.0 };
         let noise = |_: usize, _: bool, chance: f64| chance;
-        assert_eq!(in_features(&set(&[&helps, &noise]), &names(2)).unwrap(), []);
+        assert_eq!(answers(&set(&[&helps, &noise]), &names(2)).unwrap(), []);
     }
 
     #[test]
     fn a_feature_that_is_the_label_is_named() {
         let noise = |_: usize, _: bool, chance: f64| chance;
         let answer = |_: usize, fraud: bool, chance: f64| if fraud { -5.0 } else { chance };
-        let leaks = in_features(&set(&[&noise, &answer]), &names(2)).unwrap();
+        let leaks = answers(&set(&[&noise, &answer]), &names(2)).unwrap();
         assert!(matches!(&leaks[..], [Leak::Alone { feature, .. }] if feature == "f1"), "{leaks:?}");
     }
 
@@ -207,11 +262,26 @@ mod tests {
     #[test]
     fn features_that_know_the_label_only_together_are_named() {
         let before = |row: usize, _: bool, _: f64| 100.0 + (row * 37 % 900) as f64;
-        let after = |row: usize, fraud: bool, chance: f64| {
-            if fraud || row % 7 == 0 { if fraud { 0.0 } else { 1.0 } } else { 50.0 + chance * 800.0 }
+        let after = |row: usize, fraud: bool, chance: f64| match (fraud, row.is_multiple_of(7)) {
+            (true, _) => 0.0,
+            (false, true) => 1.0,
+            (false, false) => 50.0 + chance * 800.0,
         };
-        let leaks = in_features(&set(&[&before, &after]), &names(2)).unwrap();
+        let leaks = answers(&set(&[&before, &after]), &names(2)).unwrap();
         assert!(leaks.iter().any(|leak| leak.to_string().contains("`f1`")), "{leaks:?}");
+    }
+
+    #[test]
+    fn a_balance_before_and_one_after_are_told() {
+        let before = |row: usize, _: bool, _: f64| 100.0 + (row * 37 % 900) as f64;
+        let after_it =
+            |row: usize, _: bool, _: f64| 100.0 + (row * 37 % 900) as f64 - 12.5 * (row % 2) as f64;
+        let mut set = set(&[&before, &after_it]);
+        set.amounts.fill(12.5);
+        let leaks = after(&set, &[0, 1], &names(2));
+        assert!(matches!(&leaks[..], [Leak::After { share, .. }] if (0.4..0.6).contains(share)), "{leaks:?}");
+        set.amounts.fill(13.0);
+        assert_eq!(after(&set, &[0, 1], &names(2)), []);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::WrongInput;
 use super::output::instant;
 
 /// More rows than these are learnt from only if it is asked for: what they add is little, and takes long.
-const TRAIN_ROWS: usize = 400_000;
+const TRAIN_ROWS: usize = 200_000;
 
 /// Parts of the time, in whole days.
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,7 @@ pub struct Splitting {
     /// First instant that is not used any more [default: after the file's last day]
     #[arg(long, value_name = "TIME", value_parser = instant)]
     to: Option<i64>,
-    /// Days of training [default: all that is left, or as many as have 400,000 transactions]
+    /// Days of training [default: all that is left, or as many as have 200,000 transactions]
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i64).range(1..=100_000))]
     train_days: Option<i64>,
     /// Days between training and test, in which labels become known [default: the detector's longest delay of labels]

@@ -103,7 +103,7 @@ pub fn run(args: Args) -> Result<()> {
     warn_of_rejects(&summary, &args.input.file);
     let features_s = started.elapsed().as_secs_f64();
     eprintln!("{}", Stretch(&set));
-    let suspicious = lab::leaks::in_features(&set, &detector.feature_names())?;
+    let suspicious = lab::leaks::in_features(&detector, &set)?;
     suspicious.iter().for_each(|leak| eprintln!("warning: {leak}"));
     let bar = CountBar::new("growing", "trees", Some(recipe.grower.trees() as u64));
     let (growing, mut iterations) = (Instant::now(), Vec::new());

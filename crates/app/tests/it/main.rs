@@ -7,6 +7,7 @@ mod simulated;
 mod wrong_rows;
 mod messages;
 mod handbook;
+mod lab;
 mod explain;
 mod other_sets;
 mod native_models;
