@@ -232,12 +232,15 @@ fn ratios_of_the_shipped_detector_are_told_in_words() {
         let value = features[feature];
         narrator.sentence(feature).replace(&format!(" {value} "), " N ")
     };
-    assert_eq!(told("amount_over_mean"), "amount is N times the customer's 30-day mean");
-    assert_eq!(told("amount_over_max_before"), "amount is N times the customer's 30-day maximum before it");
+    assert_eq!(told("amount_over_usual"), "amount is N times the customer's 90-day mean before it");
+    assert_eq!(told("amount_over_usual_max"), "amount is N times the customer's 90-day maximum before it");
     assert_eq!(
         told("amount_deviations"),
-        "amount is N standard deviations above the customer's 30-day mean before it"
+        "amount is N standard deviations above the customer's 90-day mean before it"
     );
+    let large = told("customer_large_3d");
+    let counted = "earlier transactions of the customer in 3 days, counting those with amount_over_usual > 3.0";
+    assert!(large.ends_with(counted), "{large}");
     assert_eq!(told("amount_over_terminal_mean"), "amount is N times the terminal's 7-day mean");
 }
 

@@ -67,6 +67,7 @@ function eventOf(id: string, { detector, now }: Setting) {
 
 function sampleOf(name: string, schema: Schema): unknown {
   if (name === 'transaction_id') return ID
+  if (typeof schema.example === 'string') return schema.example
   if (schema.type === 'boolean') return true
   if (schema.type === 'number' || schema.type === 'integer') return 1
   return '…'

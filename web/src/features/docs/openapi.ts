@@ -38,6 +38,7 @@ export interface Schema {
   type?: string | readonly string[]
   format?: string
   description?: string
+  example?: unknown
   enum?: readonly unknown[]
   properties?: Readonly<Record<string, Schema>>
   required?: readonly string[]
