@@ -239,7 +239,8 @@ fn ratios_of_the_shipped_detector_are_told_in_words() {
         "amount is N standard deviations above the customer's 90-day mean before it"
     );
     let large = told("customer_large_3d");
-    let counted = "earlier transactions of the customer in 3 days, counting those with amount_over_usual > 3.0";
+    let counted =
+        "earlier transactions of the customer in 3 days, counting those with amount_over_usual > 3.0";
     assert!(large.ends_with(counted), "{large}");
     assert_eq!(told("amount_over_terminal_mean"), "amount is N times the terminal's 7-day mean");
 }

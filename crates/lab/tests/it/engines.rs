@@ -9,7 +9,7 @@ use engine::Detector;
 use engine::time::DAY_US;
 use forest::grow::{Algorithm, Direction, Params, Table};
 use lab::engines::{Engine, EngineError, Foreign, Grower, Place, Request};
-use lab::train::{Recipe, TrainingSet, train};
+use lab::train::{Recipe, Row, TrainingSet, train};
 use serde_json::{Value, json};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/engines/train_and_score.py");
@@ -343,9 +343,11 @@ fn early_stopping_settles_the_number_of_trees() {
         let Some(place) = place(test, engine) else { continue };
         let rows = Rows::made(4_000, 3);
         let mut set = TrainingSet::new(5, None);
-        set.columns.clone_from(&rows.columns);
-        set.labels.clone_from(&rows.labels);
-        set.times_us = (0..rows.labels.len()).map(|row| row as i64 * DAY_US / 400).collect();
+        for (row, fraud) in rows.labels.iter().enumerate() {
+            let features: Vec<f64> = rows.columns.iter().map(|column| column[row]).collect();
+            let of = Row { time_us: row as i64 * DAY_US / 400, fraud: *fraud, ..Row::default() };
+            set.push(of, &features);
+        }
         let asked = Request { early_stopping: Some(5), ..given(Algorithm::Gbdt, 200, &[]) };
         let grower = Grower::Foreign(Foreign::new(engine, asked, &place).unwrap());
         let recipe = Recipe { grower, ..Recipe::plain(Params::defaults(Algorithm::Gbdt)) };
