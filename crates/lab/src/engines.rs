@@ -328,6 +328,20 @@ impl Grower {
         }
     }
 
+    /// The same with other parameters, by the names that redflag has for them.
+    pub fn tuned(&self, parameters: &BTreeMap<String, f64>) -> Grower {
+        match self {
+            Grower::Builtin(params) => Grower::Builtin(builtin::tuned(params, parameters)),
+            Grower::Foreign(foreign) => {
+                let mut foreign = foreign.clone();
+                for (name, value) in parameters {
+                    foreign.request.tune(name, *value);
+                }
+                Grower::Foreign(foreign)
+            }
+        }
+    }
+
     /// After how many rounds without a better one growing stops.
     pub(crate) fn early_stopping(&self) -> Option<usize> {
         match self {

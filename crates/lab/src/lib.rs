@@ -29,6 +29,8 @@ pub mod facts;
 pub mod evaluate;
 /// A recipe on several splits of the time.
 pub mod validate;
+/// Searching for the parameters of growing.
+pub mod tune;
 /// Models side by side, as a page.
 pub mod compare;
 /// Labelled transactions for people who have none.

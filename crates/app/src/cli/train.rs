@@ -1,5 +1,6 @@
 //! `redflag train`: grow a model on a stretch of a file.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -12,8 +13,9 @@ use lab::compare::{Comparison, Contestant, contest, drawings, page};
 use lab::engines::{Engine, Progress};
 use lab::facts::{self, Facts};
 use lab::replay::Summary;
-use lab::split::{Lengths, label_delay_us, prequential};
+use lab::split::{Lengths, Split, label_delay_us, prequential};
 use lab::train::{Recipe, TrainingSet, load, train_from};
+use lab::tune::{Sampler, Search, Trial, best, tune};
 use lab::validate::{Fold, Protocol, Spread, fold};
 
 use super::WrongInput;
@@ -38,6 +40,7 @@ Example: redflag train --detector card --in transactions.parquet --algorithm gbd
            --train-from 2018-07-25 --train-to 2018-08-01 --out card.model
          redflag train --detector card --in transactions.parquet --trees 1000 --early-stopping 50 \\
            --monotone terminal_risk_7d=+1 --out card.model
+         redflag train --detector card --in transactions.parquet --tune 50 --study card.study --out card.model
          redflag train --detector card --in transactions.parquet --balance smote:0.1 --calibrate beta \\
            --review-recall 0.9 --out card.model
          redflag train --detector card --in transactions.parquet --engine xgboost --max-depth 4 --set max_bin=512 \\
@@ -62,6 +65,15 @@ pub struct Args {
     /// Where the model goes
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Search for parameters first, in so many trials on splits of the training time; the best replace what was given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    tune: Option<u32>,
+    /// How the next trial is chosen: tpe by what earlier ones found, random, or grid:K with K values of each parameter
+    #[arg(long, value_name = "HOW", default_value = "tpe", value_parser = sampler)]
+    tune_by: Sampler,
+    /// Write trials down, and go on with those that are there
+    #[arg(long, value_name = "FILE", requires = "tune")]
+    study: Option<PathBuf>,
     /// Measure the recipe on so many splits of the training time as well, each later than the one before: figures for the
     /// registry and MLflow
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
@@ -105,6 +117,7 @@ pub fn run(args: Args) -> Result<()> {
     eprintln!("{}", Stretch(&set));
     let suspicious = lab::leaks::in_features(&detector, &set)?;
     suspicious.iter().for_each(|leak| eprintln!("warning: {leak}"));
+    let recipe = args.tuned(&detector, &set, recipe)?;
     let bar = CountBar::new("growing", "trees", Some(recipe.grower.trees() as u64));
     let (growing, mut iterations) = (Instant::now(), Vec::new());
     let grown = train_from(&detector, &set, &recipe, older.as_ref(), &mut |progress| {
@@ -140,6 +153,33 @@ impl Args {
         }
     }
 
+    /// The recipe with the parameters that do best on splits of the training time, if a search is asked for.
+    fn tuned(&self, detector: &Detector, set: &TrainingSet, recipe: Recipe) -> Result<Recipe> {
+        let Some(trials) = self.tune else { return Ok(recipe) };
+        let splits = splits(detector, set, self.folds.map_or(TUNE_FOLDS, usize::from))?;
+        let search = Search { trials: trials as usize, sampler: self.tune_by, seed: recipe.grower.seed() };
+        let with = |parameters: &BTreeMap<String, f64>| Recipe {
+            grower: recipe.grower.tuned(parameters),
+            ..recipe.clone()
+        };
+        let mut measure = |parameters: &BTreeMap<String, f64>, at: usize| {
+            let without_threshold = Recipe { follows_policy: false, threshold: None, ..with(parameters) };
+            let measured = fold(detector, set, &splits[at], &without_threshold, Protocol::All)?;
+            Ok(measured.evaluation.average_precision)
+        };
+        let mut best_so_far = f64::NEG_INFINITY;
+        let mut told = |trial: &Trial| {
+            if !trial.pruned {
+                best_so_far = best_so_far.max(trial.mean());
+            }
+            eprintln!("{}", TrialLine { trial, of: search.trials, best_so_far });
+        };
+        let algorithm = recipe.grower.algorithm();
+        let done = tune(algorithm, search, splits.len(), self.study.as_deref(), &mut measure, &mut told)?;
+        let best = best(&done).context("every trial was given up")?;
+        Ok(with(&best.parameters))
+    }
+
     /// The recipe on splits of the training time. The last one is drawn.
     fn validate(
         &self,
@@ -148,10 +188,8 @@ impl Args {
         recipe: &Recipe,
         folds: u16,
     ) -> Result<Validated> {
-        let (period, folds) = (set.days(), usize::from(folds));
-        let lengths = Lengths::suited_folds(&period, label_delay_us(detector), folds);
-        let splits =
-            prequential(&period, lengths, folds).map_err(|error| WrongInput(format!("{error:#}")))?;
+        let folds = usize::from(folds);
+        let splits = splits(detector, set, folds)?;
         let bar = CountBar::new("validating", "folds", Some(folds as u64));
         let mut measured = Vec::with_capacity(folds);
         for split in &splits {
@@ -198,6 +236,48 @@ impl Args {
             let out = self.out.display();
             format!("the model is at {out}, but was not logged (`redflag model publish` tries again)")
         })
+    }
+}
+
+/// Splits of the training time on which trials are judged where no number is given.
+const TUNE_FOLDS: usize = 3;
+
+/// Splits of the training time.
+fn splits(detector: &Detector, set: &TrainingSet, folds: usize) -> Result<Vec<Split>> {
+    let period = set.days();
+    let lengths = Lengths::suited_folds(&period, label_delay_us(detector), folds);
+    prequential(&period, lengths, folds).map_err(|error| WrongInput(format!("{error:#}")).into())
+}
+
+fn sampler(text: &str) -> Result<Sampler, String> {
+    let points = |points: &str| points.parse().ok().filter(|points| (2..=100).contains(points));
+    match (text, text.strip_prefix("grid:").and_then(points)) {
+        ("tpe", _) => Ok(Sampler::Tpe),
+        ("random", _) => Ok(Sampler::Random),
+        (_, Some(points)) => Ok(Sampler::Grid(points)),
+        _ => Err("expected tpe, random, or grid and values of each parameter, as grid:3".to_string()),
+    }
+}
+
+/// A trial as people follow it.
+struct TrialLine<'a> {
+    trial: &'a Trial,
+    of: usize,
+    best_so_far: f64,
+}
+
+impl std::fmt::Display for TrialLine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let TrialLine { trial, of, best_so_far } = self;
+        write!(f, "trial {:>4} of {of}: average precision {:.4}", trial.number, trial.mean())?;
+        match trial.pruned {
+            true => write!(f, " on {} folds, given up", trial.folds.len())?,
+            false => write!(f, ", best {best_so_far:.4}")?,
+        }
+        trial
+            .parameters
+            .iter()
+            .try_for_each(|(name, value)| write!(f, ", {name} {}", (value * 1e4).round() / 1e4))
     }
 }
 

@@ -123,3 +123,30 @@ fn what_a_threshold_costs_is_told() {
     assert!(cheap > dear, "reviews that cost more are fewer: {cheap} and {dear}");
     assert!(figure("--calibrate beta", "brier_calibrated") < 0.05);
 }
+
+#[test]
+fn a_search_is_written_down_and_goes_on() {
+    let desk = history("tune");
+    let train =
+        "train --detector card --in a.parquet --algorithm decision-tree --study a.study --out m.json --json";
+    desk.ok(&format!("{train} --tune 3 --folds 2"));
+    let first = desk.text("a.study");
+    assert_eq!(first.lines().count(), 3, "{first}");
+    let tuned = desk.ok(&format!("{train} --tune 6 --folds 2"));
+    let study = desk.text("a.study");
+    assert!(study.starts_with(&first) && study.lines().count() == 6, "{study}");
+    assert_eq!(tuned.err.matches("trial ").count(), 6, "{}", tuned.err);
+    // The model has the parameters of the best trial.
+    let trials = study.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mean = |trial: &Value| {
+        let folds: Vec<f64> = trial["folds"].as_array().unwrap().iter().map(number).collect();
+        folds.iter().sum::<f64>() / folds.len() as f64
+    };
+    let whole = trials.filter(|trial| trial["pruned"] == false);
+    let best = whole.max_by(|a, b| mean(a).total_cmp(&mean(b))).unwrap();
+    let model: Value = serde_json::from_str(&desk.text("m.json")).unwrap();
+    let depth = number(&best["parameters"]["max_depth"]);
+    assert_eq!(model["parameters"]["max_depth"], depth.to_string());
+    let said = fails(&desk, "train --detector card --in a.parquet --tune 3 --tune-by luck --out m.json");
+    assert!(said.contains("expected tpe, random, or grid"), "{said}");
+}

@@ -21,6 +21,24 @@ pub(super) fn grow(
     })?)
 }
 
+/// The parameters with those that a search has chosen.
+pub(super) fn tuned(params: &Params, chosen: &BTreeMap<String, f64>) -> Params {
+    let mut tuned = params.clone();
+    for (name, value) in chosen {
+        match name.as_str() {
+            "trees" => tuned.trees = *value as usize,
+            "max_depth" => tuned.max_depth = Some(*value as u32),
+            "learning_rate" => tuned.learning_rate = Some(*value),
+            "lambda" => tuned.lambda = *value,
+            "row_subsample" => tuned.row_subsample = Some(*value),
+            "column_subsample" => tuned.column_subsample = Some(*value),
+            "min_samples_leaf" => tuned.min_samples_leaf = *value as usize,
+            other => unreachable!("no search chooses `{other}`"),
+        }
+    }
+    tuned
+}
+
 pub(super) fn parameters(
     params: &Params,
     rows: usize,

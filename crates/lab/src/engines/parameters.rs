@@ -247,6 +247,16 @@ impl Request {
         self.given.push((name, value));
     }
 
+    /// Asks for a parameter that a search has chosen.
+    pub(super) fn tune(&mut self, name: &str, value: f64) {
+        const TUNED: [&str; 6] =
+            ["max_depth", "learning_rate", "lambda", "row_subsample", "column_subsample", "min_samples_leaf"];
+        match TUNED.iter().find(|known| **known == name) {
+            Some(known) => self.give(known, value.to_string()),
+            None => self.trees = Some(value as usize),
+        }
+    }
+
     /// Asks for a parameter unless it is asked for already, by either name.
     pub(super) fn give_default(&mut self, name: &'static str, value: String) {
         if !self.names_given().any(|given| given == name) && !self.own.iter().any(|(own, _)| own == name) {
