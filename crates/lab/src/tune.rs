@@ -39,13 +39,16 @@ pub struct Search {
     pub seed: u64,
 }
 
+/// Parameters by the names that redflag has for them.
+pub type Parameters = BTreeMap<String, f64>;
+
 /// One trial: parameters and the figure of each fold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     /// From 1 on.
     pub number: usize,
-    /// Parameters by the names that redflag has for them.
-    pub parameters: BTreeMap<String, f64>,
+    /// What was tried.
+    pub parameters: Parameters,
     /// Average precision of each fold that was grown.
     pub folds: Vec<f64>,
     /// Given up before the last fold.
@@ -120,7 +123,7 @@ pub fn tune(
     search: Search,
     folds: usize,
     study: Option<&Path>,
-    measure: &mut dyn FnMut(&BTreeMap<String, f64>, usize) -> Result<f64>,
+    measure: &mut dyn FnMut(&Parameters, usize) -> Result<f64>,
     told: &mut dyn FnMut(&Trial),
 ) -> Result<Vec<Trial>> {
     let written = study.map_or(Ok(Vec::new()), read)?;
@@ -198,7 +201,7 @@ impl Asking {
     }
 
     /// The parameters of the trial after so many.
-    fn ask(&mut self, trials_before: usize) -> Result<BTreeMap<String, f64>> {
+    fn ask(&mut self, trials_before: usize) -> Result<Parameters> {
         self.places.clear();
         for (at, dimension) in self.space.iter().enumerate() {
             let (from, to) = dimension.ends();
@@ -267,7 +270,7 @@ mod tests {
     use super::*;
 
     /// Best at depth 5 and a learning rate of 0.1; each fold a little worse than the one before.
-    fn figure(parameters: &BTreeMap<String, f64>, fold: usize) -> f64 {
+    fn figure(parameters: &Parameters, fold: usize) -> f64 {
         let depth = (parameters["max_depth"] - 5.0).abs() / 5.0;
         let rate = (parameters["learning_rate"] / 0.1).ln().abs();
         1.0 - 0.1 * depth - 0.1 * rate - 0.01 * fold as f64
@@ -275,7 +278,7 @@ mod tests {
 
     fn run(search: Search, study: Option<&Path>) -> (Vec<Trial>, usize) {
         let mut grown = 0;
-        let mut measure = |parameters: &BTreeMap<String, f64>, fold| {
+        let mut measure = |parameters: &Parameters, fold| {
             grown += 1;
             Ok(figure(parameters, fold))
         };
@@ -313,7 +316,7 @@ mod tests {
     fn a_grid_takes_every_value() {
         let search = Search { trials: 12, sampler: Sampler::Grid(3), seed: 0 };
         let mut seen = Vec::new();
-        let mut measure = |parameters: &BTreeMap<String, f64>, _| {
+        let mut measure = |parameters: &Parameters, _| {
             seen.push((parameters["max_depth"], parameters["min_samples_leaf"]));
             Ok(0.5)
         };
