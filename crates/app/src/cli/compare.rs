@@ -8,12 +8,12 @@ use lab::artifact::ModelFile;
 use lab::compare::{Comparison, Contestant, Entry, contest, page};
 use lab::engines::{Engine, EngineError, Foreign, Grower, Place, Request};
 use lab::split::Split;
-use lab::train::{Balancing, Recipe, TrainingSet, load};
+use lab::train::{Balancing, Recipe, TrainingSet};
 
 use super::bench::Machine;
 use super::engines::place;
 use super::input::Input;
-use super::output::{CountBar, ReplayBar, warn_of_rejects};
+use super::output::CountBar;
 use super::recipe::{Wanted, balance, seeded};
 use super::splitting::Splitting;
 
@@ -56,12 +56,7 @@ pub struct Args {
 /// If the input cannot be read or split, nothing can be learnt from it, or the page cannot be written.
 pub fn run(args: Args) -> Result<()> {
     let (detector, columns) = args.input.load()?;
-    let bar = ReplayBar::new("features");
-    let period = args.splitting.period()?;
-    let loaded = load(&detector, &args.input.file, &columns, period, &mut |progress| bar.show(progress));
-    bar.finish();
-    let (set, summary) = loaded?;
-    warn_of_rejects(&summary, &args.input.file);
+    let (set, _) = args.input.load_set(&detector, &columns, args.splitting.period()?)?;
     let split = args.splitting.splits(&detector, &set, 1)?.remove(0);
     let data = file_name(&args.input.file);
     let mut comparison = Comparison::begin(&detector, &set, &split, data, Machine::this().to_string())?;

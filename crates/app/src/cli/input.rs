@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,9 +10,9 @@ use anyhow::{Context, Result, bail};
 use engine::{Decisions, Detector, Engine, EventBatch, Status};
 use lab::dataset::{Block, ColumnMap, Reject, TableWriter, open};
 use lab::replay::{Sink, Summary, replay};
-use lab::train::cores;
+use lab::train::{TrainingSet, cores, load};
 
-use super::output::{ReplayBar, column_map, load_detector, memory_peak_bytes};
+use super::output::{ReplayBar, column_map, load_detector, memory_peak_bytes, warn_of_rejects};
 
 /// Which events, and how they are to be understood.
 #[derive(Debug, clap::Args)]
@@ -50,6 +51,24 @@ impl Input {
         let detector = load_detector(&self.detector)?;
         let columns = column_map(self.columns.as_deref(), &detector)?;
         Ok((detector, columns))
+    }
+
+    /// The feature matrix of a period, with a bar while it is computed, and a word about rows that were left out.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or has no labelled row in the period.
+    pub fn load_set(
+        &self,
+        detector: &Arc<Detector>,
+        columns: &ColumnMap,
+        period: Option<Range<i64>>,
+    ) -> Result<(TrainingSet, Summary)> {
+        let bar = ReplayBar::new("features");
+        let loaded = load(detector, &self.file, columns, period, &mut |progress| bar.show(progress));
+        bar.finish();
+        let (set, summary) = loaded?;
+        warn_of_rejects(&summary, &self.file);
+        Ok((set, summary))
     }
 }
 

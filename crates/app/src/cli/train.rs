@@ -14,7 +14,7 @@ use lab::engines::{Engine, Progress};
 use lab::facts::{self, Facts};
 use lab::replay::Summary;
 use lab::split::{Lengths, Split, label_delay_us, prequential};
-use lab::train::{Recipe, TrainingSet, load, train_from};
+use lab::train::{Recipe, TrainingSet, train_from};
 use lab::tune::{Sampler, Search, Trial, best, tune};
 use lab::validate::{Fold, Protocol, Spread, fold};
 
@@ -24,7 +24,7 @@ use super::compare::file_name;
 use super::input::Input;
 use super::mlflow::{Destination, Tracking};
 use super::model::registry::{Kept, told};
-use super::output::{CountBar, ReplayBar, bind_model, detector_text, instant, load_model, warn_of_rejects};
+use super::output::{CountBar, bind_model, detector_text, instant, load_model};
 use super::recipe::Making;
 use super::validate::FIGURES;
 use crate::mlflow::{Publication, Published};
@@ -108,11 +108,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let period = period(args.train_from, args.train_to)?;
     let started = Instant::now();
-    let bar = ReplayBar::new("features");
-    let loaded = load(&detector, &args.input.file, &columns, period, &mut |progress| bar.show(progress));
-    bar.finish();
-    let (set, summary) = loaded?;
-    warn_of_rejects(&summary, &args.input.file);
+    let (set, summary) = args.input.load_set(&detector, &columns, period)?;
     let features_s = started.elapsed().as_secs_f64();
     eprintln!("{}", Stretch(&set));
     let suspicious = lab::leaks::in_features(&detector, &set)?;

@@ -2,11 +2,10 @@
 
 use anyhow::Result;
 use clap::ValueEnum;
-use lab::train::load;
 use lab::validate::{Fold, Protocol, Spread, fold};
 
 use super::input::Input;
-use super::output::{CountBar, ReplayBar, warn_of_rejects};
+use super::output::CountBar;
 use super::recipe::Making;
 use super::splitting::Splitting;
 
@@ -62,12 +61,7 @@ impl From<Counted> for Protocol {
 pub fn run(args: Args) -> Result<()> {
     let recipe = args.making.recipe()?;
     let (detector, columns) = args.input.load()?;
-    let bar = ReplayBar::new("features");
-    let period = args.splitting.period()?;
-    let loaded = load(&detector, &args.input.file, &columns, period, &mut |progress| bar.show(progress));
-    bar.finish();
-    let (set, summary) = loaded?;
-    warn_of_rejects(&summary, &args.input.file);
+    let (set, _) = args.input.load_set(&detector, &columns, args.splitting.period()?)?;
     let splits = args.splitting.splits(&detector, &set, usize::from(args.folds))?;
     let bar = CountBar::new("validating", "folds", Some(splits.len() as u64));
     let mut folds = Vec::with_capacity(splits.len());
