@@ -144,6 +144,9 @@ pub trait Simulator: Send {
     /// The columns of every row.
     fn columns(&self) -> &'static [Column];
 
+    /// About how many rows a day of simulated time has.
+    fn rows_per_day(&self) -> f64;
+
     /// Writes the next transaction into `row`, never earlier than the one before; false, with `row` left empty,
     /// when the stream has ended.
     fn next(&mut self, row: &mut Row) -> bool;

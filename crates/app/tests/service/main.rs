@@ -20,3 +20,4 @@ mod reasons;
 mod models;
 mod redis;
 mod databases;
+mod demo;

@@ -99,10 +99,7 @@ impl Setup {
 
     /// Starts the process; what it logs is appended to a file beside the data folder.
     pub fn spawn(&self) -> Starting {
-        let log = self.data_dir.with_extension("log");
-        let errors = File::options().create(true).append(true).open(&log).unwrap();
-        let child = self.command().stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
-        Starting { child: Reaped(child), log }
+        Starting::of(&mut self.command(), self.data_dir.with_extension("log"))
     }
 
     /// Starts the service and waits until it answers.
@@ -129,6 +126,13 @@ pub struct Starting {
 }
 
 impl Starting {
+    /// Starts a process; what it logs is appended to this file.
+    pub fn of(command: &mut Command, log: PathBuf) -> Starting {
+        let errors = File::options().create(true).append(true).open(&log).unwrap();
+        let child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
+        Starting { child: Reaped(child), log }
+    }
+
     /// SIGKILL, whatever it is doing.
     pub fn kill(mut self) {
         self.child.0.kill().unwrap();
@@ -144,11 +148,16 @@ impl Starting {
 
     /// Waits until it answers, ready or not.
     pub fn wait_to_listen(mut self) -> Service {
-        let mut line = String::new();
-        BufReader::new(self.child.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim_end().rsplit_once("http://").and_then(|(_, address)| address.parse().ok());
+        let mut said = Vec::new();
+        let lines = BufReader::new(self.child.0.stdout.take().unwrap()).lines();
+        let address = lines.map_while(Result::ok).find_map(|line| {
+            let address =
+                line.trim_end().rsplit_once("http://").and_then(|(_, address)| address.parse().ok());
+            said.push(line);
+            address
+        });
         let Some(address) = address else {
-            panic!("it does not serve: {line:?}\n{}", std::fs::read_to_string(&self.log).unwrap())
+            panic!("it does not serve: {said:?}\n{}", std::fs::read_to_string(&self.log).unwrap())
         };
         Service { child: Mutex::new(self.child), address }
     }

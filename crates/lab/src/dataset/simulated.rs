@@ -15,6 +15,8 @@ pub struct SimulatedReader {
     columns: Vec<Option<usize>>,
     row: Row,
     rows: u64,
+    /// No event at or after this is read.
+    end_us: i64,
 }
 
 impl SimulatedReader {
@@ -23,7 +25,12 @@ impl SimulatedReader {
         let names = simulator.columns();
         let find = |field: &str| names.iter().position(|column| column.name == field);
         let columns = schema.fields.iter().map(|field| find(&field.name)).collect();
-        SimulatedReader { simulator, columns, row: Row::new(), rows: 0 }
+        SimulatedReader { simulator, columns, row: Row::new(), rows: 0, end_us: i64::MAX }
+    }
+
+    /// The same, ending before the first transaction that is not before `end_us`.
+    pub fn until(self, end_us: i64) -> SimulatedReader {
+        SimulatedReader { end_us, ..self }
     }
 
     /// Appends the next transaction to `block`; false at the end.
@@ -41,6 +48,10 @@ impl SimulatedReader {
             }
         }
         let ended = block.batch.end_row();
+        if ended.is_ok() && block.batch.time_us(block.batch.len() - 1) >= self.end_us {
+            block.batch.pop_row();
+            return false;
+        }
         block.end_row(self.rows, ended, String::new);
         true
     }

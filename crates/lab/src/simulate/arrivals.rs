@@ -38,6 +38,11 @@ impl Arrivals {
         }
     }
 
+    /// Arrivals a day, on average.
+    pub(super) fn per_day(&self) -> f64 {
+        self.rates.iter().sum::<f64>() * 3_600.0
+    }
+
     /// Arrivals per hour at the present time.
     pub(super) fn per_hour(&self) -> f64 {
         self.rates[(self.second / 3_600.0) as usize % 24] * 3_600.0

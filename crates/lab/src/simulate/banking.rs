@@ -200,6 +200,10 @@ impl Simulator for Banking {
         &Self::COLUMNS
     }
 
+    fn rows_per_day(&self) -> f64 {
+        self.users.len() as f64 * ROWS_PER_USER_DAY
+    }
+
     fn next(&mut self, row: &mut Row) -> bool {
         row.clear();
         while self.today.is_empty() {

@@ -66,6 +66,10 @@ impl Simulator for CardHandbook {
         &Self::COLUMNS
     }
 
+    fn rows_per_day(&self) -> f64 {
+        self.0.population.rows_per_day()
+    }
+
     fn next(&mut self, row: &mut Row) -> bool {
         row.clear();
         let Some(payment) = self.0.next() else { return false };
@@ -104,6 +108,10 @@ impl Card {
 impl Simulator for Card {
     fn columns(&self) -> &'static [Column] {
         &Self::COLUMNS
+    }
+
+    fn rows_per_day(&self) -> f64 {
+        self.payments.population.rows_per_day()
     }
 
     fn next(&mut self, row: &mut Row) -> bool {
@@ -233,6 +241,10 @@ impl Population {
         let map = TerminalMap::new(settings.seed, settings.terminals.unwrap_or(count.saturating_mul(2)));
         let customers = (0..count).map(|id| Customer::new(settings.seed, id, &map)).collect();
         Self { seed: settings.seed, customers, map }
+    }
+
+    fn rows_per_day(&self) -> f64 {
+        self.customers.len() as f64 * ROWS_PER_CUSTOMER_DAY
     }
 
     /// Whether nobody ever pays, so that a stream would search for its first row for ever.

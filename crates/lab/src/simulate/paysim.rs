@@ -247,6 +247,10 @@ impl Simulator for Paysim {
         &Self::COLUMNS
     }
 
+    fn rows_per_day(&self) -> f64 {
+        self.balances.len() as f64 * ROWS_PER_ACCOUNT_HOUR * 24.0
+    }
+
     fn next(&mut self, row: &mut Row) -> bool {
         row.clear();
         if self.rows_left == 0 {

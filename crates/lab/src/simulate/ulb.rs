@@ -74,6 +74,10 @@ impl Simulator for Ulb {
         &Self::COLUMNS
     }
 
+    fn rows_per_day(&self) -> f64 {
+        self.arrivals.per_day()
+    }
+
     fn next(&mut self, row: &mut Row) -> bool {
         row.clear();
         if self.rows_left == 0 {

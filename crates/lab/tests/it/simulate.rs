@@ -352,3 +352,14 @@ fn the_population_follows_the_rows() {
         assert!((low..=high).contains(&days), "{count} rows span {days} days with {customers} customers");
     }
 }
+
+#[test]
+fn a_day_has_as_many_rows_as_are_told() {
+    for detector in NAMES {
+        let settings = Settings { days: Some(10), customers: Some(2_000), ..Settings::default() };
+        let stream = open(detector, settings);
+        let told = 10.0 * stream.rows_per_day();
+        let rows = each(stream, |_| {}) as f64;
+        within(&format!("rows of {detector}, of those told,"), rows / told, 0.93, 1.07);
+    }
+}
