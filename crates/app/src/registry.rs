@@ -192,14 +192,24 @@ impl Registry {
         Ok(Registry { objects, seen: Mutex::default() })
     }
 
-    /// Keeps a model with its facts; false if it is kept already, and then nothing changes.
+    /// Keeps a model with its facts and what else is known of it, files by name; false if it is kept already, and then nothing
+    /// changes.
     ///
     /// # Errors
     /// If another model has its id, or the registry cannot be written.
-    pub fn register(&self, model: &ModelFile, facts: &Facts) -> Result<bool, RegistryError> {
+    pub fn register(
+        &self,
+        model: &ModelFile,
+        facts: &Facts,
+        attachments: &[(String, Vec<u8>)],
+    ) -> Result<bool, RegistryError> {
         let place = self.of_model(&model.detector, &model.id);
         if let Some(kept) = self.read_model(&place)? {
             return if decides_alike(&kept, model) { Ok(false) } else { Err(taken(&model.id)) };
+        }
+        for (name, bytes) in attachments {
+            let place = name.split('/').fold(place.clone(), |folder, part| folder.join(part));
+            self.objects.put(&place, bytes.clone())?;
         }
         self.objects.put(&place.clone().join("facts.json"), pretty(facts)?)?;
         // Last, because a model is kept when its file is there.

@@ -131,6 +131,29 @@ impl Forest {
         self.trees.len()
     }
 
+    /// Tells the scores of every row after one tree, after two, up to all: how a forest learnt. `columns` are as many as the
+    /// forest has features, all of one length. Sums are in double precision, so the last scores are those of
+    /// [`Forest::scorer`] up to rounding.
+    pub fn scores_by_tree(&self, columns: &[Vec<f64>], told: &mut dyn FnMut(usize, &[f64])) {
+        let rows = columns.first().map_or(0, Vec::len);
+        let (mut sums, mut scores) = (vec![self.output.start; rows], vec![0.0; rows]);
+        for (tree, number) in self.trees.iter().zip(1..) {
+            let output = self.output_after(number);
+            for (row, (sum, score)) in sums.iter_mut().zip(&mut scores).enumerate() {
+                *sum += tree.output_of(|feature| self.values.round(columns[feature][row]));
+                *score = output.score(output.exact_margin(*sum));
+            }
+            told(number, &scores);
+        }
+    }
+
+    /// A mean over all trees is one over those that there are so far.
+    fn output_after(&self, trees: usize) -> Output {
+        let is_mean = self.output.divisor == self.trees.len() as f64;
+        let divisor = if is_mean { trees as f64 } else { self.output.divisor };
+        Output { divisor, ..self.output }
+    }
+
     /// Number of nodes in all trees, splits and leaves.
     pub fn node_count(&self) -> usize {
         self.trees.iter().map(|tree| tree.nodes.len()).sum()

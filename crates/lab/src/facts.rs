@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use forest::Forest;
+
 use crate::artifact::ModelFile;
+use crate::evaluate::metrics::{Ranking, log_loss};
 use crate::train::TrainingSet;
 
 /// All that must be known to make the same model again, and how good it was found.
@@ -44,7 +47,8 @@ pub struct Facts {
     pub metrics: BTreeMap<String, f64>,
     /// The same for each fold of a prequential validation.
     pub folds: Vec<Fold>,
-    /// Figures after each tree on the rows held out for early stopping, if there were any.
+    /// Figures by number of trees: of the last fold's model on its test, or without folds of a library's early stopping on
+    /// the rows held out for it.
     pub iterations: Vec<Iteration>,
     /// Version of redflag.
     pub redflag_version: String,
@@ -61,6 +65,32 @@ pub struct Fold {
     pub to: String,
     /// By name.
     pub metrics: BTreeMap<String, f64>,
+}
+
+/// Most numbers of trees that are looked at.
+const ITERATIONS: usize = 100;
+
+/// How well a model's first trees do on rows that it was not grown on: evenly spaced, the last with all trees. Empty where
+/// they are of one class.
+pub fn iterations(forest: &Forest, test: &TrainingSet) -> Vec<Iteration> {
+    let every = forest.tree_count().div_ceil(ITERATIONS).max(1);
+    let mut iterations = Vec::new();
+    forest.scores_by_tree(&test.columns, &mut |trees, scores| {
+        if trees % every == 0 || trees == forest.tree_count() {
+            iterations.extend(iteration(trees, scores, &test.labels));
+        }
+    });
+    iterations
+}
+
+fn iteration(trees: usize, scores: &[f64], labels: &[bool]) -> Option<Iteration> {
+    let ranking = Ranking::new(scores, labels).ok()?;
+    let metrics = [
+        ("average_precision".to_string(), ranking.average_precision()),
+        ("auc_roc".to_string(), ranking.auc_roc()),
+        ("log_loss".to_string(), log_loss(scores, labels).ok()?),
+    ];
+    Some(Iteration { trees: trees as u64, metrics: metrics.into() })
 }
 
 /// Figures after so many trees.

@@ -84,6 +84,7 @@ pub struct WrongInput(pub String);
 /// Parses the arguments, runs the command, and turns errors into a line and an exit code: 1 failed, 2 wrong usage or
 /// input.
 pub fn run() -> ExitCode {
+    end_quietly_with_the_reader();
     let cli = Cli::parse();
     // Said before anything runs: a scorer itself would quietly take the best there is.
     let instructions = forest::Instructions::chosen()
@@ -96,6 +97,19 @@ pub fn run() -> ExitCode {
             ExitCode::from(if output::is_wrong_input(&error) { 2 } else { 1 })
         }
     }
+}
+
+/// `println!` panics where the reader has gone, as in `redflag model inspect FILE | head`. That is no mistake: the reader has
+/// seen enough.
+fn end_quietly_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to stdout") && said.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
 }
 
 fn dispatch(command: Command) -> Result<()> {

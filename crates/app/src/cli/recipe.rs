@@ -39,6 +39,7 @@ impl Making {
     /// # Errors
     /// If the engine cannot do what is asked, or is not installed.
     pub fn recipe(&self) -> Result<Recipe> {
+        self.check_weights()?;
         let grower = self.grower()?;
         let balance = self.balance.clone().map(|balancing| seeded(balancing, grower.seed()));
         Ok(Recipe {
@@ -48,6 +49,20 @@ impl Making {
             threshold: self.reviewing.threshold(),
             follows_policy: true,
         })
+    }
+
+    /// A weight that a library is given by its own name and `--balance weights` would be two answers to one question.
+    fn check_weights(&self) -> Result<()> {
+        let is_weight = |name: &str| WEIGHTS.contains(&name);
+        match self.growing.own.iter().find(|(name, _)| is_weight(name)) {
+            Some((name, value)) if matches!(self.balance, Some(Balancing::Weights)) => {
+                let message = format!(
+                    "--set {name}={value}: --balance weights sets the weight of frauds, expected one of them"
+                );
+                Err(WrongInput(message).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn grower(&self) -> Result<Grower> {
@@ -67,6 +82,10 @@ impl Making {
         }
     }
 }
+
+/// What libraries call the weight of a class.
+const WEIGHTS: [&str; 6] =
+    ["scale_pos_weight", "is_unbalance", "unbalance", "class_weight", "class_weights", "auto_class_weights"];
 
 /// A way to balance with its seed.
 pub fn seeded(balancing: Balancing, seed: u64) -> Balancing {

@@ -128,11 +128,12 @@ pub fn run(args: Args) -> Result<()> {
     let mut facts = args.facts(&model, &set, growing_s);
     facts.iterations = iterations;
     validated.iter().for_each(|validated| validated.add_to(&mut facts));
+    let attachments = validated.as_ref().map(Validated::files).unwrap_or_default();
     if args.register {
-        args.kept.make()?.register(&model, &facts).map_err(told)?;
+        args.kept.make()?.register(&model, &facts, &attachments).map_err(told)?;
     }
     let published =
-        tracking.map(|tracking| args.publish(&tracking, &model, &facts, validated.as_ref())).transpose()?;
+        tracking.map(|tracking| args.publish(&tracking, &model, &facts, &attachments)).transpose()?;
     let seconds = started.elapsed().as_secs_f64();
     let done = Done { model: &model, summary: &summary, features_s, seconds, published: published.as_ref() };
     done.tell(&args)
@@ -198,12 +199,14 @@ impl Args {
         let mut comparison = Comparison::begin(detector, set, last, data, machine)?;
         let family = recipe.grower.engine().to_string();
         let contestant = Contestant { family, balance: String::new(), recipe: recipe.clone() };
-        comparison.entries.push(contest(detector, set, last, &contestant, &mut |_, _| {})?.1);
+        let (model, entry) = contest(detector, set, last, &contestant, &mut |_, _| {})?;
+        comparison.entries.push(entry);
+        let iterations = facts::iterations(&model.forest, &set.within(&last.test));
         if let Some(path) = &self.report {
             std::fs::write(path, page(&comparison))
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
-        Ok(Validated { folds: measured, comparison })
+        Ok(Validated { folds: measured, iterations, comparison })
     }
 
     /// Only redflag's own grower continues a model.
@@ -223,11 +226,10 @@ impl Args {
         tracking: &Tracking,
         model: &ModelFile,
         facts: &Facts,
-        validated: Option<&Validated>,
+        attachments: &[(String, Vec<u8>)],
     ) -> Result<Published> {
-        let attachments = validated.map(Validated::files).unwrap_or_default();
         let detector = detector_text(&self.input.detector)?;
-        let publication = Publication { model, facts, detector: &detector, attachments: &attachments };
+        let publication = Publication { model, facts, detector: &detector, attachments };
         tracking.publish(&publication).with_context(|| {
             let out = self.out.display();
             format!("the model is at {out}, but was not logged (`redflag model publish` tries again)")
@@ -280,13 +282,16 @@ impl std::fmt::Display for TrialLine<'_> {
 /// What validation found.
 struct Validated {
     folds: Vec<Fold>,
+    /// By number of trees, on the last fold.
+    iterations: Vec<facts::Iteration>,
     /// The last fold, drawn.
     comparison: Comparison,
 }
 
 impl Validated {
-    /// Adds the figures of each fold, and their means.
+    /// Adds the figures of each fold, their means, and those by number of trees.
     fn add_to(&self, facts: &mut Facts) {
+        facts.iterations.clone_from(&self.iterations);
         let figures = |fold: &Fold| {
             FIGURES.iter().filter_map(|(name, of)| Some((name.to_string(), of(fold)?))).collect()
         };

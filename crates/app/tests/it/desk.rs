@@ -75,6 +75,21 @@ impl Desk {
         Ran::of(self.command(arguments).output().unwrap())
     }
 
+    /// Runs it with a standard output that nobody reads.
+    pub fn run_unread(&self, arguments: &str) -> Ran {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Ran::of(
+            self.command(arguments)
+                .stdout(writer)
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+                .wait_with_output()
+                .unwrap(),
+        )
+    }
+
     /// Runs it with a variable of the environment.
     pub fn run_with(&self, variable: (&str, &str), arguments: &str) -> Ran {
         Ran::of(self.command(arguments).env(variable.0, variable.1).output().unwrap())

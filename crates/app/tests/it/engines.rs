@@ -58,6 +58,10 @@ fn what_an_engine_cannot_do_is_said_before_anything_is_read() {
             "--continue-from: xgboost does not continue a model here",
         ),
         ("--engine xgboost --set objective=reg:squarederror", "redflag decides this"),
+        (
+            "--engine xgboost --balance weights --set scale_pos_weight=3",
+            "--balance weights sets the weight of frauds",
+        ),
         ("--engine xgboost --set max_bin", "expected NAME=VALUE, as max_bin=512"),
         ("--set max_bin=512", "--set max_bin=512: the engine builtin has no parameters but those"),
         ("--engine torch", "possible values: builtin, xgboost, lightgbm, catboost, scikit-learn"),

@@ -125,6 +125,30 @@ fn what_a_threshold_costs_is_told() {
 }
 
 #[test]
+fn the_registry_keeps_folds_iterations_and_the_report_of_any_engine() {
+    let desk = history("train_folds");
+    for (algorithm, trees, looked_at) in [("gbdt", 120, 60), ("random-forest", 7, 7)] {
+        let train = format!(
+            "train --detector card --in a.parquet --algorithm {algorithm} --trees {trees} --folds 2 --register --registry r"
+        );
+        desk.ok(&format!("{train} --out m.json"));
+        let model: Value = serde_json::from_str(&desk.text("m.json")).unwrap();
+        let place = format!("r/card/{}", model["id"].as_str().unwrap());
+        let facts: Value = serde_json::from_str(&desk.text(&format!("{place}/facts.json"))).unwrap();
+        let iterations = facts["iterations"].as_array().unwrap();
+        assert_eq!(iterations.len(), looked_at, "{iterations:?}");
+        let last = &iterations[looked_at - 1];
+        assert_eq!(number(&last["trees"]), f64::from(trees));
+        for name in ["average_precision", "auc_roc"] {
+            let of_fold = number(&facts["folds"][1]["metrics"][name]);
+            assert!((number(&last["metrics"][name]) - of_fold).abs() < 1e-9, "{name}: {last} and {of_fold}");
+        }
+        assert!(number(&last["metrics"]["log_loss"]) < number(&iterations[0]["metrics"]["log_loss"]));
+        assert!(desk.text(&format!("{place}/report.html")).starts_with("<!doctype html>"));
+    }
+}
+
+#[test]
 fn a_search_is_written_down_and_goes_on() {
     let desk = history("tune");
     let train =

@@ -110,3 +110,14 @@ fn a_closed_pipe_is_no_failure() {
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let desk = Desk::new("closed_pipe");
+    desk.ok("simulate --detector card-handbook --rows 3000 --out a.csv");
+    desk.ok("train --detector card-handbook --in a.csv --trees 3 --out m.model");
+    for arguments in ["model inspect m.model", "openapi", "detector show card"] {
+        let ran = desk.run_unread(arguments);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{arguments}");
+    }
+}

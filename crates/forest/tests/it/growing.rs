@@ -43,6 +43,27 @@ fn scores_separate_the_classes() {
 }
 
 #[test]
+fn scores_by_tree_end_with_the_scores_of_the_forest() {
+    let sample = sample(500, 5, 8);
+    for (algorithm, trees) in
+        [(Algorithm::Gbdt, 12), (Algorithm::RandomForest, 12), (Algorithm::DecisionTree, 1)]
+    {
+        let forest = grown(&sample, &Params { trees, ..Params::defaults(algorithm) }, 2);
+        let (mut told, mut last) = (Vec::new(), Vec::new());
+        forest.scores_by_tree(&sample.columns, &mut |trees, scores| {
+            told.push(trees);
+            last = scores.to_vec();
+            assert!(scores.iter().all(|score| (0.0..=1.0).contains(score)), "{algorithm} after {trees}");
+        });
+        assert_eq!(told, (1..=trees).collect::<Vec<_>>());
+        let mut scores = Vec::new();
+        forest.scorer().score_batch(&sample.rows(), &mut Scratch::default(), &mut scores);
+        let far = scores.iter().zip(&last).find(|(a, b)| (**a - **b).abs() > 1e-12);
+        assert_eq!(far, None, "{algorithm}");
+    }
+}
+
+#[test]
 fn another_seed_gives_another_forest() {
     let sample = sample(1000, 5, 3);
     for algorithm in [Algorithm::Gbdt, Algorithm::RandomForest] {

@@ -70,7 +70,7 @@ impl Register {
     /// Keeps the model.
     pub fn run(&self) -> Result<()> {
         let model = load_model(&self.model)?;
-        let is_new = self.kept.make()?.register(&model, &facts_of_file(&model)).map_err(told)?;
+        let is_new = self.kept.make()?.register(&model, &facts_of_file(&model), &[]).map_err(told)?;
         if self.json {
             println!("{}", json!({ "model": model.id, "detector": model.detector, "new": is_new }));
         } else if is_new {
