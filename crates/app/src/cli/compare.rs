@@ -187,8 +187,17 @@ fn in_words(balancing: &Balancing) -> String {
 
 fn print_head() {
     println!(
-        "{:<15} {:<22} {:>7} {:>7} {:>8} {:>9} {:>7} {:>8} {:>9}",
-        "family", "classes", "avg pr", "AUC", "card@100", "recall 1%", "F1", "Brier", "training"
+        "{:<15} {:<22} {:>7} {:>7} {:>8} {:>9} {:>11} {:>7} {:>8} {:>9}",
+        "family",
+        "classes",
+        "avg pr",
+        "AUC",
+        "card@100",
+        "recall 1%",
+        "prec at 99%",
+        "F1",
+        "Brier",
+        "training"
     );
 }
 
@@ -196,12 +205,13 @@ fn print_row(entry: &Entry) {
     let figures = &entry.evaluation;
     let cards = figures.card_precision_at_100.map_or(String::new(), |precision| format!("{precision:.4}"));
     println!(
-        "{:<15} {:<22} {:>7.4} {:>7.4} {cards:>8} {:>9.4} {:>7.4} {:>8.5} {:>7.1} s",
+        "{:<15} {:<22} {:>7.4} {:>7.4} {cards:>8} {:>9.4} {:>11.4} {:>7.4} {:>8.5} {:>7.1} s",
         entry.family,
         entry.balance,
         figures.average_precision,
         figures.auc_roc,
         figures.recall_at_fpr_0_01,
+        figures.precision_at_recall_0_99,
         figures.best_f1,
         figures.brier,
         entry.growing_s

@@ -212,6 +212,7 @@ fn print_table(evaluation: &Evaluation) -> Result<()> {
     figure("recall at FPR 0.1 %", evaluation.recall_at_fpr_0_001, "");
     figure("recall at FPR 1 %", evaluation.recall_at_fpr_0_01, "");
     figure("recall at FPR 5 %", evaluation.recall_at_fpr_0_05, "");
+    figure("precision at recall 99 %", evaluation.precision_at_recall_0_99, "");
     figure("best F1", evaluation.best_f1, &format!("at score {:.4}", evaluation.best_f1_threshold));
     figure("Brier score", evaluation.brier, "");
     figure("log loss", evaluation.log_loss, "");

@@ -82,12 +82,13 @@ pub fn run(args: Args) -> Result<()> {
 pub type Figure = (&'static str, fn(&Fold) -> Option<f64>);
 
 /// Those that are shown and kept.
-pub const FIGURES: [Figure; 7] = [
+pub const FIGURES: [Figure; 8] = [
     ("average_precision", |fold| Some(fold.evaluation.average_precision)),
     ("auc_roc", |fold| Some(fold.evaluation.auc_roc)),
     ("card_precision_at_100", |fold| fold.evaluation.card_precision_at_100),
     ("card_precision_at_100_ceiling", |fold| fold.evaluation.card_precision_at_100_ceiling),
     ("recall_at_fpr_0_01", |fold| Some(fold.evaluation.recall_at_fpr_0_01)),
+    ("precision_at_recall_0_99", |fold| Some(fold.evaluation.precision_at_recall_0_99)),
     ("best_f1", |fold| Some(fold.evaluation.best_f1)),
     ("brier", |fold| Some(fold.evaluation.brier)),
 ];

@@ -18,7 +18,7 @@ const STYLE: &str = "\
 *{box-sizing:border-box}body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--ground);margin:0 auto;\
 padding:24px;max-width:1440px}h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:32px 0 10px}h3{font-size:15px;margin:0 0 8px}\
 p{margin:4px 0;max-width:80ch}.quiet{color:var(--quiet)}.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
-th,td{padding:5px 12px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}th{color:var(--quiet);font-weight:500}\
+th,td{padding:5px 8px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}th{color:var(--quiet);font-weight:500;white-space:normal;max-width:11ch;vertical-align:bottom}\
 th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}.best{color:var(--good);font-weight:600}\
 .warn{border:1px solid var(--warn);border-left-width:5px;border-radius:6px;padding:10px 16px;margin:16px 0}\
 .grid-of{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));gap:16px}\
@@ -137,13 +137,14 @@ fn best(entries: &[Entry]) -> usize {
 /// A column of the table: its name, whether more is better, and the figure.
 type Column = (&'static str, Option<bool>, fn(&Entry) -> Option<f64>);
 
-const TABLE: [Column; 12] = [
+const TABLE: [Column; 13] = [
     ("average precision", Some(true), |entry| Some(entry.evaluation.average_precision)),
     ("AUC ROC", Some(true), |entry| Some(entry.evaluation.auc_roc)),
     ("card precision@100", Some(true), |entry| entry.evaluation.card_precision_at_100),
     ("recall at FPR 0.1 %", Some(true), |entry| Some(entry.evaluation.recall_at_fpr_0_001)),
     ("at 1 %", Some(true), |entry| Some(entry.evaluation.recall_at_fpr_0_01)),
     ("at 5 %", Some(true), |entry| Some(entry.evaluation.recall_at_fpr_0_05)),
+    ("precision at recall 99 %", Some(true), |entry| Some(entry.evaluation.precision_at_recall_0_99)),
     ("best F1", Some(true), |entry| Some(entry.evaluation.best_f1)),
     ("Brier", Some(false), |entry| Some(entry.evaluation.brier)),
     ("calibration error", Some(false), |entry| Some(entry.calibration_error)),

@@ -156,6 +156,17 @@ impl Ranking {
         }
     }
 
+    /// The highest precision of a threshold that finds at least `recall_min` of the frauds, a share up to 1; nothing is
+    /// interpolated.
+    pub fn precision_at_recall(&self, recall_min: f64) -> f64 {
+        let (frauds, _) = self.totals();
+        let enough =
+            self.steps.partition_point(|step| (step.true_positives as f64 / frauds as f64) < recall_min);
+        let precision =
+            |step: &Step| step.true_positives as f64 / (step.true_positives + step.false_positives) as f64;
+        self.steps[enough..].iter().map(precision).fold(0.0, f64::max)
+    }
+
     /// The ROC curve: false-positive rate and recall from (0, 0) to (1, 1), a point for every distinct score.
     pub fn roc_curve(&self) -> Vec<CurvePoint> {
         let (frauds, genuine) = self.totals();

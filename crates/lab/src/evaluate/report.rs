@@ -70,6 +70,8 @@ pub struct Evaluation {
     pub recall_at_fpr_0_01: f64,
     /// The same at 5 %.
     pub recall_at_fpr_0_05: f64,
+    /// Precision where 99 % of the fraud is found.
+    pub precision_at_recall_0_99: f64,
     /// The best F1 that any threshold reaches.
     pub best_f1: f64,
     /// The threshold that reaches it.
@@ -318,6 +320,7 @@ pub fn evaluate(scored: &Scored, detector: Option<&Detector>) -> Result<Evaluati
         recall_at_fpr_0_001: ranking.recall_at_fpr(0.001),
         recall_at_fpr_0_01: ranking.recall_at_fpr(0.01),
         recall_at_fpr_0_05: ranking.recall_at_fpr(0.05),
+        precision_at_recall_0_99: ranking.precision_at_recall(0.99),
         best_f1: best.f1,
         best_f1_threshold: best.threshold,
         brier: brier(&scored.scores, &scored.labels)?,

@@ -22,6 +22,9 @@ const FRAUD_PAIR_SHARE: f64 = 0.00065;
 const EMPTYING_SHARE: f64 = 0.003;
 /// The most that one transfer moves, in hundredths.
 const TRANSFER_MAX_MINOR: i64 = 1_000_000_000;
+/// The most that an account holds to begin with, and ever, in hundredths: below the billion up to which amounts are exact.
+const HELD_MAX_MINOR: i64 = 50_000_000_000;
+const BALANCE_MAX_MINOR: i64 = 90_000_000_000;
 /// Above this, in hundredths, the operator's rule may stop a fraudulent transfer; it rarely does.
 const FLAG_ABOVE_MINOR: i64 = 20_000_000;
 const FLAG_CHANCE: f64 = 0.004;
@@ -226,7 +229,7 @@ impl Paysim {
         let skew = self.rng.uniform();
         let account = (skew * skew * self.balances.len() as f64) as usize;
         let before = self.balances[account];
-        let after = before.saturating_add(amount).max(0);
+        let after = before.saturating_add(amount).clamp(0, BALANCE_MAX_MINOR);
         self.balances[account] = after;
         (Name::Customer(name_of(self.seed, 0, account as u64)), (before, after))
     }
@@ -299,7 +302,7 @@ fn accounts(settings: &Settings) -> u32 {
 
 /// What an account holds, in hundredths.
 fn held(rng: &mut Stream, (empty_chance, median, sigma): (f64, f64, f64)) -> i64 {
-    if rng.chance(empty_chance) { 0 } else { minor(rng.lognormal(median, sigma)) }
+    if rng.chance(empty_chance) { 0 } else { minor(rng.lognormal(median, sigma)).min(HELD_MAX_MINOR) }
 }
 
 fn minor(amount: f64) -> i64 {

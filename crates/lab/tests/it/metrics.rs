@@ -43,6 +43,9 @@ fn single_figures_agree_with_scikit_learn() {
     for pair in expected["recall_at_fpr"].as_array().unwrap() {
         near(ranking.recall_at_fpr(pair[0].as_f64().unwrap()), &pair[1]);
     }
+    for pair in expected["precision_at_recall"].as_array().unwrap() {
+        near(ranking.precision_at_recall(pair[0].as_f64().unwrap()), &pair[1]);
+    }
 }
 
 #[test]
