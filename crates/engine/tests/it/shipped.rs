@@ -73,13 +73,13 @@ fn every_detector_reads_and_decides_its_sample() {
     }
 }
 
-/// The names are the interface of every model that was trained on them.
+/// The names are the interface of every model that was trained on them, and their order is the book's.
 #[test]
 fn the_handbook_detector_has_the_books_features_and_no_others() {
     let names = parse(&text_of("card-handbook")).feature_names();
-    let expected = "amount is_weekend is_night customer_count_1d customer_count_7d customer_count_30d \
-        customer_mean_1d customer_mean_7d customer_mean_30d terminal_count_1d terminal_count_7d terminal_count_30d \
-        terminal_risk_1d terminal_risk_7d terminal_risk_30d";
+    let expected = "amount is_weekend is_night customer_count_1d customer_mean_1d customer_count_7d customer_mean_7d \
+        customer_count_30d customer_mean_30d terminal_count_1d terminal_risk_1d terminal_count_7d terminal_risk_7d \
+        terminal_count_30d terminal_risk_30d";
     assert_eq!(names.join(" "), expected);
 }
 
