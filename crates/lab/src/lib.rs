@@ -35,6 +35,8 @@ pub mod tune;
 pub mod compare;
 /// Labelled transactions for people who have none.
 pub mod simulate;
+/// Generators learnt from one's own transactions.
+pub mod synth;
 /// The libraries of others, if they are on this machine: to compare with, and to train with.
 #[allow(unsafe_code)]
 pub mod foreign;

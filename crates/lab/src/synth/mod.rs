@@ -1,0 +1,6 @@
+//! Synthetic transactions learnt from real ones, and an honest report about them.
+
+/// Tables from files and into files.
+pub mod read;
+/// Rows as generators see them.
+pub mod table;
