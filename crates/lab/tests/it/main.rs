@@ -8,3 +8,5 @@ mod handbook;
 mod schema;
 mod training;
 mod engines;
+mod synth;
+mod synth_report;
