@@ -69,6 +69,7 @@ pub fn train_from(
         older.bind(detector)?;
     }
     let grower = &recipe.grower;
+    recipe.check_made(detector, set)?;
     let names = detector.feature_names();
     let growing = Growing {
         names: &names,
@@ -128,6 +129,18 @@ pub fn train_from(
     .seal())
 }
 
+impl Recipe {
+    /// What a generator has seen may not be what the number of trees, the threshold or the calibration is found on.
+    fn check_made(&self, detector: &Detector, set: &TrainingSet) -> Result<()> {
+        let Some(Balancing::Made(made)) = &self.balance else { return Ok(()) };
+        made.check(
+            detector,
+            set.cut(LATER_SHARE),
+            "threshold and calibration are found on the last quarter of the training time,",
+        )
+    }
+}
+
 /// The columns that the detector takes from categories, or that are said to name some.
 fn categorical(detector: &Detector, grower: &Grower) -> Vec<usize> {
     let is_word = |feature: &Feature| matches!(feature.definition, Definition::Field(Source::Text(_)));
@@ -166,8 +179,11 @@ impl Growing<'_> {
 
     /// The rows that are learnt from instead.
     fn balanced(&self, set: &TrainingSet) -> Result<Option<TrainingSet>> {
-        let Some(Balancing::Rows(balance)) = self.balance else { return Ok(None) };
-        Ok(Some(balance.apply(set, &self.categorical)?))
+        match self.balance {
+            Some(Balancing::Rows(balance)) => Ok(Some(balance.apply(set, &self.categorical)?)),
+            Some(Balancing::Made(made)) => Ok(Some(made.apply(set, self.names)?)),
+            _ => Ok(None),
+        }
     }
 
     /// What is asked for; else what undoes balancing's doing to the prior, learnt from what came later, or by the numbers of
@@ -194,7 +210,7 @@ impl Growing<'_> {
         let shift = match self.balance {
             None => return Ok(None),
             Some(Balancing::Weights) => set.genuine_by_fraud().ln(),
-            Some(Balancing::Rows(balance)) => prior_shift(set, &balance.apply(set, &self.categorical)?),
+            Some(_) => self.balanced(set)?.map_or(0.0, |balanced| prior_shift(set, &balanced)),
         };
         Ok(Some(Calibration::prior(shift)))
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::artifact::ModelFile;
 use crate::evaluate::report::{Evaluation, Scored, evaluate, handbook_rows};
 use crate::split::Split;
+use crate::synth::made::refuse_seen;
 use crate::train::{Recipe, TrainingSet, score_all, train};
 
 /// Which rows of a test count.
@@ -95,6 +96,7 @@ pub fn measure(
     model: &ModelFile,
     protocol: Protocol,
 ) -> Result<(Evaluation, Scored)> {
+    refuse_seen(model, &split.test)?;
     let test = match protocol {
         Protocol::All => set.within(&split.test),
         Protocol::Handbook => set.select(&handbook_test(set, split)?),

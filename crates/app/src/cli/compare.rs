@@ -181,6 +181,7 @@ impl Args {
 fn in_words(balancing: &Balancing) -> String {
     match balancing {
         Balancing::Weights => "weighed alike".to_string(),
+        Balancing::Made(made) => format!("{} to {} %", made.generator.facts.id, 100.0 * made.fraud_share),
         Balancing::Rows(balance) => format!("{} to {} %", balance.method, 100.0 * balance.fraud_share),
     }
 }

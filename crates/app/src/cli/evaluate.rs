@@ -10,6 +10,7 @@ use engine::time::{TIME_RANGE_US, format_instant, parse_instant};
 use lab::artifact::ModelFile;
 use lab::dataset::{ColumnType, TableWriter};
 use lab::evaluate::report::{ConfusionFigures, Evaluation, OutcomeFigures, Plan, Scored, evaluate, score};
+use lab::synth::made::refuse_seen;
 
 use super::WrongInput;
 use super::output::{ReplayBar, bind_model, column_map, instant, load_detector, load_model, warn_of_rejects};
@@ -83,6 +84,7 @@ fn measure(args: &Args, detector: &str, model: &Path, input: &Path) -> Result<()
     let file = load_model(model)?;
     let training = training_period(&file)?;
     let test = test_period(args, training.as_ref())?;
+    refuse_seen(&file, &test).map_err(|error| WrongInput(error.to_string()))?;
     let plan = Plan {
         detector: &detector,
         model: bind_model(&file, &detector)?,

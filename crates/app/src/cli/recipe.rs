@@ -1,11 +1,15 @@
 //! How a model is to be made, as commands that make models take it.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use clap::ValueEnum;
 use forest::grow::{Algorithm, Direction, Growth, Params};
 use lab::balance::{Balance, FRAUD_SHARES, Method};
 use lab::calibrate;
 use lab::engines::{Engine, Foreign, Grower, Request};
+use lab::synth::generator::Generator;
+use lab::synth::made::MadeFrauds;
 use lab::train::{Balancing, Recipe, Threshold};
 
 use super::WrongInput;
@@ -21,7 +25,8 @@ pub struct Making {
     #[arg(long, value_enum, default_value_t = Kind::Gbdt)]
     algorithm: Kind,
     /// Bring the classes closer to each other in what is learnt from: none, weights, under, smote, smote-nc,
-    /// borderline-smote, adasyn; all but the first two up to a share of frauds [default share: 0.5]
+    /// borderline-smote, adasyn, or made:GENERATOR, frauds of a generator of features (`synth fit --features`); all but the
+    /// first two up to a share of frauds [default share: 0.5]
     #[arg(long, value_name = "METHOD[:SHARE]", default_value = "none", value_parser = balance)]
     balance: Wanted,
     /// Turn scores into probabilities, learnt on the last quarter of the time by a model that has not seen it
@@ -91,6 +96,7 @@ const WEIGHTS: [&str; 6] =
 pub fn seeded(balancing: Balancing, seed: u64) -> Balancing {
     match balancing {
         Balancing::Rows(balance) => Balancing::Rows(Balance { seed, ..balance }),
+        Balancing::Made(made) => Balancing::Made(MadeFrauds { seed, ..made }),
         Balancing::Weights => Balancing::Weights,
     }
 }
@@ -168,24 +174,46 @@ pub type Wanted = Option<Balancing>;
 /// # Errors
 /// If there is no such way.
 pub fn balance(text: &str) -> Result<Wanted, String> {
+    if let Some(rest) = text.strip_prefix("made:") {
+        return made(rest).map(Some);
+    }
     let (name, share) = text.split_once(':').map_or((text, None), |(name, share)| (name, Some(share)));
     let method = match (name, share) {
         ("none", None) => return Ok(None),
         ("weights", None) => return Ok(Some(Balancing::Weights)),
         _ => Method::named(name).ok_or_else(|| {
             let methods = Method::ALL.map(|(name, _)| name).join(", ");
-            format!("expected none, weights, or one of {methods} with a share of frauds, as smote:0.1")
+            format!(
+                "expected none, weights, made:FILE, or one of {methods} with a share of frauds, as smote:0.1"
+            )
         })?,
     };
     let mut balance = Balance::new(method);
-    if let Some(share) = share {
-        let known = share.parse().ok().filter(|share| FRAUD_SHARES.contains(share));
-        balance.fraud_share = known.ok_or_else(|| {
-            format!("expected a share of frauds from {} to {}", FRAUD_SHARES.start(), FRAUD_SHARES.end())
-        })?;
+    if let Some(text) = share {
+        balance.fraud_share = fraud_share(text)?;
     }
     Ok(Some(Balancing::Rows(balance)))
 }
+
+fn fraud_share(text: &str) -> Result<f64, String> {
+    let known = text.parse().ok().filter(|share| FRAUD_SHARES.contains(share));
+    known.ok_or_else(|| {
+        format!("expected a share of frauds from {} to {}", FRAUD_SHARES.start(), FRAUD_SHARES.end())
+    })
+}
+
+/// Frauds of a generator, as `frauds.generator:0.1`.
+fn made(text: &str) -> Result<Balancing, String> {
+    let (file, share) = match text.rsplit_once(':') {
+        Some((file, share)) if share.parse::<f64>().is_ok() => (file, fraud_share(share)?),
+        _ => (text, DEFAULT_SHARE),
+    };
+    let generator = Generator::load(std::path::Path::new(file)).map_err(|error| format!("{error:#}"))?;
+    Ok(Balancing::Made(MadeFrauds { generator: Arc::new(generator), fraud_share: share, seed: 0 }))
+}
+
+/// The share of frauds that made ones are added up to, where none is given.
+const DEFAULT_SHARE: f64 = 0.5;
 
 /// What replaces the defaults of the algorithm.
 #[derive(Debug, clap::Args)]

@@ -105,6 +105,8 @@ const HELD_OUT: f64 = 0.1;
 const ROWS_TO_HOLD_OUT: usize = 200;
 /// Distances that are measured at most.
 const DISTANCES: usize = 40;
+/// What is made often gets worse before it gets better: one in so many epochs is waited for in any case.
+const PATIENT_SHARE: usize = 3;
 /// Rows a class must have to be in what is held out.
 const CLASS_MIN: usize = 10;
 const HOLDING_OUT: u64 = 60;
@@ -261,13 +263,15 @@ impl Training<'_> {
                 self.write_checkpoint()?;
             }
             ensure!(goes_on, "stopped after {done} of {epochs} epochs");
-            if self.settings.patience > 0
-                && self.state.history.gone_without_better() >= self.settings.patience
-            {
+            if done >= epochs / PATIENT_SHARE && self.is_patience_at_its_end() {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn is_patience_at_its_end(&self) -> bool {
+        self.settings.patience > 0 && self.state.history.gone_without_better() >= self.settings.patience
     }
 
     fn epoch(&mut self, steps: u64) -> Losses {

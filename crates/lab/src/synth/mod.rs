@@ -12,6 +12,8 @@ pub mod fit;
 mod gan;
 /// A trained generator.
 pub mod generator;
+/// Made rows in what a model learns from.
+pub mod made;
 /// Real transactions with made frauds among them.
 pub mod mix;
 /// Small neural networks.

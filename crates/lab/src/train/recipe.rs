@@ -6,6 +6,7 @@ use super::threshold::Threshold;
 use crate::balance::Balance;
 use crate::calibrate;
 use crate::engines::Grower;
+use crate::synth::made::{MadeFrauds, PARAMETER};
 
 /// How a model is made of a training set.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub enum Balancing {
     Weights,
     /// Other rows.
     Rows(Balance),
+    /// Frauds that a generator makes.
+    Made(MadeFrauds),
 }
 
 impl Recipe {
@@ -43,10 +46,16 @@ impl Recipe {
         let balance = self.balance.as_ref().map(|balancing| match balancing {
             Balancing::Weights => "weights".to_string(),
             Balancing::Rows(balance) => format!("{}:{}", balance.method, balance.fraud_share),
+            Balancing::Made(made) => format!("made:{made:?}"),
         });
+        let made = match &self.balance {
+            Some(Balancing::Made(made)) => Some(made.generator.facts.mark()),
+            _ => None,
+        };
         let calibrate = self.calibrate.map(|method| method.to_string());
         let threshold = self.threshold.map(|threshold| threshold.to_string());
-        let entries = [("balance", balance), ("calibrate", calibrate), ("review", threshold)];
+        let entries =
+            [("balance", balance), (PARAMETER, made), ("calibrate", calibrate), ("review", threshold)];
         entries.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?)))
     }
 }
