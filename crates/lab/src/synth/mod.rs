@@ -4,3 +4,5 @@
 pub mod read;
 /// Rows as generators see them.
 pub mod table;
+/// How far made rows can be trusted.
+pub mod report;
