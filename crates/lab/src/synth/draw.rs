@@ -56,8 +56,10 @@ fn distances(history: &History) -> String {
     card(&chart.svg("distance by epoch"))
 }
 
+type Loss = fn(&super::Losses) -> f32;
+
 fn losses(history: &History) -> String {
-    let of: [(&str, fn(&super::Losses) -> f32); 5] = [
+    let of: [(&str, Loss); 5] = [
         ("critic", |losses| losses.critic),
         ("generator", |losses| losses.generator),
         ("penalty", |losses| losses.penalty),

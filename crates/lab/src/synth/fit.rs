@@ -251,7 +251,7 @@ impl Training<'_> {
             let losses = self.epoch(steps_an_epoch);
             self.state.history.losses.push(losses);
             let done = self.state.history.losses.len();
-            let made = (done % every == 0 || done == epochs).then(|| self.measure(done)).flatten();
+            let made = (done.is_multiple_of(every) || done == epochs).then(|| self.measure(done)).flatten();
             let progress = Progress {
                 epochs: (done, epochs),
                 steps: (self.state.step, steps_an_epoch * epochs as u64),

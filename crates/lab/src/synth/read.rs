@@ -212,11 +212,10 @@ pub fn write(
             writer.integer(first_id + row as i64);
         }
         table.columns.iter().for_each(|column| write_cell(&mut writer, column, column.values[row]));
-        if is_marked {
-            match marks[row].as_str() {
-                "" => writer.missing(),
-                mark => writer.text(mark),
-            }
+        match marks.get(row).filter(|_| is_marked).map(String::as_str) {
+            None => {}
+            Some("") => writer.missing(),
+            Some(mark) => writer.text(mark),
         }
         writer.end_row()?;
     }

@@ -60,7 +60,7 @@ fn columns_have_the_shapes_that_sdmetrics_finds() {
         near(&column.column, column.adherence, &expected["adherence"]);
         near(&column.column, column.coverage, &expected["coverage"]);
     }
-    near("column shapes", report.column_shapes, &expected["column_shapes"]);
+    near("column shapes", report.scores.column_shapes, &expected["column_shapes"]);
 }
 
 #[test]
@@ -74,8 +74,8 @@ fn pairs_have_the_trends_that_sdmetrics_finds() {
         near(&name, pair.score, &expected["score"]);
         near(&name, pair.real, &expected["real"]);
     }
-    near("pair trends", report.pair_trends, &expected["pair_trends"]);
-    near("quality", report.quality, &expected["quality"]);
+    near("pair trends", report.scores.pair_trends, &expected["pair_trends"]);
+    near("quality", report.scores.quality, &expected["quality"]);
 }
 
 #[test]
@@ -151,12 +151,16 @@ fn sample(table: Table) -> Sample {
 fn another_draw_of_the_same_rows_is_as_good_as_real() {
     let report = made(sample(rows(1, 3_000)), sample(rows(2, 3_000)), Some(sample(rows(3, 3_000))), None);
     assert!(
-        report.column_shapes > 0.97 && report.pair_trends > 0.97,
+        report.scores.column_shapes > 0.97 && report.scores.pair_trends > 0.95,
         "{} {}",
-        report.column_shapes,
-        report.pair_trends
+        report.scores.column_shapes,
+        report.scores.pair_trends
     );
-    assert!((0.45..0.55).contains(&report.discriminator_auc), "{}", report.discriminator_auc);
+    assert!(
+        (0.45..0.55).contains(&report.discriminator.discriminator_auc),
+        "{}",
+        report.discriminator.discriminator_auc
+    );
     let membership = report.privacy.membership_inference_auc.unwrap();
     assert!((0.46..0.54).contains(&membership), "{membership}");
     assert!((0.9..1.1).contains(&report.privacy.distance_to_closest_record.ratio));
@@ -182,9 +186,9 @@ fn columns_mixed_by_themselves_keep_their_shapes_and_lose_their_trends() {
         column.values.rotate_left(17 * at);
     }
     let report = made(sample(real), sample(mixed), None, None);
-    assert!(report.column_shapes > 0.97, "{}", report.column_shapes);
-    assert!(report.pair_trends < 0.85, "{}", report.pair_trends);
-    assert!(report.discriminator_auc > 0.9, "{}", report.discriminator_auc);
+    assert!(report.scores.column_shapes > 0.97, "{}", report.scores.column_shapes);
+    assert!(report.scores.pair_trends < 0.85, "{}", report.scores.pair_trends);
+    assert!(report.discriminator.discriminator_auc > 0.9, "{}", report.discriminator.discriminator_auc);
     let learning = report.learning.unwrap();
     assert!(
         learning.train_synthetic_test_real_average_precision
@@ -254,9 +258,13 @@ fn detector() -> Arc<Detector> {
 }
 
 fn payments(detector: &Detector, seed: u64) -> EventBatch {
+    payments_from(detector, seed, Settings::default().start_us)
+}
+
+fn payments_from(detector: &Detector, seed: u64, start_us: i64) -> EventBatch {
     let schema = Arc::new(detector.schema.clone());
-    let settings =
-        Settings { seed, days: Some(24), customers: Some(300), terminals: Some(600), ..Settings::default() };
+    let people = Settings { customers: Some(300), terminals: Some(600), ..Settings::default() };
+    let settings = Settings { seed, days: Some(24), start_us, ..people };
     let mut reader = SimulatedReader::new(simulator("card-handbook", &settings).unwrap(), &schema);
     let mut block = Block::new(&schema);
     while reader.read(&mut block, 4_096).unwrap() {}
@@ -289,7 +297,27 @@ fn rows_with_the_customers_of_others_behave_otherwise() {
         made(real, Sample::of_batch(synthetic), None, Some(Arc::clone(&detector))).behaviour.unwrap()
     };
     let (fresh, mixed) = (of(payments(&detector, 2)), of(mixed));
-    assert!(fresh.ratio < 3.0, "{:?}", fresh.groups);
-    assert!(mixed.ratio > 2.0 * fresh.ratio, "{:?} {:?}", mixed.groups, fresh.groups);
-    assert!(mixed.groups["shared places"] > 5.0, "{:?}", mixed.groups);
+    assert!(fresh.ratio < 1.5, "{:?}", fresh.groups);
+    assert!(mixed.ratio > 3.0 && mixed.worst == "shared places", "{:?}", mixed.groups);
+    assert!(
+        mixed.groups["history by customer_id"] > 1.5 * fresh.groups["history by customer_id"],
+        "{:?}",
+        mixed.groups
+    );
+}
+
+/// Between two months of which one was left out lies more than the detector takes for a right clock: the later one was once
+/// rejected as a whole, and nothing could be learnt about it.
+#[test]
+fn rows_held_out_after_a_long_gap_are_tested_on() {
+    let detector = detector();
+    let start_us = Settings::default().start_us;
+    let later = payments_from(&detector, 1, start_us + 90 * 86_400_000_000);
+    let [real, synthetic] = [1, 2].map(|seed| Sample::of_batch(payments(&detector, seed)));
+    let report = made(real, synthetic, Some(Sample::of_batch(later)), Some(detector));
+    let learning = report.learning.unwrap();
+    assert!(
+        learning.train_real_test_real_average_precision > 10.0 * learning.test_fraud_share,
+        "{learning:?}"
+    );
 }

@@ -3,9 +3,10 @@
 //! The real events are cut in two halves of the same length by time; the synthetic events are taken for as long. Each is looked
 //! at by itself, so all three begin without a past. A measure is the distance of the first real half to the synthetic part,
 //! divided by its distance to the second real half: near 1, the synthetic part is as like the real one as the real one is like
-//! itself. So that two halves which are alike by luck do not make the ratio large, the divisor is no less than what chance alone
-//! makes of as many events: 0.87 / sqrt(n m / (n + m)) for two distributions (the mean of Kolmogorov's distribution), 0.8
-//! standard errors for shares and counts (the mean size of a normal error).
+//! itself. Both halves are of the same entities, and a synthetic part is of others: so the divisor is no less than what chance
+//! alone makes of as many entities, 0.87 / sqrt(n m / (n + m)) for two distributions (the mean of Kolmogorov's), 0.8 standard
+//! errors for shares and counts (the mean size of a normal error). It is entities that are counted and not events, because the
+//! events of one are like each other.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -61,8 +62,10 @@ pub struct Measure {
 /// All measures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Behaviour {
-    /// The geometric mean of the groups' ratios, those below 1 counted as 1: nothing is better than as good as real.
+    /// The largest of the groups' ratios.
     pub ratio: f64,
+    /// The group that has it.
+    pub worst: String,
     /// For each group the mean ratio of its measures.
     pub groups: BTreeMap<String, f64>,
     /// One by one.
@@ -137,8 +140,9 @@ pub fn behaviour(
     let (parts, halves) = three(real, synthetic, detector, key)?;
     let by_entity = parts.each_ref().map(Part::by_entity);
     let gaps_s = by_entity.each_ref().map(gaps_s);
+    let entities = [by_entity[0].len(), by_entity[2].len()];
     let mut measures =
-        vec![distribution("times between events", format!("of a {key}"), "median, s", &gaps_s)];
+        vec![distribution("times between events", format!("of a {key}"), "median, s", &gaps_s, entities)];
     measures.extend(bursts(&parts, &by_entity));
     measures.extend(activity(&parts, &by_entity));
     let places = parts[0]
@@ -156,9 +160,9 @@ pub fn behaviour(
     measures.iter().for_each(|measure| groups.entry(measure.group.clone()).or_default().push(measure.ratio));
     let groups: BTreeMap<String, f64> =
         groups.into_iter().map(|(group, ratios)| (group, average(&ratios))).collect();
-    let logs: f64 = groups.values().map(|ratio| libm::log(ratio.max(1.0))).sum();
-    let ratio = libm::exp(logs / groups.len().max(1) as f64);
-    Ok(Behaviour { ratio, groups, measures, halves, gaps_s })
+    let worst = groups.iter().max_by(|a, b| a.1.total_cmp(b.1)).context("no measure can be taken")?;
+    let (worst, ratio) = (worst.0.clone(), *worst.1);
+    Ok(Behaviour { ratio, worst, groups, measures, halves, gaps_s })
 }
 
 fn three(
@@ -210,15 +214,28 @@ fn gaps_s(by_entity: &BTreeMap<u64, Vec<i64>>) -> Vec<f64> {
     pairs.map(|pair| (pair[1] - pair[0]) as f64 / 1e6).collect()
 }
 
-/// Of distributions: the Kolmogorov-Smirnov distance; their medians are shown.
-fn distribution(group: &str, name: String, unit: &'static str, values: &Three<Vec<f64>>) -> Measure {
+/// How many entities, of the first half and of the synthetic part, a measure is taken over.
+type Entities = [usize; 2];
+
+/// Of distributions: the Kolmogorov-Smirnov distance; their medians or means are shown. A synthetic part without any value, as
+/// where no entity comes back, is as far as can be.
+fn distribution(
+    group: &str,
+    name: String,
+    unit: &'static str,
+    values: &Three<Vec<f64>>,
+    entities: Entities,
+) -> Measure {
     let [a, b, made] = values;
-    let chance = 0.87 * (1.0 / a.len().max(1) as f64 + 1.0 / made.len().max(1) as f64).sqrt();
+    let least = |values: &[f64], entities: usize| 1.0 / entities.min(values.len()).max(1) as f64;
+    let chance = 0.87 * (least(a, entities[0]) + least(made, entities[1])).sqrt();
     let shown = values
         .each_ref()
         .map(|values| if unit.starts_with("mean") { average(values) } else { quantile(values, 0.5) });
-    let (distance, other) = (ks_distance(a, made), ks_distance(a, b));
-    measure(group, name, ("KS distance", unit), shown, distance, other.max(chance))
+    let is_empty = |values: &[f64]| values.iter().all(|value| value.is_nan());
+    let distance = if is_empty(made) && !is_empty(a) { 1.0 } else { ks_distance(a, made) };
+    let other = ks_distance(a, b);
+    measure(group, name, ("KS distance", unit), shown, distance, other.max(chance.min(1.0)))
 }
 
 /// The mean of what is known.
@@ -227,13 +244,13 @@ fn average(values: &[f64]) -> f64 {
 }
 
 /// Of shares: their difference.
-fn share(group: &str, name: String, counts: Three<(usize, usize)>) -> Measure {
+fn share(group: &str, name: String, counts: Three<(usize, usize)>, entities: Entities) -> Measure {
     let shares = counts.map(|(count, of)| count as f64 / of as f64);
-    let error = |(count, of): (usize, usize)| {
+    let error = |(count, of): (usize, usize), entities: usize| {
         let share = (count as f64 + 1.0) / (of as f64 + 2.0);
-        share * (1.0 - share) / of.max(1) as f64
+        share * (1.0 - share) / of.min(entities).max(1) as f64
     };
-    let chance = 0.8 * (error(counts[0]) + error(counts[2])).sqrt();
+    let chance = 0.8 * (error(counts[0], entities[0]) + error(counts[2], entities[1])).sqrt();
     let (distance, other) = ((shares[0] - shares[2]).abs(), (shares[0] - shares[1]).abs());
     measure(group, name, ("difference", "share"), shares, distance, other.max(chance))
 }
@@ -279,12 +296,18 @@ fn measure(
 /// Three events of an entity within ten minutes, and within an hour; and the most there were.
 fn bursts(parts: &Three<Part>, by_entity: &Three<BTreeMap<u64, Vec<i64>>>) -> Vec<Measure> {
     let windows = [(10, "within ten minutes"), (60, "within an hour")];
+    let entities = [by_entity[0].len(), by_entity[2].len()];
     let mut measures = Vec::new();
     for (minutes, words) in windows {
         let sizes = by_entity.each_ref().map(|times| burst_sizes(times, minutes * MINUTE_US));
         let many = [0, 1, 2]
             .map(|at| (sizes[at].iter().filter(|size| **size >= BURST_EVENTS).count(), parts[at].len()));
-        measures.push(share("bursts", format!("events that are the third or a later one {words}"), many));
+        measures.push(share(
+            "bursts",
+            format!("events that are the third or a later one {words}"),
+            many,
+            entities,
+        ));
         let most = sizes.map(|sizes| sizes.into_iter().max().unwrap_or(0));
         measures.push(count("bursts", format!("the largest burst {words}"), most));
     }
@@ -316,14 +339,21 @@ fn activity(parts: &Three<Part>, by_entity: &Three<BTreeMap<u64, Vec<i64>>>) -> 
         };
         by_entity[at].values().map(of).collect()
     };
+    let entities = [by_entity[0].len(), by_entity[2].len()];
     let days = [0, 1, 2].map(days);
     let on_a_day = days.each_ref().map(|days| days.concat());
     let active = days.each_ref().map(|days| days.iter().map(|days| days.len() as f64).collect());
     let in_all = by_entity.each_ref().map(|times| times.values().map(|times| times.len() as f64).collect());
     [
-        distribution(group, "events of an entity on a day that has any".to_string(), "mean", &on_a_day),
-        distribution(group, "days on which an entity does anything".to_string(), "mean", &active),
-        distribution(group, "events of an entity".to_string(), "mean", &in_all),
+        distribution(
+            group,
+            "events of an entity on a day that has any".to_string(),
+            "mean",
+            &on_a_day,
+            entities,
+        ),
+        distribution(group, "days on which an entity does anything".to_string(), "mean", &active, entities),
+        distribution(group, "events of an entity".to_string(), "mean", &in_all, entities),
     ]
 }
 
@@ -334,24 +364,34 @@ fn motifs(parts: &Three<Part>, place: &str, seed: u64) -> Vec<Measure> {
         parts.each_ref().map(|part| part.events.table.column(place).map(|column| Visits::of(part, column)));
     let [Some(a), Some(b), Some(made)] = visits else { return Vec::new() };
     let visits = [a, b, made];
+    let met = [0, 2].map(|at| visits[at].places.len());
+    let who = [0, 2].map(|at| visits[at].customers.len());
     let customers =
         visits.each_ref().map(|visits| visits.places.values().map(|all| all.len() as f64).collect());
     let places =
         visits.each_ref().map(|visits| visits.customers.values().map(|all| all.len() as f64).collect());
     let partners = visits.each_ref().map(|visits| visits.partners(seed));
     vec![
-        distribution(group, format!("customers of a {place}"), "mean", &customers),
-        distribution(group, format!("{place}s of a customer"), "mean", &places),
-        distribution(group, format!("customers who share two or more {place}s with one"), "mean", &partners),
+        distribution(group, format!("customers of a {place}"), "mean", &customers, met),
+        distribution(group, format!("{place}s of a customer"), "mean", &places, who),
+        distribution(
+            group,
+            format!("customers who share two or more {place}s with one"),
+            "mean",
+            &partners,
+            who,
+        ),
         share(
             group,
             format!("events at a {place} where the customer was before"),
             visits.each_ref().map(|v| v.returns),
+            who,
         ),
         share(
             group,
             format!("{place}s' days with three or more new customers"),
             visits.each_ref().map(|v| v.rushes),
+            met,
         ),
     ]
 }
@@ -412,20 +452,34 @@ fn velocity(parts: &Three<Part>, detector: &Detector) -> Vec<Measure> {
     for (at, feature) in detector.features.iter().enumerate() {
         let Definition::Window(window) = &feature.definition else { continue };
         let by = detector.schema.text_name(window.by);
+        let entities = [0, 2].map(|part| different(&parts[part], by));
         let limit = quantile(&parts[0].history.features[at], 0.99);
         if limit.is_nan() {
             continue;
         }
         let values = parts.each_ref().map(|part| part.history.features[at].clone());
-        measures.push(distribution(&format!("history by {by}"), feature.name.clone(), "mean", &values));
+        measures.push(distribution(
+            &format!("history by {by}"),
+            feature.name.clone(),
+            "mean",
+            &values,
+            entities,
+        ));
         let above = |part: usize| (values[part].iter().filter(|value| **value > limit).count(), taken[part]);
         let name = format!("{} above {}", feature.name, crate::compare::short(limit));
-        measures.push(share(&format!("velocity by {by}"), name, [0, 1, 2].map(above)));
+        measures.push(share(&format!("velocity by {by}"), name, [0, 1, 2].map(above), entities));
     }
     measures.sort_by(|a, b| a.group.cmp(&b.group));
+    let keys = [0, 2].map(|part| parts[part].keys.iter().collect::<BTreeSet<_>>().len());
     for (at, rule) in detector.rules.iter().enumerate() {
         let fired = [0, 1, 2].map(|part| (parts[part].history.fired[at], taken[part]));
-        measures.push(share("velocity: rules", format!("rule {} fires", rule.name), fired));
+        measures.push(share("velocity: rules", format!("rule {} fires", rule.name), fired, keys));
     }
     measures
+}
+
+/// How many entities of a column there are.
+fn different(part: &Part, column: &str) -> usize {
+    let values = part.events.table.column(column).map(|column| column.values.as_slice()).unwrap_or_default();
+    values.iter().filter(|value| !value.is_nan()).map(|value| *value as u64).collect::<BTreeSet<_>>().len()
 }

@@ -18,10 +18,14 @@ pub struct History {
     pub taken: Vec<bool>,
 }
 
+/// An event's time, its place in the history, and where it is.
+type Place<'a> = (i64, usize, &'a EventBatch, usize);
+
 /// Runs all events of `parts` through an engine without a past, sorted by time (files of row generators are not), equal
-/// times in the order given.
+/// times in the order given. After a gap that the detector would take for a wrong clock, as between months of which one was
+/// left out, a new engine goes on.
 pub fn observe(detector: &Arc<Detector>, parts: &[&EventBatch]) -> History {
-    let mut order: Vec<(i64, usize, &EventBatch, usize)> = Vec::new();
+    let mut order: Vec<Place> = Vec::new();
     for part in parts {
         order.extend((0..part.len()).map(|row| (part.time_us(row), 0, *part, row)));
     }
@@ -32,21 +36,28 @@ pub fn observe(detector: &Arc<Detector>, parts: &[&EventBatch]) -> History {
         fired: vec![0; detector.rules.len()],
         taken: vec![false; order.len()],
     };
-    let mut engine = Engine::new(Arc::clone(detector), None, cores());
-    let mut batch = EventBatch::new(Arc::new(detector.schema.clone()));
-    let mut decisions = Decisions::default();
-    for (number, events) in order.chunks(BATCH_ROWS).enumerate() {
-        batch.clear();
-        events.iter().for_each(|(_, _, part, row)| batch.push_row_of(part, *row));
-        engine.process(&batch, (number * BATCH_ROWS) as i64, &mut decisions);
-        for (row, (_, place, ..)) in events.iter().enumerate() {
-            history.enter(&decisions, row, *place);
-        }
+    let longest_us = detector.schema.max_time_jump_us;
+    for stream in order.chunk_by(|before, after| after.0 - before.0 <= longest_us) {
+        history.run(detector, stream);
     }
     history
 }
 
 impl History {
+    fn run(&mut self, detector: &Arc<Detector>, stream: &[Place]) {
+        let mut engine = Engine::new(Arc::clone(detector), None, cores());
+        let mut batch = EventBatch::new(Arc::new(detector.schema.clone()));
+        let mut decisions = Decisions::default();
+        for (number, events) in stream.chunks(BATCH_ROWS).enumerate() {
+            batch.clear();
+            events.iter().for_each(|(_, _, part, row)| batch.push_row_of(part, *row));
+            engine.process(&batch, (number * BATCH_ROWS) as i64, &mut decisions);
+            for (row, (_, place, ..)) in events.iter().enumerate() {
+                self.enter(&decisions, row, *place);
+            }
+        }
+    }
+
     fn enter(&mut self, decisions: &Decisions, row: usize, place: usize) {
         self.taken[place] = decisions.statuses[row] != Status::TimeJump;
         for (column, value) in self.features.iter_mut().zip(decisions.features_of(row)) {

@@ -110,26 +110,14 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// What the synthetic rows are fit for, and what not, in words.
     pub verdict: Verdict,
-    /// The mean of the next two, SDMetrics' overall score.
-    pub quality: f64,
-    /// The mean score of columns, 0 to 1.
-    pub column_shapes: f64,
-    /// The mean score of the pairs of columns that go together, 0 to 1; missing if none do.
-    pub pair_trends: f64,
-    /// Mean share of synthetic numbers and instants within the real bounds.
-    pub boundary_adherence: f64,
-    /// Mean share of the real ranges that is covered.
-    pub range_coverage: f64,
-    /// Mean share of synthetic words that are real ones.
-    pub category_adherence: f64,
-    /// Mean share of real words that occur.
-    pub category_coverage: f64,
+    /// What columns and pairs come to.
+    #[serde(flatten)]
+    pub scores: Scores,
     /// How correlations differ.
     pub correlation_difference: CorrelationDifference,
-    /// How well boosted trees tell synthetic rows from real ones: area under the ROC curve, 0.5 is perfect.
-    pub discriminator_auc: f64,
-    /// How well they tell two real halves apart.
-    pub discriminator_auc_of_real_halves: f64,
+    /// Whether rows can be told apart.
+    #[serde(flatten)]
+    pub discriminator: Discriminator,
     /// What models learn from synthetic rows.
     #[serde(flatten)]
     pub learning: Option<Learning>,
@@ -151,6 +139,34 @@ pub struct Report {
     pub pictures: Pictures,
 }
 
+/// What columns and pairs come to. NaN is "cannot be told".
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Scores {
+    /// The mean of the next two, SDMetrics' overall score.
+    pub quality: f64,
+    /// The mean score of columns, 0 to 1.
+    pub column_shapes: f64,
+    /// The mean score of the pairs of columns that go together, 0 to 1; missing if none do.
+    pub pair_trends: f64,
+    /// Mean share of synthetic numbers and instants within the real bounds.
+    pub boundary_adherence: f64,
+    /// Mean share of the real ranges that is covered.
+    pub range_coverage: f64,
+    /// Mean share of synthetic words that are real ones.
+    pub category_adherence: f64,
+    /// Mean share of real words that occur.
+    pub category_coverage: f64,
+}
+
+/// Whether boosted trees can tell rows apart.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Discriminator {
+    /// How well boosted trees tell synthetic rows from real ones: area under the ROC curve, 0.5 is perfect.
+    pub discriminator_auc: f64,
+    /// How well they tell two real halves apart.
+    pub discriminator_auc_of_real_halves: f64,
+}
+
 /// What is drawn of all rows.
 #[derive(Debug, Default)]
 pub struct Pictures {
@@ -169,67 +185,40 @@ pub const STEPS: usize = 7;
 ///
 /// # Errors
 /// If the files have no common column, a column is of different kinds in them, or there are too few rows.
-pub fn report(comparison: Comparison, progress: &mut dyn FnMut(usize, &'static str)) -> Result<Report> {
-    let Comparison { mut real, mut synthetic, mut held_out, detector, names, seed } = comparison;
-    let mut warnings = rejected(&real, &synthetic, held_out.as_ref());
-    let mut samples = vec![("real", &mut real.table), ("synthetic", &mut synthetic.table)];
-    samples.extend(held_out.iter_mut().map(|sample| ("held-out", &mut sample.table)));
-    warnings.extend(sample::align(&mut samples)?);
-    check_sizes(&real, &synthetic, held_out.as_ref())?;
+pub fn report(mut comparison: Comparison, progress: &mut dyn FnMut(usize, &'static str)) -> Result<Report> {
+    let mut warnings = comparison.prepare()?;
+    let Comparison { real, synthetic, held_out, detector, names, seed } = comparison;
+    let (detector, others) = (detector.as_ref(), held_out.as_ref());
     progress(0, "columns");
     let columns = shapes::shapes(&real.table, &synthetic.table);
     progress(1, "pairs of columns");
     let pairs = trends::trends(&real.table, &synthetic.table);
     let correlation_difference = trends::correlation_difference(&real.table, &synthetic.table);
-    let own = [&real, &synthetic].map(|sample| sample::by_itself(&sample.table));
-    if own[0].columns.is_empty() {
-        bail!("the files have no column in common that is not an entity: there is nothing to compare");
-    }
     progress(2, "pictures");
+    let own = [&real, &synthetic].map(|sample| sample::by_itself(&sample.table));
     let pictures = pictures::pictures(&own[0], &own[1], seed);
     progress(3, "telling them apart");
-    let (one, other, halves) = halves(&own[0], held_out.as_ref(), seed);
-    let discriminator_auc = discriminator::auc(&own[0], &own[1], seed)?;
-    let discriminator_auc_of_real_halves = discriminator::auc(&one, &other, seed)?;
+    let (discriminator, halves) = Discriminator::of(&own, others, seed)?;
     progress(4, "distances");
-    let others = held_out.as_ref().map(|sample| &sample.table);
-    let privacy = privacy::privacy(&real.table, others, &synthetic.table, seed)?;
+    let privacy = privacy::privacy(&real.table, others.map(|sample| &sample.table), &synthetic.table, seed)?;
     progress(5, "learning");
-    let mut skipped = Vec::new();
-    if held_out.is_none() {
-        let why = "it needs real rows that the generator did not see (--holdout): of two halves of what it learnt from, both \
-                   are members";
-        skipped.push(Skipped { what: "membership inference", why: why.to_string() });
-    }
-    let learning = learn((&real, &synthetic, held_out.as_ref()), detector.as_ref(), seed);
+    let mut skipped = membership_skipped(others);
+    let learning = learn((&real, &synthetic, others), detector, seed);
     let learning = or_skipped(learning, "training on synthetic rows", &mut skipped);
     warnings.extend(learning.iter().flat_map(|learning| learning.telling.clone()));
     progress(6, "behaviour");
-    let behaviour = behave(&real, &synthetic, detector.as_ref(), seed);
-    let behaviour = or_skipped(behaviour, "behaviour", &mut skipped);
-    let [column_shapes, pair_trends] =
-        [shapes::mean(columns.iter().map(|c| c.score)), shapes::mean(pairs.iter().map(|p| p.score))];
-    let of = |metric: &'static str, figure: fn(&ColumnShape) -> f64| {
-        shapes::mean(columns.iter().filter(|column| column.metric == metric).map(figure))
-    };
+    let behaviour = or_skipped(behave(&real, &synthetic, detector, seed), "behaviour", &mut skipped);
     let mut report = Report {
         files: names,
         seed,
         real: Size::of(&real.table),
         synthetic: Size::of(&synthetic.table),
-        held_out: held_out.as_ref().map(|sample| Size::of(&sample.table)),
+        held_out: others.map(|sample| Size::of(&sample.table)),
         warnings,
         verdict: Verdict::default(),
-        quality: shapes::mean([column_shapes, pair_trends].into_iter()),
-        column_shapes,
-        pair_trends,
-        boundary_adherence: of("KSComplement", |column| column.adherence),
-        range_coverage: of("KSComplement", |column| column.coverage),
-        category_adherence: of("TVComplement", |column| column.adherence),
-        category_coverage: of("TVComplement", |column| column.coverage),
+        scores: Scores::of(&columns, &pairs),
         correlation_difference,
-        discriminator_auc,
-        discriminator_auc_of_real_halves,
+        discriminator,
         learning,
         privacy,
         behaviour,
@@ -241,6 +230,57 @@ pub fn report(comparison: Comparison, progress: &mut dyn FnMut(usize, &'static s
     };
     report.verdict = verdict::verdict(&report);
     Ok(report)
+}
+
+impl Comparison {
+    /// Brings the samples to the same columns, and says what had to be left out.
+    fn prepare(&mut self) -> Result<Vec<String>> {
+        let mut warnings = rejected(&self.real, &self.synthetic, self.held_out.as_ref());
+        let mut samples = vec![("real", &mut self.real.table), ("synthetic", &mut self.synthetic.table)];
+        samples.extend(self.held_out.iter_mut().map(|sample| ("held-out", &mut sample.table)));
+        warnings.extend(sample::align(&mut samples)?);
+        check_sizes(&self.real, &self.synthetic, self.held_out.as_ref())?;
+        if sample::by_itself(&self.real.table).columns.is_empty() {
+            bail!("the files have no column in common that is not an entity: there is nothing to compare");
+        }
+        Ok(warnings)
+    }
+}
+
+impl Scores {
+    fn of(columns: &[ColumnShape], pairs: &[PairTrend]) -> Scores {
+        let column_shapes = shapes::mean(columns.iter().map(|column| column.score));
+        let pair_trends = shapes::mean(pairs.iter().map(|pair| pair.score));
+        let of = |metric: &'static str, figure: fn(&ColumnShape) -> f64| {
+            shapes::mean(columns.iter().filter(|column| column.metric == metric).map(figure))
+        };
+        Scores {
+            quality: shapes::mean([column_shapes, pair_trends].into_iter()),
+            column_shapes,
+            pair_trends,
+            boundary_adherence: of("KSComplement", |column| column.adherence),
+            range_coverage: of("KSComplement", |column| column.coverage),
+            category_adherence: of("TVComplement", |column| column.adherence),
+            category_coverage: of("TVComplement", |column| column.coverage),
+        }
+    }
+}
+
+impl Discriminator {
+    /// Of real and synthetic rows, and of the halves that the words say.
+    fn of(own: &[Table; 2], held_out: Option<&Sample>, seed: u64) -> Result<(Discriminator, String)> {
+        let (one, other, said) = halves(&own[0], held_out, seed);
+        let discriminator_auc = discriminator::auc(&own[0], &own[1], seed)?;
+        let discriminator_auc_of_real_halves = discriminator::auc(&one, &other, seed)?;
+        Ok((Discriminator { discriminator_auc, discriminator_auc_of_real_halves }, said))
+    }
+}
+
+fn membership_skipped(held_out: Option<&Sample>) -> Vec<Skipped> {
+    let why = "it needs real rows that the generator did not see (--holdout): of two halves of what it learnt from, both are \
+               members";
+    let skipped = Skipped { what: "membership inference", why: why.to_string() };
+    if held_out.is_some() { Vec::new() } else { vec![skipped] }
 }
 
 fn rejected(real: &Sample, synthetic: &Sample, held_out: Option<&Sample>) -> Vec<String> {

@@ -14,7 +14,7 @@ const OWN_STYLE: &str = "\
 .verdict .no{border-top-color:var(--c1)}.verdict .yes{border-top-color:var(--good)}\
 .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(210px,100%),1fr));gap:12px;margin:16px 0}\
 .tile b{display:block;font-size:24px;font-weight:600;font-variant-numeric:tabular-nums;line-height:1.3}.tile span{font-size:13px;color:var(--quiet)}\
-.small-of{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(260px,100%),1fr));gap:12px}\
+.bar.heat{stroke:var(--line);stroke-width:.6}.small-of{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(260px,100%),1fr));gap:12px}\
 td.name,th.name{text-align:left!important;white-space:normal;max-width:44ch}.off{color:var(--c1);font-weight:600}\
 th:nth-child(2),td:nth-child(2){text-align:right}td,th{vertical-align:top}";
 
@@ -78,17 +78,17 @@ fn verdict(report: &Report) -> String {
 
 fn tiles(report: &Report) -> String {
     let mut tiles = vec![
-        (score(report.column_shapes), "column shapes: 1 is alike".to_string()),
-        (score(report.pair_trends), "pair trends: 1 is alike".to_string()),
+        (score(report.scores.column_shapes), "column shapes: 1 is alike".to_string()),
+        (score(report.scores.pair_trends), "pair trends: 1 is alike".to_string()),
         (
             score(report.correlation_difference.mean_absolute),
             "mean difference of correlations: 0 is alike".to_string(),
         ),
         (
-            score(report.discriminator_auc),
+            score(report.discriminator.discriminator_auc),
             format!(
                 "discriminator's AUC: 0.5 is perfect; real halves {}",
-                score(report.discriminator_auc_of_real_halves)
+                score(report.discriminator.discriminator_auc_of_real_halves)
             ),
         ),
     ];
@@ -121,7 +121,10 @@ fn tiles(report: &Report) -> String {
     if let Some(behaviour) = &report.behaviour {
         tiles.push((
             format!("{}×", score(behaviour.ratio)),
-            "behaviour: distance from the real one, by the noise between two real halves; 1 is as good as real".to_string(),
+            format!(
+                "behaviour, at worst ({}): distance from the real one, by the noise between real halves; 1 is as good as real",
+                behaviour.worst
+            ),
         ));
     }
     let tile = |(figure, words): &(String, String)| {
@@ -213,11 +216,11 @@ fn columns(report: &Report) -> String {
         "<h2>Columns one by one</h2>\n<p>Mean shape {}, values within bounds {}, ranges covered {}, known words {}, words covered \
          {}.</p>\n{}<details open><summary>Shapes</summary>{LEGEND}<div class=\"small-of\">{pictures}</div>\
          <p class=\"quiet\">Values beyond the middle 99 % of the real ones are in the outer bars.</p></details>\n",
-        score(report.column_shapes),
-        score(report.boundary_adherence),
-        score(report.range_coverage),
-        score(report.category_adherence),
-        score(report.category_coverage),
+        score(report.scores.column_shapes),
+        score(report.scores.boundary_adherence),
+        score(report.scores.range_coverage),
+        score(report.scores.category_adherence),
+        score(report.scores.category_coverage),
         table(&heads, rows)
     )
 }
@@ -244,7 +247,7 @@ fn pairs(report: &Report) -> String {
          count: pair trends {}. The worst are listed.</p>\n{listed}",
         report.pairs.len(),
         counted.len(),
-        score(report.pair_trends)
+        score(report.scores.pair_trends)
     )
 }
 
@@ -301,12 +304,10 @@ fn privacy(report: &Report) -> String {
         copied("share of exact copies, with the time of day", privacy.exact_copies_at_the_same_time),
     ];
     let [made, fresh] = &privacy.distances;
-    let chart = cumulative(
-        "Distance to the closest real row: synthetic (orange), other real rows (blue)",
-        "distance",
-        &[(fresh, 0, false), (made, 1, false)],
-    );
-    let card = if chart.is_empty() { String::new() } else { format!("<div class=\"card\">{chart}</div>") };
+    let chart =
+        cumulative("Distance to the closest real row", "distance", &[(fresh, 0, false), (made, 1, false)]);
+    let card =
+        if chart.is_empty() { String::new() } else { format!("<div class=\"card\">{LEGEND}{chart}</div>") };
     let membership = privacy.membership_inference_auc.map_or(String::new(), |auc| {
         format!(
             "<p>Membership inference by the closest synthetic row: AUC {} (0.5 is perfect).</p>\n",
@@ -345,11 +346,8 @@ fn behaviour(behaviour: &Behaviour) -> String {
     });
     let table = table(&heads, rows);
     let [one, other, made] = &behaviour.gaps_s;
-    let chart = cumulative(
-        "Times between events: synthetic (orange), real halves (blue)",
-        "seconds",
-        &[(one, 0, false), (other, 0, true), (made, 1, false)],
-    );
+    let chart =
+        cumulative("Times between events", "seconds", &[(one, 0, false), (other, 0, true), (made, 1, false)]);
     let longest = behaviour.groups.values().copied().fold(1.0, f64::max);
     let bars: String = behaviour
         .groups
@@ -365,7 +363,7 @@ fn behaviour(behaviour: &Behaviour) -> String {
     format!(
         "<h2>Behaviour</h2>\n<p>Compared are {}. A ratio near 1 is as good as real; generators that make rows one by one are far \
          above it.</p>\n<div class=\"grid-of\"><div class=\"card\"><h3>Distance by the noise between two real halves (bars grow by \
-         powers)</h3><div class=\"bars\">{bars}</div></div><div class=\"card\">{chart}</div></div>\n{table}",
+         powers)</h3><div class=\"bars\">{bars}</div></div><div class=\"card\">{LEGEND}{chart}</div></div>\n{table}",
         escaped(&behaviour.halves)
     )
 }

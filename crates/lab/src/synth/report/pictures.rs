@@ -129,13 +129,16 @@ fn by_bin(real: &Column, made: &Column) -> Bars {
     if known.is_empty() {
         return (Vec::new(), vec![(0.0, "no value".to_string())]);
     }
-    let width = (high - low).max(1e-9 * high.abs().max(1e-9));
-    let mut shares = vec![[0.0; 2]; BINS];
+    // Few whole numbers, as weekdays, have a bar each.
+    let is_whole = known.iter().all(|value| value.fract() == 0.0) && high - low < BINS as f64;
+    let bins = if is_whole { (high - low) as usize + 1 } else { BINS };
+    let width = if is_whole { bins as f64 } else { (high - low).max(1e-9 * high.abs().max(1e-9)) };
+    let mut shares = vec![[0.0; 2]; bins];
     for (at, column) in [real, made].into_iter().enumerate() {
         let values = column.values.iter().filter(|value| !value.is_nan());
         let count = values.clone().count().max(1) as f64;
         for value in values {
-            let bin = ((value - low) / width * BINS as f64).clamp(0.0, (BINS - 1) as f64) as usize;
+            let bin = ((value - low) / width * bins as f64).clamp(0.0, (bins - 1) as f64) as usize;
             shares[bin][at] += 1.0 / count;
         }
     }
@@ -179,9 +182,9 @@ pub fn heat_map(difference: &CorrelationDifference) -> String {
     }
     let longest = difference.columns.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(18);
     let (left, top) = (14.0 + 6.3 * longest as f64, 30.0);
-    let tile = (440.0 / count as f64).clamp(4.0, 40.0);
-    let (width, height) =
-        (left + tile * count as f64 + 6.0, top + tile * count as f64 + 12.0 + 6.3 * longest as f64);
+    let tile = ((WIDTH - left - 6.0) / count as f64).clamp(5.0, 40.0);
+    let width = (left + tile * count as f64 + 6.0).max(WIDTH);
+    let height = top + tile * count as f64 + 12.0 + 6.3 * longest as f64;
     let mut body =
         "<text class=\"title\" x=\"6\" y=\"16\">Correlations: synthetic minus real</text>".to_string();
     for (row, differences) in difference.differences.iter().enumerate() {
@@ -195,7 +198,7 @@ pub fn heat_map(difference: &CorrelationDifference) -> String {
             };
             write!(
                 body,
-                "<rect class=\"bar {colour}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{0:.1}\" height=\"{0:.1}\" fill-opacity=\"{strength:.2}\">\
+                "<rect class=\"bar {colour} heat\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{0:.1}\" height=\"{0:.1}\" fill-opacity=\"{strength:.2}\">\
                  <title>{1}, {2}: {value:+.3}</title></rect>",
                 tile - 0.6,
                 escaped(&difference.columns[row]),

@@ -52,6 +52,7 @@ impl Verdict {
 pub fn verdict(report: &Report) -> Verdict {
     let mut verdict = Verdict::default();
     columns(report, &mut verdict);
+    discriminator(report, &mut verdict);
     tails_and_words(report, &mut verdict);
     learning(report, &mut verdict);
     privacy(report, &mut verdict);
@@ -87,19 +88,23 @@ fn columns(report: &Report, verdict: &mut Verdict) {
     }
     let difference = report.correlation_difference.mean_absolute;
     let holds = |value: f64, is_good: bool| value.is_nan() || is_good;
-    let trends = if report.pair_trends.is_nan() {
+    let trends = if report.scores.pair_trends.is_nan() {
         "no pair goes together".to_string()
     } else {
-        format!("{:.3}", report.pair_trends)
+        format!("{:.3}", report.scores.pair_trends)
     };
     let figures = format!("pair trends {trends}, mean difference of correlations {difference:.3}");
     verdict.say(
-        holds(report.pair_trends, report.pair_trends >= SCORE_MIN)
+        holds(report.scores.pair_trends, report.scores.pair_trends >= SCORE_MIN)
             && holds(difference, difference <= CORRELATION_MAX),
         format!("What depends on two columns at a time ({figures})."),
         format!("What depends on columns together: they do not go together as the real ones do ({figures})."),
     );
-    let (auc, usual) = (report.discriminator_auc, report.discriminator_auc_of_real_halves);
+}
+
+fn discriminator(report: &Report, verdict: &mut Verdict) {
+    let (auc, usual) =
+        (report.discriminator.discriminator_auc, report.discriminator.discriminator_auc_of_real_halves);
     verdict.say(
         auc <= DISCRIMINATOR_MAX,
         format!("Passing for real, row by row: boosted trees tell the rows apart with an AUC of {auc:.3} (real halves: {usual:.3}, chance: 0.5)."),
