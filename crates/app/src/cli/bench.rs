@@ -4,6 +4,7 @@ mod engine;
 mod forest;
 mod kafka;
 mod store;
+mod synth;
 mod train;
 
 use anyhow::Result;
@@ -27,6 +28,8 @@ enum What {
     Kafka(kafka::Args),
     /// Decisions a second that a database takes, in groups of several sizes
     Store(store::Args),
+    /// Generators: updates a second of their networks, beside PyTorch
+    Synth(synth::Args),
     /// Boosting: seconds and average precision, beside XGBoost, LightGBM and CatBoost
     Train(train::Args),
 }
@@ -41,6 +44,7 @@ pub fn run(args: Args) -> Result<()> {
         What::Forest(args) => forest::run(&args),
         What::Kafka(args) => kafka::run(&args),
         What::Store(args) => store::run(&args),
+        What::Synth(args) => synth::run(&args),
         What::Train(args) => train::run(&args),
     }
 }

@@ -26,6 +26,8 @@ pub mod read;
 pub mod report;
 /// Rows between real rows.
 mod smote;
+/// How fast networks learn.
+pub mod speed;
 /// Rows as generators see them.
 pub mod table;
 
