@@ -8,3 +8,4 @@ mod handbook;
 mod schema;
 mod training;
 mod engines;
+mod marks;
