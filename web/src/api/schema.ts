@@ -359,8 +359,11 @@ export interface components {
              * @description Position in the log.
              */
             sequence: number;
-            /** @description Made by a simulator. */
-            synthetic: boolean;
+            /**
+             * @description What made it, if it is synthetic: a simulator or a generator. Null of a real one.
+             * @example simulator:card:7
+             */
+            synthetic?: string | null;
         };
         /** @description What a decision was made with. */
         DecisionVersions: {
@@ -796,6 +799,29 @@ export interface components {
             /** @description Totals since the database began. */
             totals: components["schemas"]["Totals"];
         };
+        /** @description Decisions on synthetic transactions since the database began. */
+        SyntheticTotals: {
+            /**
+             * Format: int64
+             * @description Of them approved.
+             */
+            approved: number;
+            /**
+             * Format: int64
+             * @description Decisions.
+             */
+            decisions: number;
+            /**
+             * Format: int64
+             * @description Of them declined.
+             */
+            declined: number;
+            /**
+             * Format: int64
+             * @description Of them sent to review.
+             */
+            in_review: number;
+        };
         /** @description One second of the timeline. */
         TimelinePoint: {
             /**
@@ -871,6 +897,8 @@ export interface components {
              * @description Answers to ids seen before.
              */
             repeated: number;
+            /** @description Of the decisions those on synthetic transactions. */
+            synthetic: components["schemas"]["SyntheticTotals"];
         };
     };
     responses: never;
@@ -1008,6 +1036,8 @@ export interface operations {
                 from?: string;
                 /** @description first event time no longer wanted, RFC 3339 */
                 to?: string;
+                /** @description true, false, or what made them, as simulator:card:7 */
+                synthetic?: string;
             };
             header?: never;
             path?: never;

@@ -73,8 +73,9 @@ pub struct DecisionSummary {
     pub late: bool,
     /// Microseconds from receipt to decision.
     pub latency_us: i64,
-    /// Made by a simulator.
-    pub synthetic: bool,
+    /// What made it, if it is synthetic: a simulator or a generator. Null of a real one.
+    #[schema(example = "simulator:card:7")]
+    pub synthetic: Option<String>,
 }
 
 /// A feature that speaks for fraud.
@@ -352,6 +353,27 @@ pub struct Totals {
     pub labels: u64,
     /// Labels that say fraud.
     pub labelled_fraud: u64,
+    /// Of the decisions those on synthetic transactions.
+    pub synthetic: SyntheticTotals,
+}
+
+/// Decisions on synthetic transactions since the database began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SyntheticTotals {
+    /// Decisions.
+    pub decisions: u64,
+    /// Of them approved.
+    pub approved: u64,
+    /// Of them sent to review.
+    pub in_review: u64,
+    /// Of them declined.
+    pub declined: u64,
+}
+
+impl From<[u64; 3]> for SyntheticTotals {
+    fn from([approved, in_review, declined]: [u64; 3]) -> SyntheticTotals {
+        SyntheticTotals { decisions: approved + in_review + declined, approved, in_review, declined }
+    }
 }
 
 impl From<store::Totals> for Totals {
@@ -367,6 +389,7 @@ impl From<store::Totals> for Totals {
             late: totals.late,
             labels: totals.labels,
             labelled_fraud: totals.labelled_fraud,
+            synthetic: totals.synthetic.into(),
         }
     }
 }
@@ -663,7 +686,7 @@ impl DecisionSummary {
             reasons: stored_reasons(stored),
             late: stored.timeliness != Timeliness::OnTime,
             latency_us: stored.latency_us,
-            synthetic: stored.synthetic,
+            synthetic: stored.mark.clone(),
         }
     }
 }

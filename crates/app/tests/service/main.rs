@@ -21,3 +21,4 @@ mod models;
 mod redis;
 mod databases;
 mod demo;
+mod marks;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use engine::detector::Schema;
 use engine::{EventBatch, Label};
-use lab::dataset::{Block, SimulatedReader, write_event};
-use lab::simulate::Simulator;
+use lab::dataset::{Block, SimulatedReader, write_event, write_mark};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -27,16 +27,14 @@ const FLUSH: Duration = Duration::from_secs(30);
 /// # Errors
 /// If Kafka refuses a message.
 pub fn send(
-    detector: &engine::Detector,
-    simulator: Box<dyn Simulator>,
+    schema: &Arc<Schema>,
+    mut reader: SimulatedReader,
     settings: &KafkaSettings,
     rows: Option<u64>,
     rate: Option<f64>,
 ) -> Result<Tally> {
     let producer = client::plain_producer(settings)?;
-    let schema = Arc::new(detector.schema.clone());
-    let mut reader = SimulatedReader::new(simulator, &schema);
-    let mut block = Block::new(&schema);
+    let mut block = Block::new(schema);
     let (started, bar) = (Instant::now(), CountBar::new("sending", "transactions", rows));
     let (mut tally, mut last_us, mut json) = (Tally::default(), None, String::new());
     let wanted = rows.unwrap_or(u64::MAX);
@@ -47,6 +45,7 @@ pub fn send(
         for row in 0..batch.len() {
             json.clear();
             write_event(batch, row, false, &mut json);
+            write_mark(batch.mark(row), &mut json);
             deliver(&producer, &settings.transactions, batch.key(row), &json)?;
             tally.frauds += u64::from(batch.label(row) == Label::Fraud);
         }

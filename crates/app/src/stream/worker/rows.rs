@@ -172,6 +172,7 @@ impl Core {
         for row in unit.order.iter().map(|row| *row as usize) {
             let outcome = unit.decisions.outcomes[row];
             stats.totals.outcomes[outcome as usize] += 1;
+            stats.totals.synthetic[outcome as usize] += u64::from(unit.intake.batch.mark(row).is_some());
             stats.totals.late += u64::from(unit.decisions.statuses[row] != Status::OnTime);
             stats.count_score(unit.decisions.scores[row]);
         }
