@@ -10,7 +10,8 @@ use anyhow::{Result, ensure};
 use crate::random::Stream;
 use crate::train::TrainingSet;
 use neighbours::Points;
-use synthetic::{Draws, Synthetic};
+use synthetic::Synthetic;
+pub(crate) use synthetic::{Draws, most_frequent};
 
 /// Nearest neighbours.
 mod neighbours;
@@ -133,7 +134,7 @@ impl Balance {
             let value = |fraud: usize| set.columns[column][rows[fraud]];
             if named.contains(&column) {
                 let categories = |row: &Synthetic| near[row.base].iter().map(|fraud| value(*fraud));
-                values.extend(synthetic.iter().map(|row| synthetic::most_frequent(categories(row), draws)));
+                values.extend(synthetic.iter().map(|row| most_frequent(categories(row), draws)));
             } else {
                 values.extend(synthetic.iter().map(|row| row.between(value(row.base), value(row.towards))));
             }
@@ -207,6 +208,25 @@ fn encoded(numbers: Vec<Vec<f64>>, categories: &[Vec<f64>]) -> Points {
     let rows = columns.first().map_or(0, Vec::len);
     let values = (0..rows).flat_map(|row| columns.iter().map(move |column| column[row])).collect();
     Points { values, dimensions: columns.len() }
+}
+
+/// SMOTE between rows of one class: `count` synthetic rows, and each row's `k` nearest. Columns of numbers are standardised, those
+/// of words are categories.
+///
+/// # Errors
+/// If there are no more than `k` rows.
+pub(crate) fn between_rows(
+    numbers: &[&[f64]],
+    words: &[&[f64]],
+    count: usize,
+    k: usize,
+    draws: &mut impl Draws,
+) -> Result<(Vec<Synthetic>, Vec<Vec<usize>>)> {
+    let rows: Vec<usize> =
+        (0..numbers.iter().chain(words).map(|column| column.len()).next().unwrap_or(0)).collect();
+    let numbers = numbers.iter().map(|column| standardised(column, &rows)).collect();
+    let words: Vec<Vec<f64>> = words.iter().map(|column| column.to_vec()).collect();
+    Ok(synthetic::smote(&encoded(numbers, &words), count, k, draws)?)
 }
 
 fn standardised(column: &[f64], rows: &[usize]) -> Vec<f64> {

@@ -24,6 +24,11 @@ impl Stream {
         Self { state }
     }
 
+    /// A seed for what has a stream of its own.
+    pub(crate) fn seed_of(seed: u64, purpose: u64, entity: u64, slot: i64) -> u64 {
+        Stream::at(seed, purpose, entity, slot).next_u64()
+    }
+
     fn next_u64(&mut self) -> u64 {
         let [a, b, c, d] = self.state;
         let result = a.wrapping_add(d).rotate_left(23).wrapping_add(a);

@@ -65,9 +65,7 @@ pub fn read_columns(path: &Path, label: Option<&str>) -> Result<Table> {
     if let Some(label) = label {
         mark_label(&mut table, label, path)?;
     }
-    if let Some(time) = table.columns.iter().find(|column| column.kind == Kind::Instant) {
-        table.times_us = time.values.iter().map(|us| *us as i64).collect();
-    }
+    table.take_times();
     table.find_decimals();
     Ok(table)
 }

@@ -82,6 +82,14 @@ impl Column {
         Column { name: self.name.clone(), kind: self.kind, values, words: self.words.clone() }
     }
 
+    /// Rounds its numbers to the decimals that they have.
+    pub fn round(&mut self) {
+        if let Kind::Number { decimals: Some(decimals) } = self.kind {
+            let scale = 10_f64.powi(decimals as i32);
+            self.values.iter_mut().for_each(|value| *value = (*value * scale).round() / scale);
+        }
+    }
+
     /// Says how many decimals its numbers have, if that is few.
     pub fn find_decimals(&mut self) {
         if self.kind == (Kind::Number { decimals: None }) {
@@ -142,6 +150,37 @@ impl Table {
         let rows: Vec<usize> =
             (0..self.times_us.len()).filter(|row| period.contains(&self.times_us[*row])).collect();
         self.select(&rows)
+    }
+
+    /// These rows and then those of a table of the same columns and words.
+    pub fn followed_by(mut self, other: &Table) -> Table {
+        for (column, after) in self.columns.iter_mut().zip(&other.columns) {
+            column.values.extend_from_slice(&after.values);
+        }
+        self.times_us.extend_from_slice(&other.times_us);
+        self
+    }
+
+    /// Takes the first column of instants for the times of rows; there are none without one.
+    pub fn take_times(&mut self) {
+        let times = self.columns.iter().find(|column| column.kind == Kind::Instant);
+        self.times_us = times.map_or(Vec::new(), |times| times.values.iter().map(|us| *us as i64).collect());
+    }
+
+    /// FNV-1a (Fowler, Noll, Vo; 64 bits, 16 hexadecimal digits) of names and values: the same rows have the same one.
+    pub fn fingerprint(&self) -> String {
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+        let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        for column in &self.columns {
+            column.name.bytes().chain([0xff]).for_each(&mut add);
+            for value in &column.values {
+                match column.word(*value).filter(|_| matches!(column.kind, Kind::Category | Kind::Entity)) {
+                    Some(word) => word.bytes().chain([0xff]).for_each(&mut add),
+                    None => value.to_bits().to_le_bytes().into_iter().for_each(&mut add),
+                }
+            }
+        }
+        format!("{hash:016x}")
     }
 
     /// The same without some columns.
