@@ -64,5 +64,5 @@ export function stats(more: Partial<Stats> = {}): Stats {
 }
 
 export function message(kind: LiveMessage['kind'], decisions: DecisionSummary[], skipped = 0): LiveMessage {
-  return { kind, stats: stats(), decisions, skipped }
+  return { kind, stats: stats(), decisions, skipped, generations: [] }
 }

@@ -116,8 +116,6 @@ pub struct Shared {
 pub struct Condition {
     /// The last thing the store refused, until it accepts again.
     pub store_error: Option<String>,
-    /// Newest event time.
-    pub stream_us: Option<i64>,
     /// What the engine holds.
     pub state: StateSize,
 }
@@ -442,6 +440,7 @@ impl Pipeline {
     fn count(&self, group: &Group, answers: &[Answer], waiting: &[Waiting], now_s: i64) {
         let mut stats = lock(&self.shared.stats);
         stats.totals.add(group);
+        stats.stream_us = self.engine.stream_us();
         let second = stats.second(now_s);
         second.decisions += group.decisions.len() as u64;
         for decision in &group.decisions {
@@ -503,7 +502,6 @@ impl Pipeline {
         let state = self.engine.state().into_iter().fold(StateSize::default(), sum);
         let mut condition = lock(&self.shared.condition);
         condition.state = state;
-        condition.stream_us = self.engine.stream_us();
         self.measure_state_at = Instant::now() + STATE_INTERVAL.max(started.elapsed() * STATE_SHARE);
     }
 

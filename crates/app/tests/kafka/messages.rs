@@ -128,3 +128,28 @@ fn a_mark_comes_through_the_stages() {
     assert_eq!(client.get("/v1/stats").json()["totals"]["synthetic"]["decisions"], 1);
     services.into_iter().for_each(|service| service.stop());
 }
+
+/// A job's transactions and labels go to the topics, as anybody's.
+#[test]
+fn synthetic_transactions_are_sent_to_the_topics() {
+    let Some(topics) = Topics::new("generated") else { return };
+    let service = topics.start(&topics.process("a"));
+    let mut client = service.client();
+    let wanted = json!({"rows": 500, "fraud_share": 0.1, "seed": 3, "to": "stream"});
+    let answer = client.post("/v1/generate", wanted.to_string());
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let path = answer.json()["links"]["self"].as_str().unwrap().to_string();
+    super::process::wait_until("the job ends", || client.get(&path).ok().json()["state"] == "done");
+    topics.wait_until_decided();
+    let decisions = topics.decisions();
+    assert_eq!(decisions.len(), 500);
+    for decision in &decisions {
+        assert_eq!(
+            (&decision["synthetic"], &decision["late"]),
+            (&json!("simulator:card-handbook:3"), &json!(false))
+        );
+    }
+    assert_eq!(topics.read("labels").len(), 50);
+    assert!(topics.read("dead_letter").is_empty());
+    service.stop();
+}

@@ -22,3 +22,4 @@ mod redis;
 mod databases;
 mod demo;
 mod marks;
+mod generate;

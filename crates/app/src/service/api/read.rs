@@ -199,7 +199,7 @@ pub fn current_stats(api: &Doors) -> Stats {
         model: api.shared.models.current().champion_id().map(str::to_string),
         started_at: Instant(api.started_us),
         now: Instant(now),
-        stream_time: condition.stream_us.map(Instant),
+        stream_time: stats.stream_us.map(Instant),
         source: api.source.clone(),
         currency: api.shared.detector.schema.currency.clone(),
         totals: stats.totals.into(),

@@ -59,7 +59,7 @@ pub async fn predict(State(api): State<Api>, request: Request) -> Response {
 /// Where Kafka brings the transactions, they are not taken over HTTP as well: their order would stand nowhere.
 pub async fn only_where_decided(State(api): State<Api>, request: Request, next: Next) -> Response {
     match &api.stream {
-        Some(stream) if request.method() == Method::POST && !is_about_models(request.uri()) => {
+        Some(stream) if request.method() == Method::POST && !is_for_every_source(request.uri()) => {
             let detail = format!(
                 "this service decides what the Kafka topic `{}` holds: send it there",
                 stream.transactions
@@ -70,8 +70,9 @@ pub async fn only_where_decided(State(api): State<Api>, request: Request, next: 
     }
 }
 
-fn is_about_models(uri: &Uri) -> bool {
-    uri.path().starts_with("/v1/models/")
+/// Models and synthetic transactions have their own ways to the topics.
+fn is_for_every_source(uri: &Uri) -> bool {
+    uri.path().starts_with("/v1/models/") || ["/v1/generate", "/generate"].contains(&uri.path())
 }
 
 async fn decide_one(api: &Api, request: Request) -> Response {

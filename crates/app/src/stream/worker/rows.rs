@@ -192,8 +192,7 @@ impl Core {
             stats.keep_recent(&render::summary(&unit.decision(*row as usize), minor_per_unit));
             stats.count_latency(unit.latency_us as u64, now_s);
         }
-        drop(stats);
-        lock(&self.shared.condition).stream_us = self.stages.first().and_then(newest_us);
+        stats.stream_us = self.stages.first().and_then(newest_us);
     }
 
     /// Events whose time is too far ahead are no decisions but dead letters.
