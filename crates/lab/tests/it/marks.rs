@@ -44,7 +44,7 @@ fn events(detector: &Detector) -> EventBatch {
 }
 
 fn mark_of(row: usize) -> Option<&'static str> {
-    (row % 3 == 0).then_some("simulator:card:0")
+    row.is_multiple_of(3).then_some("simulator:card:0")
 }
 
 fn assert_marked(batch: &EventBatch, what: &str) {
