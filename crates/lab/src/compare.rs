@@ -22,6 +22,8 @@ use crate::split::Split;
 use crate::train::{Recipe, TrainingSet, score_all, train};
 use crate::validate::{Protocol, measure};
 
+pub(crate) use chart::{Chart, Scale, escaped, short};
+pub(crate) use page::STYLE;
 pub use page::{drawings, page};
 
 /// What takes part.

@@ -19,6 +19,7 @@ mod simulate;
 mod splitting;
 mod state;
 mod store;
+mod synth;
 mod topics;
 mod train;
 mod validate;
@@ -62,6 +63,9 @@ enum Command {
     Model(model::Args),
     /// Look at detector files
     Detector(detector::Args),
+    /// Say how far made transactions can be trusted
+    #[command(subcommand)]
+    Synth(synth::Synth),
     /// Look at stored decisions
     Decision(decision::Args),
     /// Look at the database, copy it into another, export decisions
@@ -126,6 +130,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Model(args) => model::run(args),
         Command::Store(args) => store::run(args),
+        Command::Synth(command) => synth::run(command),
         Command::Bench(args) => bench::run(args),
         Command::Detector(args) => detector::run(args),
         Command::Decision(args) => decision::run(args),

@@ -171,6 +171,32 @@ impl CountBar {
     }
 }
 
+/// A bar of a few steps, each with its name; it stays hidden for the first two seconds, and off a terminal.
+pub struct StepBar(ProgressBar, Instant);
+
+impl StepBar {
+    /// A bar for `total` steps.
+    pub fn new(what: &'static str, total: u64) -> StepBar {
+        let bar = ProgressBar::hidden().with_prefix(what);
+        bar.set_length(total);
+        let style = ProgressStyle::with_template("{prefix} {bar:30} {pos} of {len}  {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        StepBar(bar, Instant::now())
+    }
+
+    /// Shows that so many are done, and what is being done now.
+    pub fn show(&self, done: u64, next: &'static str) {
+        show_after_patience(&self.0, self.1.elapsed());
+        self.0.set_message(next);
+        self.0.set_position(done);
+    }
+
+    /// Takes the bar away.
+    pub fn finish(self) {
+        self.0.finish_and_clear();
+    }
+}
+
 fn show_after_patience(bar: &ProgressBar, elapsed: Duration) {
     if elapsed > PATIENCE && bar.is_hidden() {
         bar.set_draw_target(indicatif::ProgressDrawTarget::stderr_with_hz(5));

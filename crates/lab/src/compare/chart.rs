@@ -27,6 +27,12 @@ impl Scale {
         Scale { low: 0.0, high: (high / step).ceil().max(1.0) * step, is_log: false }
     }
 
+    /// Even, between two values, moved outwards to round ones.
+    pub fn between(low: f64, high: f64) -> Scale {
+        let step = step_of((high - low).max(f64::MIN_POSITIVE));
+        Scale { low: (low / step).floor() * step, high: (high / step).ceil() * step, is_log: false }
+    }
+
     /// By powers of ten.
     pub fn log(low: f64, high: f64) -> Scale {
         let low = low.max(1e-9).log10().floor();

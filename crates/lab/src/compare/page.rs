@@ -10,7 +10,7 @@ use crate::evaluate::metrics::CurvePoint;
 use crate::evaluate::report::ConfusionFigures;
 
 /// Colours that differ by lightness as well as by hue, after Okabe and Ito, "Color universal design", 2008.
-const STYLE: &str = "\
+pub(crate) const STYLE: &str = "\
 :root{--ink:#1f2328;--quiet:#59636e;--ground:#fff;--card:#f6f8fa;--line:#d1d9e0;--good:#1a7f37;--warn:#9a6700;\
 --c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#b0468c;--c4:#a67c00;--c5:#3a3a3a;--c6:#4aa3d9}\
 @media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--quiet:#9198a1;--ground:#0d1117;--card:#151b23;--line:#3d444d;\

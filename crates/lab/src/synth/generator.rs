@@ -104,6 +104,14 @@ impl Facts {
         self.period_us.map(|(start, end)| start..end)
     }
 
+    /// What rows that it makes are marked with: its name, and the time it has seen, so that whoever learns from them knows what
+    /// must not be a test.
+    pub fn mark(&self) -> String {
+        let day = |us: i64| format_instant(us);
+        self.period()
+            .map_or(self.id.clone(), |seen| format!("{}@{}/{}", self.id, day(seen.start), day(seen.end)))
+    }
+
     /// Refuses a test on a time that the generator has seen.
     ///
     /// # Errors
@@ -310,6 +318,14 @@ impl Generator {
             activity.fill(&mut table, &mut Stream::at(wanted.seed, ENTITIES, at as u64, 0));
         }
         Ok(ordered(&table, wanted.seed))
+    }
+
+    /// The name of the column of labels, if it makes labels.
+    pub fn label(&self) -> Option<&str> {
+        match &self.body {
+            Body::Network(trained) => trained.encoder.label_name(),
+            Body::Smote(smote) => smote.label_name(),
+        }
     }
 
     /// Genuine rows and frauds.

@@ -40,6 +40,10 @@ impl Smote {
         Smote { columns: table.columns.iter().map(kept).collect(), times_us: table.times_us.clone() }
     }
 
+    pub(super) fn label_name(&self) -> Option<&str> {
+        self.columns.iter().find(|kept| kept.kind == Kind::Label).map(|kept| kept.name.as_str())
+    }
+
     fn table(&self) -> Table {
         let column = |kept: &Kept| Column {
             name: kept.name.clone(),

@@ -9,3 +9,5 @@ mod schema;
 mod training;
 mod engines;
 mod marks;
+mod synth;
+mod synth_report;

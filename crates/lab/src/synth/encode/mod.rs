@@ -166,6 +166,11 @@ impl Encoder {
         self.features.last().filter(|_| self.has_label)
     }
 
+    /// The name of the label's column.
+    pub(super) fn label_name(&self) -> Option<&str> {
+        self.columns.iter().find(|column| column.kind == Kind::Label).map(|column| column.name.as_str())
+    }
+
     /// All features but the label's.
     pub(super) fn inputs(&self) -> &[Feature] {
         &self.features[..self.features.len() - usize::from(self.has_label)]

@@ -177,3 +177,47 @@ fn factors(rows: &Matrix, dropout: f32, chance: &Chance, purpose: u64) -> Matrix
     factors.zip_mut_with(rows, |factor, value| *factor *= leak(value));
     factors
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn matrix(value: &Value) -> Matrix {
+        let rows: Vec<Vec<f32>> = serde_json::from_value(value.clone()).unwrap();
+        Matrix::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).unwrap()
+    }
+
+    fn near(what: &str, found: &Matrix, expected: &Matrix) {
+        assert_eq!(found.dim(), expected.dim(), "{what}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(
+                (found - expected).abs() <= 2e-5 * expected.abs().max(0.1),
+                "{what}: {found} instead of {expected}"
+            );
+        }
+    }
+
+    /// PyTorch's second-order automatic differentiation on the same weights and rows; see gradient_penalty.py.
+    #[test]
+    fn a_step_has_the_losses_and_gradients_of_pytorch() {
+        let text = include_str!("../../../tests/fixtures/synth/gradient_penalty.json");
+        let expected: Value = serde_json::from_str(text).unwrap();
+        let mut critic = Critic::new(6, &[5, 4], 0.0, &mut Stream::at(0, 0, 0, 0));
+        for (at, layer) in critic.layers.iter_mut().enumerate() {
+            layer.weights.value = matrix(&expected["weights"][at]);
+            layer.bias.value = matrix(&Value::from(vec![expected["biases"][at].clone()]));
+        }
+        let [real, made, mixed] = ["real", "made", "mixed"].map(|name| matrix(&expected[name]));
+        let batch = Batch { is_training: true, chance: Chance { seed: 0, step: 0 }, pass: 0 };
+        let judged = critic.learn(&real, &made, &mixed, expected["weight"].as_f64().unwrap() as f32, &batch);
+        assert!((f64::from(judged.loss) - expected["loss"].as_f64().unwrap()).abs() < 1e-5);
+        assert!((f64::from(judged.penalty) - expected["penalty"].as_f64().unwrap()).abs() < 1e-5);
+        for (at, layer) in critic.layers.iter().enumerate() {
+            near("weights", &layer.weights.gradient, &matrix(&expected["weight_gradients"][at]));
+            let biases = matrix(&Value::from(vec![expected["bias_gradients"][at].clone()]));
+            near("biases", &layer.bias.gradient, &biases);
+        }
+    }
+}

@@ -287,3 +287,87 @@ fn reshaped(rows: Matrix, pixels: usize, flat: bool) -> Matrix {
     let shape = if flat { (height / pixels, width * pixels) } else { (height * pixels, width / pixels) };
     rows.into_shape_with_order(shape).expect("a batch has whole images")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BATCH: Batch = Batch { is_training: true, chance: Chance { seed: 3, step: 0 }, pass: 0 };
+
+    /// A loss that weighs every output differently.
+    fn loss(out: &Matrix) -> f32 {
+        out.iter().enumerate().map(|(at, value)| value * ((at % 7) as f32 - 2.5)).sum()
+    }
+
+    fn weights_of(out: &Matrix) -> Matrix {
+        let weights = (0..out.len()).map(|at| (at % 7) as f32 - 2.5).collect();
+        Matrix::from_shape_vec(out.raw_dim(), weights).unwrap()
+    }
+
+    /// Slopes by inputs and by parameters against differences of the loss.
+    fn check(mut network: Network, rows: usize, columns: usize) {
+        let input = BATCH.chance.normals(1, rows, columns);
+        let out = network.forward(input.clone(), &BATCH);
+        let by_input = network.backward(weights_of(&out), true);
+        let by_parameter: Vec<Matrix> = network.parameters().iter().map(|of| of.gradient.clone()).collect();
+        let step = 1e-2;
+        let near = |what: &str, slope: f32, low: f32, high: f32| {
+            let difference = (high - low) / (2.0 * step);
+            assert!(
+                (slope - difference).abs() < 0.03 * difference.abs().max(1.0),
+                "{what}: {slope}, not {difference}"
+            );
+        };
+        for at in [(0, 0), (rows - 1, columns - 1), (rows / 2, columns / 2)] {
+            let at_step = |by: f32| {
+                let mut moved = input.clone();
+                moved[at] += by;
+                loss(&network.clone().forward(moved, &BATCH))
+            };
+            near("input", by_input[at], at_step(-step), at_step(step));
+        }
+        for (place, slopes) in by_parameter.iter().enumerate() {
+            let at = (slopes.nrows() / 2, slopes.ncols() - 1);
+            let at_step = |by: f32| {
+                let mut moved = network.clone();
+                moved.parameters()[place].value[at] += by;
+                loss(&moved.forward(input.clone(), &BATCH))
+            };
+            near("parameter", slopes[at], at_step(-step), at_step(step));
+        }
+    }
+
+    /// Smooth ones: differences across a rectifier's kink say nothing.
+    #[test]
+    fn layers_have_the_slopes_of_their_outputs() {
+        let mut chance = Stream::at(5, 0, 0, 0);
+        let inside = vec![Layer::linear(6, 5, &mut chance), Layer::batch_norm(5), Layer::tanh()];
+        let residual = Layer::Residual { inside: Network::new(inside), width: 5 };
+        check(Network::new(vec![residual, Layer::linear(11, 3, &mut chance), Layer::tanh()]), 8, 6);
+    }
+
+    #[test]
+    fn a_leaky_rectifier_keeps_a_share_of_what_is_negative() {
+        let mut leaky = Network::new(vec![Layer::leaky(0.2)]);
+        let out = leaky.forward(ndarray::array![[2.0, -3.0, 0.0]], &BATCH);
+        assert_eq!(out, ndarray::array![[2.0, -0.6, 0.0]]);
+        assert_eq!(leaky.backward(ndarray::array![[1.0, 1.0, 1.0]], true), ndarray::array![[1.0, 0.2, 0.2]]);
+    }
+
+    #[test]
+    fn convolutions_have_the_slopes_of_their_outputs() {
+        let mut chance = Stream::at(6, 0, 0, 0);
+        let mut halving = Convolution::halving(4, (1, 3), &mut chance);
+        let mut doubling = Transposed::doubling(2, (3, 2), &mut chance);
+        // DCGAN's small weights would drown in the differences' error.
+        halving.weights.value *= 20.0;
+        doubling.weights.value *= 20.0;
+        let layers = vec![
+            Layer::Unflatten { pixels: 16 },
+            Layer::Convolution(halving),
+            Layer::Transposed(doubling),
+            Layer::Flatten { pixels: 16 },
+        ];
+        check(Network::new(layers), 4, 16);
+    }
+}
