@@ -210,9 +210,12 @@ mod tests {
     fn a_share_is_reached_to_the_row_and_evenly() {
         for (share, rows) in [(0.0, 50), (0.05, 1_000), (0.5, 400), (0.001, 10_000), (1.0, 30)] {
             let mut thinning = Thinning::new(share, rows);
+            let label = |number: u64| if number % 100 == 7 { Label::Fraud } else { Label::Genuine };
+            // What a simulated world lives through before its first transaction is given.
+            (0..20_000).for_each(|number| thinning.count(label(number)));
             let mut kept = Vec::new();
             for number in 0_u64.. {
-                let label = if number % 100 == 7 { Label::Fraud } else { Label::Genuine };
+                let label = label(number);
                 if thinning.keep(label) {
                     kept.push(label);
                 }
