@@ -222,6 +222,22 @@ fn everything_that_is_wrong_is_said_at_once() {
     service.stop();
 }
 
+/// What could not be marked is not made.
+#[test]
+fn a_detector_with_a_field_of_the_marks_name_gets_no_synthetic_transactions() {
+    let folder = folder("generate_unmarkable");
+    let handbook = include_str!("../../../../detectors/card-handbook.toml");
+    let own = handbook.replace("terminal_id = \"id\" }", "terminal_id = \"id\", synthetic = \"bool\" }");
+    assert_ne!(own, handbook);
+    std::fs::write(folder.join("own.toml"), own).unwrap();
+    let setup = Setup::new(&folder.join("data"));
+    let service = setup.with("REDFLAG_DETECTOR", folder.join("own.toml").display().to_string()).start();
+    let answer = generate(&mut service.client(), &json!({"rows": 5}));
+    assert_eq!(answer.status, 422);
+    assert!(answer.text().contains("declares a field `synthetic`"), "{}", answer.text());
+    service.stop();
+}
+
 /// A generator that was fitted on simulated events: its rows between two of them.
 fn fit_generator(path: &Path, detector: &str) -> String {
     let text = format!("../../detectors/{detector}.toml");

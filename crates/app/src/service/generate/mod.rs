@@ -22,8 +22,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use engine::Detector;
+use engine::event::MARK;
 use lab::simulate;
 
 use self::events::Events;
@@ -93,6 +94,10 @@ pub struct Order<'a> {
 /// Why it cannot be made, for whoever asked.
 pub fn prepare(detector: &Arc<Detector>, config: &Config, order: Order) -> Result<Events> {
     let Order { wanted, start_us, .. } = order;
+    ensure!(
+        detector.schema.mark_position().is_some(),
+        "the detector declares a field `{MARK}`, so what is made could not be told from real transactions"
+    );
     let (source, mark): (Box<dyn Source>, String) = match &wanted.maker {
         Maker::Simulator(name) => {
             let simulated = Simulated::new(detector, name, wanted, start_us)?;
