@@ -19,6 +19,13 @@ pub const NUMBER_SCALE: f64 = 1_000_000.0;
 /// The longest id or category in bytes.
 pub const TEXT_MAX: usize = 256;
 
+/// The name under which a synthetic event says what made it, in JSON, files and topics: `simulator:card:7`, or the id of a
+/// generator. Reserved, unless a detector declares a field of that name.
+pub const MARK: &str = "synthetic";
+
+/// The longest mark in bytes.
+pub const MARK_MAX: usize = 128;
+
 /// A field's value as a reader found it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
@@ -142,6 +149,8 @@ pub struct EventBatch {
     labels: Vec<Label>,
     texts: Vec<Span>,
     numbers: Vec<f64>,
+    /// The rows that are marked as synthetic, in their order: most streams have none.
+    marks: Vec<(usize, Span)>,
     pending: Pending,
     cells: Vec<Cell>,
     /// Bit i: the field at position i must be set.
@@ -158,6 +167,7 @@ enum Cell {
     Text(usize),
     Number(usize),
     Bool(usize),
+    Mark,
 }
 
 impl Cell {
@@ -182,6 +192,7 @@ struct Pending {
     time_us: i64,
     amount_minor: i64,
     label: Option<Label>,
+    mark: Option<Span>,
     /// Bit i: the field at position i was set.
     seen: u128,
     errors: Vec<FieldError>,
@@ -190,7 +201,8 @@ struct Pending {
 impl EventBatch {
     /// An empty batch.
     pub fn new(schema: Arc<Schema>) -> EventBatch {
-        let cells = schema.fields.iter().map(|field| Cell::of(&field.kind)).collect();
+        let cells = schema.fields.iter().map(|field| Cell::of(&field.kind));
+        let cells = cells.chain(schema.mark_position().map(|_| Cell::Mark)).collect();
         let required = schema.fields.iter().enumerate().filter(|(_, field)| !field.optional);
         EventBatch {
             cells,
@@ -203,6 +215,7 @@ impl EventBatch {
             labels: Vec::new(),
             texts: Vec::new(),
             numbers: Vec::new(),
+            marks: Vec::new(),
             pending: Pending::default(),
         }
     }
@@ -268,6 +281,12 @@ impl EventBatch {
         self.numbers[row * self.schema.number_slots + slot]
     }
 
+    /// What made the row's event, if it is synthetic. Nothing that is computed of an event looks at it.
+    pub fn mark(&self, row: usize) -> Option<&str> {
+        let at = self.marks.binary_search_by_key(&row, |(marked, _)| *marked).ok()?;
+        Some(self.slice(self.marks[at].1))
+    }
+
     /// The row's key, if the schema has one.
     pub fn key(&self, row: usize) -> Option<&str> {
         self.schema.key.map(|slot| self.text(row, slot))
@@ -278,12 +297,14 @@ impl EventBatch {
         self.pending.arena_start = self.arena.len();
         self.pending.seen = 0;
         self.pending.label = None;
+        self.pending.mark = None;
         self.pending.errors.clear();
         self.texts.resize((self.len() + 1) * self.schema.text_slots, Span::default());
         self.numbers.resize((self.len() + 1) * self.schema.number_slots, f64::NAN);
     }
 
-    /// Sets a field of the started row. What is wrong with it is remembered until [`EventBatch::end_row`].
+    /// Sets a field of the started row; the position behind the last field is that of the [`MARK`], where the schema leaves
+    /// room for one. What is wrong with it is remembered until [`EventBatch::end_row`].
     pub fn set(&mut self, field: usize, value: Value) {
         let bit = 1_u128 << field;
         if self.pending.seen & bit != 0 {
@@ -317,6 +338,9 @@ impl EventBatch {
             self.abandon_row();
             return Err(Rejection { errors });
         }
+        if let Some(mark) = self.pending.mark {
+            self.marks.push((self.ids.len(), mark));
+        }
         self.ids.push(self.pending.id);
         self.times_us.push(self.pending.time_us);
         self.amounts_minor.push(self.pending.amount_minor);
@@ -342,6 +366,10 @@ impl EventBatch {
     /// Appends a row of another batch of the same schema.
     pub fn push_row_of(&mut self, other: &EventBatch, row: usize) {
         debug_assert_eq!(self.schema, other.schema, "rows move between batches of one schema only");
+        if let Some(mark) = other.mark(row) {
+            let mark = self.keep(mark);
+            self.marks.push((self.len(), mark));
+        }
         let id = self.keep(other.id(row));
         self.ids.push(id);
         self.times_us.push(other.times_us[row]);
@@ -382,7 +410,7 @@ impl EventBatch {
 
     fn report_missing(&mut self) {
         let absent = self.required & !self.pending.seen;
-        for index in (0..self.cells.len()).filter(|index| absent >> index & 1 == 1) {
+        for index in (0..self.schema.fields.len()).filter(|index| absent >> index & 1 == 1) {
             let name = &self.schema.fields[index].name;
             if !self.pending.errors.iter().any(|error| error.field == *name) {
                 self.error(index, Value::Missing, &expectation(self.cells[index]));
@@ -397,6 +425,9 @@ impl EventBatch {
         self.labels.truncate(rows);
         self.texts.truncate(rows * self.schema.text_slots);
         self.numbers.truncate(rows * self.schema.number_slots);
+        while self.marks.last().is_some_and(|(row, _)| *row >= rows) {
+            self.marks.pop();
+        }
     }
 
     fn slice(&self, span: Span) -> &str {
@@ -417,7 +448,7 @@ impl EventBatch {
     }
 
     fn error(&mut self, field: usize, value: Value, expected: &str) {
-        let name = &self.schema.fields[field].name;
+        let name = self.schema.fields.get(field).map_or(MARK, |field| &field.name);
         let error = match value {
             Value::Untyped(text) | Value::Text(text) => {
                 FieldError::new(name, format_args!("{text:?}"), expected)
@@ -449,8 +480,16 @@ impl EventBatch {
                 let at = row * self.schema.number_slots + slot;
                 read_bool(value).map(|truth| self.numbers[at] = f64::from(u8::from(truth)))
             }
+            Cell::Mark => self.enter_mark(value).map(|span| self.pending.mark = Some(span)),
         };
         accepted.ok_or_else(|| expectation(cell))
+    }
+
+    fn enter_mark(&mut self, value: Value) -> Option<Span> {
+        match value {
+            Value::Text(text) | Value::Untyped(text) if is_mark(text) => Some(self.keep(text)),
+            _ => None,
+        }
     }
 
     fn enter_text(&mut self, value: Value) -> Option<Span> {
@@ -465,6 +504,11 @@ impl EventBatch {
     }
 }
 
+/// Whether this says what made an event. True and false do not.
+pub fn is_mark(text: &str) -> bool {
+    acceptable_text(text) && text.len() <= MARK_MAX && read_bool(Value::Untyped(text)).is_none()
+}
+
 /// Ids and categories end up in logs, topics and keys: no control characters, no blanks at the ends, a bounded length.
 fn acceptable_text(text: &str) -> bool {
     !text.is_empty() && text.len() <= TEXT_MAX && text.trim() == text && !text.chars().any(char::is_control)
@@ -477,6 +521,7 @@ fn expectation(cell: Cell) -> String {
         Cell::Amount => "a number from 0 to 10 trillion".to_string(),
         Cell::Label | Cell::Bool(_) => "true or false".to_string(),
         Cell::Number(_) => "a finite number below a billion".to_string(),
+        Cell::Mark => format!("what made the event, as text of 1 to {MARK_MAX} bytes"),
     }
 }
 

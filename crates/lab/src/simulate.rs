@@ -207,6 +207,11 @@ pub enum SimulateError {
 /// The detectors that have a simulator.
 pub const NAMES: [&str; 5] = ["card-handbook", "card", "ulb", "paysim", "banking"];
 
+/// What the events of a simulator are marked with: `simulator:card:7`.
+pub fn mark(detector: &str, seed: u64) -> String {
+    format!("simulator:{detector}:{seed}")
+}
+
 /// The simulator of a shipped detector.
 ///
 /// # Errors

@@ -115,8 +115,8 @@ pub struct NewDecision<'a> {
     pub timeliness: Timeliness,
     /// From [`Store::version`].
     pub version: i64,
-    /// Made by a simulator or generator.
-    pub synthetic: bool,
+    /// What made it, if it is synthetic: a simulator or generator.
+    pub mark: Option<&'a str>,
     /// The event in canonical JSON.
     pub event: &'a str,
     /// All feature values.
@@ -230,8 +230,8 @@ pub struct StoredDecision {
     pub rules: Vec<String>,
     /// How the event stood to the stream.
     pub timeliness: Timeliness,
-    /// Made by a simulator or generator.
-    pub synthetic: bool,
+    /// What made it, if it is synthetic: a simulator or generator.
+    pub mark: Option<String>,
     /// The event in canonical JSON.
     pub event: String,
     /// All feature values.
@@ -272,8 +272,21 @@ pub struct Filter {
     pub from_us: Option<i64>,
     /// Before this event time.
     pub to_us: Option<i64>,
+    /// Synthetic or real.
+    pub made: Option<Made>,
     /// At most so many.
     pub limit: usize,
+}
+
+/// How transactions came to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// They happened.
+    Real,
+    /// Something made them.
+    Synthetic,
+    /// This made them.
+    By(String),
 }
 
 /// An entry of the log.
@@ -313,6 +326,8 @@ impl LogEntry {
 pub struct Totals {
     /// Decisions by outcome, mildest first.
     pub outcomes: [u64; 3],
+    /// Of them those on synthetic transactions.
+    pub synthetic: [u64; 3],
     /// Decisions on events older than the newest of an entity.
     pub late: u64,
     /// Rejections.
@@ -342,6 +357,7 @@ impl Totals {
     /// Adds one decision.
     pub fn add_decision(&mut self, decision: &NewDecision) {
         self.outcomes[decision.outcome as usize] += 1;
+        self.synthetic[decision.outcome as usize] += u64::from(decision.mark.is_some());
         self.late += u64::from(decision.timeliness != Timeliness::OnTime);
     }
 

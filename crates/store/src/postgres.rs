@@ -31,8 +31,8 @@ use self::rows::{
 pub use self::scratch::Scratch;
 use self::session::{Hold, Role, Session};
 use crate::{
-    Filter, Group, LogEntry, NewLabel, NewRejection, Record, Result, ShadowScore, Shape, Store, StoreError,
-    StoredDecision, Sync, Totals, Versions, shadow,
+    Filter, Group, LogEntry, Made, NewLabel, NewRejection, Record, Result, ShadowScore, Shape, Store,
+    StoreError, StoredDecision, Sync, Totals, Versions, shadow,
 };
 
 /// A PostgreSQL database of decisions.
@@ -246,6 +246,15 @@ impl Store for Postgres {
         condition!(&filter.min_score, "score >=");
         condition!(&filter.from_us, "event_time_us >=");
         condition!(&filter.to_us, "event_time_us <");
+        match &filter.made {
+            Some(Made::Real) => conditions.push("d.mark IS NULL".to_string()),
+            Some(Made::Synthetic) => conditions.push("d.mark IS NOT NULL".to_string()),
+            Some(Made::By(mark)) => {
+                parameters.push(mark);
+                conditions.push(format!("d.mark = ${}", parameters.len()));
+            }
+            None => {}
+        }
         if filter.outcome.is_some_and(|outcome| outcome != Outcome::Approve) {
             // Says what the partial index needs to know to be used.
             conditions.push("d.outcome <> 'approve'".to_string());

@@ -21,16 +21,17 @@ use self::checkpoints::Checkpoints;
 use self::rows::{COLUMNS, read_decision, read_log_entry, read_totals};
 use self::write::Counts;
 use crate::{
-    Filter, Group, LogEntry, NewLabel, NewRejection, Record, Result, ShadowScore, Shape, Store, StoreError,
-    StoredDecision, Totals, Versions,
+    Filter, Group, LogEntry, Made, NewLabel, NewRejection, Record, Result, ShadowScore, Shape, Store,
+    StoreError, StoredDecision, Totals, Versions,
 };
 
 /// The schema, one step a version. A released step is never edited.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/sqlite/0001_decisions.sql"),
     include_str!("../migrations/sqlite/0002_reasons.sql"),
     include_str!("../migrations/sqlite/0003_origins.sql"),
     include_str!("../migrations/sqlite/0004_shadow_scores.sql"),
+    include_str!("../migrations/sqlite/0005_marks.sql"),
 ];
 
 /// The schema version from which on decisions have reasons.
@@ -41,6 +42,9 @@ const ORIGINS_SINCE: i64 = 3;
 
 /// The schema version from which on there are challengers.
 const SHADOW_SINCE: i64 = 4;
+
+/// The schema version from which on decisions say what made them.
+const MARKS_SINCE: i64 = 5;
 
 /// How long the one writer waits for a person with a shell on the database. Its callers can be told to try again, and
 /// that is better than to let them wait.
@@ -143,7 +147,12 @@ impl Sqlite {
         } else {
             "NULL AS origin_partition, NULL AS origin_offset"
         };
-        format!("{COLUMNS}, {reasons}, {origin}")
+        format!("{COLUMNS}, {reasons}, {origin}, {} AS mark", self.mark())
+    }
+
+    /// What made a transaction, in SQL.
+    fn mark(&self) -> &'static str {
+        if self.schema >= MARKS_SINCE { "mark" } else { "CASE WHEN synthetic THEN 'simulator' END" }
     }
 
     fn versions(&mut self, id: i64) -> Result<Arc<Versions>> {
@@ -309,6 +318,16 @@ impl Store for Sqlite {
         condition!(&filter.min_score, "score >= ?");
         condition!(&filter.from_us, "event_time_us >= ?");
         condition!(&filter.to_us, "event_time_us < ?");
+        let made = match &filter.made {
+            Some(Made::Real) => Some(format!("{} IS NULL", self.mark())),
+            Some(Made::Synthetic) => Some(format!("{} IS NOT NULL", self.mark())),
+            Some(Made::By(mark)) => {
+                parameters.push(mark);
+                Some(format!("{} = ?", self.mark()))
+            }
+            None => None,
+        };
+        conditions.extend(made.as_deref());
         if filter.outcome.is_some_and(|outcome| outcome != Outcome::Approve) {
             // Says what the partial index needs to know to be used.
             conditions.push("outcome <> 'approve'");

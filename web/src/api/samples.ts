@@ -15,7 +15,7 @@ export function decision(id: string, outcome: Outcome = 'approve', more: Partial
     reasons: [],
     late: false,
     latency_us: 38,
-    synthetic: true,
+    synthetic: 'simulator:card-handbook:7',
     ...more,
   }
 }
@@ -52,6 +52,7 @@ export function stats(more: Partial<Stats> = {}): Stats {
       late: 9,
       labels: 1_000,
       labelled_fraud: 8,
+      synthetic: { decisions: 234_567, approved: 230_000, in_review: 4_000, declined: 567 },
     },
     rate_per_second: 198.4,
     latency_us: { count: 1_234_567, p50: 38, p90: 70, p99: 210, p999: 900, max: 4_200 },
@@ -63,5 +64,5 @@ export function stats(more: Partial<Stats> = {}): Stats {
 }
 
 export function message(kind: LiveMessage['kind'], decisions: DecisionSummary[], skipped = 0): LiveMessage {
-  return { kind, stats: stats(), decisions, skipped }
+  return { kind, stats: stats(), decisions, skipped, generations: [] }
 }

@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/generate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make synthetic transactions: another name for `POST /v1/generate`. */
+        post: operations["generate_alias"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -124,6 +141,46 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/generate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Jobs that send synthetic transactions down the live stream, newest first. */
+        get: operations["jobs"];
+        put?: never;
+        /**
+         * Make synthetic transactions: into the answer, into a file, or down the live stream as a job.
+         * @description Members may be parameters of the query as well, `simulator` or `generator` for `source`. Every transaction carries a mark
+         *     that says what made it. The same seed and start make the same transactions.
+         */
+        post: operations["generate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/generate/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a job stands. */
+        get: operations["job"];
+        put?: never;
+        post?: never;
+        /** Stop a job. What it has sent stays. */
+        delete: operations["cancel"];
         options?: never;
         head?: never;
         patch?: never;
@@ -359,8 +416,11 @@ export interface components {
              * @description Position in the log.
              */
             sequence: number;
-            /** @description Made by a simulator. */
-            synthetic: boolean;
+            /**
+             * @description What made it, if it is synthetic: a simulator or a generator. Null of a real one.
+             * @example simulator:card:7
+             */
+            synthetic?: string | null;
         };
         /** @description What a decision was made with. */
         DecisionVersions: {
@@ -407,6 +467,181 @@ export interface components {
              */
             value?: number | null;
         };
+        /** @description Synthetic transactions. */
+        GeneratedRows: {
+            /**
+             * Format: double
+             * @description Their share.
+             */
+            fraud_share: number;
+            /**
+             * Format: int64
+             * @description How many are frauds.
+             */
+            frauds: number;
+            /** @description The transactions as they would be posted, with label and mark. */
+            rows: Record<string, unknown>[];
+            /**
+             * Format: int64
+             * @description Seed of everything random.
+             */
+            seed: number;
+            /** @description What made them. */
+            source: components["schemas"]["GenerationSource"];
+            /**
+             * Format: date-time
+             * @description When the first one may be.
+             */
+            start: string;
+            /**
+             * @description What they are marked with.
+             * @example simulator:card:7
+             */
+            synthetic: string;
+        };
+        /** @description A job that sends synthetic transactions down the live stream. */
+        Generation: {
+            /** @description Why it failed, or why the first transaction was rejected. */
+            detail?: string | null;
+            /**
+             * Format: int64
+             * @description Transactions that were sent.
+             */
+            done: number;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             */
+            ended_at?: string | null;
+            /**
+             * Format: double
+             * @description Share of frauds that is wanted.
+             */
+            fraud_share?: number | null;
+            /**
+             * Format: int64
+             * @description Of them frauds.
+             */
+            frauds: number;
+            /** @description Its id. Ids of its transactions and of their entities begin with `syn-` and it. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Frauds of which was said that they are.
+             */
+            labels: number;
+            /** @description Where to look further. */
+            links: components["schemas"]["GenerationLinks"];
+            /**
+             * Format: double
+             * @description Transactions a second; null is as fast as they are decided.
+             */
+            rate?: number | null;
+            /**
+             * Format: int64
+             * @description Of them rejected.
+             */
+            rejected: number;
+            /**
+             * Format: int64
+             * @description Transactions that are wanted.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Seed of everything random.
+             */
+            seed: number;
+            /** @description What makes the transactions. */
+            source: components["schemas"]["GenerationSource"];
+            /**
+             * Format: date-time
+             * @description When the first one may be, in the time of the stream.
+             */
+            start: string;
+            /**
+             * Format: date-time
+             * @description When it began.
+             */
+            started_at: string;
+            /** @description How it stands. */
+            state: components["schemas"]["GenerationState"];
+            /**
+             * @description What they are marked with.
+             * @example simulator:card:7
+             */
+            synthetic: string;
+        };
+        /** @description Where to look further. */
+        GenerationLinks: {
+            /** @description Decisions on what this source and seed made. */
+            decisions: string;
+            /** @description The job itself; DELETE stops it. */
+            self: string;
+        };
+        /** @description Jobs, newest first. */
+        GenerationList: {
+            /** @description The jobs. */
+            items: components["schemas"]["Generation"][];
+        };
+        /**
+         * @description Which synthetic transactions are wanted.
+         * @example {
+         *       "fraud_share": 0.05,
+         *       "rate": 100,
+         *       "rows": 1000,
+         *       "to": "stream"
+         *     }
+         */
+        GenerationRequest: {
+            /** @description Of a file: `csv` (the default), `jsonl` or `parquet`. */
+            format?: string | null;
+            /**
+             * Format: double
+             * @description Share of frauds among them, 0 to 1; by default what the source makes.
+             */
+            fraud_share?: number | null;
+            /**
+             * Format: double
+             * @description Transactions a second of a job; by default as fast as they are decided.
+             */
+            rate?: number | null;
+            /**
+             * Format: int64
+             * @description How many: up to 10,000 in an answer, up to `synthetic.rows` in a file or down the stream.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Seed of everything random; by default a random one, which is told.
+             */
+            seed?: number | null;
+            source?: components["schemas"]["GenerationSource"] | null;
+            /**
+             * Format: date-time
+             * @description When the first one may be; by default after the live stream's newest. Not of a job.
+             */
+            start?: string | null;
+            /** @description `rows` (the default): they are the answer. `file`: a file is. `stream`: a job sends them down the live stream. */
+            to?: string | null;
+        };
+        /**
+         * @description What makes synthetic transactions: one of the two.
+         * @example {
+         *       "simulator": "card"
+         *     }
+         */
+        GenerationSource: {
+            /** @description The generator of this name: a file in the folder that `synthetic.generators` names. */
+            generator?: string | null;
+            /** @description The simulator of this name. */
+            simulator?: string | null;
+        };
+        /**
+         * @description How a job stands.
+         * @enum {string}
+         */
+        GenerationState: "running" | "done" | "cancelled" | "failed";
         /** @description How the service is. */
         Health: {
             /** @description The parts. */
@@ -548,6 +783,8 @@ export interface components {
         LiveMessage: {
             /** @description Decisions since the last message, newest first, at most 50; up to 100 newest in a snapshot. */
             decisions: components["schemas"]["DecisionSummary"][];
+            /** @description Jobs that send synthetic transactions or have ended less than half a minute ago, newest first. */
+            generations: components["schemas"]["Generation"][];
             /** @description `snapshot` first, then `update`. */
             kind: components["schemas"]["LiveKind"];
             /**
@@ -796,6 +1033,29 @@ export interface components {
             /** @description Totals since the database began. */
             totals: components["schemas"]["Totals"];
         };
+        /** @description Decisions on synthetic transactions since the database began. */
+        SyntheticTotals: {
+            /**
+             * Format: int64
+             * @description Of them approved.
+             */
+            approved: number;
+            /**
+             * Format: int64
+             * @description Decisions.
+             */
+            decisions: number;
+            /**
+             * Format: int64
+             * @description Of them declined.
+             */
+            declined: number;
+            /**
+             * Format: int64
+             * @description Of them sent to review.
+             */
+            in_review: number;
+        };
         /** @description One second of the timeline. */
         TimelinePoint: {
             /**
@@ -871,6 +1131,8 @@ export interface components {
              * @description Answers to ids seen before.
              */
             repeated: number;
+            /** @description Of the decisions those on synthetic transactions. */
+            synthetic: components["schemas"]["SyntheticTotals"];
         };
     };
     responses: never;
@@ -881,6 +1143,82 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    generate_alias: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "fraud_share": 0.2,
+                 *       "rows": 10,
+                 *       "seed": 7
+                 *     }
+                 */
+                "application/json": components["schemas"]["GenerationRequest"];
+            };
+        };
+        responses: {
+            /** @description to rows: the transactions; to file: the file itself */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneratedRows"];
+                };
+            };
+            /** @description to stream: the job that sends them */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Generation"];
+                };
+            };
+            /** @description not a JSON object */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description members are missing or wrong, or it cannot be made */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description as many generations as may be are under way */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     alive: {
         parameters: {
             query?: never;
@@ -1008,6 +1346,8 @@ export interface operations {
                 from?: string;
                 /** @description first event time no longer wanted, RFC 3339 */
                 to?: string;
+                /** @description true, false, or what made them, as simulator:card:7 */
+                synthetic?: string;
             };
             header?: never;
             path?: never;
@@ -1157,6 +1497,185 @@ export interface operations {
             };
             /** @description neither the pipeline nor Redis can say now */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description those of this process, the last hundred at least */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenerationList"];
+                };
+            };
+        };
+    };
+    generate: {
+        parameters: {
+            query?: {
+                /** @description as in the body */
+                rows?: number;
+                /** @description as in the body */
+                fraud_share?: number;
+                /** @description a simulator as the source */
+                simulator?: string;
+                /** @description a generator as the source */
+                generator?: string;
+                /** @description as in the body */
+                seed?: number;
+                /** @description rows, file or stream */
+                to?: string;
+                /** @description csv, jsonl or parquet */
+                format?: string;
+                /** @description as in the body */
+                rate?: number;
+                /** @description as in the body */
+                start?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "fraud_share": 0.2,
+                 *       "rows": 10,
+                 *       "seed": 7
+                 *     }
+                 */
+                "application/json": components["schemas"]["GenerationRequest"];
+            };
+        };
+        responses: {
+            /** @description to rows: the transactions; to file: the file itself */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneratedRows"];
+                };
+            };
+            /** @description to stream: the job that sends them */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Generation"];
+                };
+            };
+            /** @description not a JSON object */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description members are missing or wrong, or it cannot be made */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description as many generations as may be are under way */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the job's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description how it stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Generation"];
+                };
+            };
+            /** @description no such job */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the job's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description how it stands; one that has ended is left as it is */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Generation"];
+                };
+            };
+            /** @description no such job */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -114,6 +114,7 @@ pub fn run(args: Args) -> Result<()> {
         address: listen_on,
         detector,
         simulator,
+        mark: world.mark(),
         from_us: world.stream_from_us,
         after_us: newest_event(&folder)?,
         label_delay_us: world.label_delay_us,

@@ -3,12 +3,13 @@
 pub mod stream;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
 use engine::time::format_instant;
-use lab::dataset::{ColumnType, TableWriter};
-use lab::simulate::{Cell, Column, ColumnKind, Row, Settings, Simulator, simulator};
+use lab::dataset::{ColumnType, SimulatedReader, TableWriter};
+use lab::simulate::{self, Cell, Column, ColumnKind, Row, Settings, Simulator, simulator};
 
 use super::WrongInput;
 use super::output::{CountBar, instant, load_detector, memory_peak_bytes, tell};
@@ -48,7 +49,7 @@ pub struct Args {
     /// Where the transactions go: .csv, .jsonl or .parquet; `-` is JSON lines on the standard output
     #[arg(long, value_name = "FILE", required_unless_present_any = ["kafka", "config"])]
     out: Option<PathBuf>,
-    /// Send them to Kafka, to the topic of transactions, without labels: brokers as host:port
+    /// Send them to Kafka, to the topic of transactions, without labels and marked as synthetic: brokers as host:port
     #[arg(long, value_name = "BROKERS", conflicts_with = "out")]
     kafka: Option<String>,
     /// Settings file that says how Kafka is reached and what the topic is called
@@ -111,7 +112,10 @@ fn send(args: &Args) -> Result<Tally> {
     let kafka = reach.settings()?.kafka;
     let detector = load_detector(&args.detector)?;
     crate::stream::topics::partitions(&kafka, &[&kafka.transactions])?;
-    stream::send(&detector, simulator(&args.detector, &settings(args))?, &kafka, args.rows, args.rate)
+    let made = simulator(&args.detector, &settings(args))?;
+    let schema = Arc::new(detector.schema.clone());
+    let events = SimulatedReader::new(made, &schema).marked(simulate::mark(&args.detector, args.seed));
+    stream::send(&schema, events, &kafka, args.rows, args.rate)
 }
 
 /// Writes a file of simulated transactions.

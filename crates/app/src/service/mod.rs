@@ -26,6 +26,8 @@ pub mod stats;
 pub mod wire;
 /// Why a stored decision looks suspicious.
 pub mod reasons;
+/// Synthetic transactions on demand.
+pub mod generate;
 /// HTTP and WebSocket.
 pub mod api;
 /// The life of the service: start, run, drain.

@@ -55,8 +55,6 @@ pub enum Request {
     Decide {
         /// The bodies.
         bodies: Vec<Bytes>,
-        /// Made by a simulator.
-        synthetic: bool,
         /// When the request came in.
         received: Instant,
         /// Gets an answer for each body, in order.
@@ -118,8 +116,6 @@ pub struct Shared {
 pub struct Condition {
     /// The last thing the store refused, until it accepts again.
     pub store_error: Option<String>,
-    /// Newest event time.
-    pub stream_us: Option<i64>,
     /// What the engine holds.
     pub state: StateSize,
 }
@@ -160,8 +156,8 @@ pub struct Pipeline {
 struct Work {
     batch: EventBatch,
     decisions: Decisions,
-    /// For each row of the batch: made by a simulator, and when it came in.
-    origins: Vec<(bool, Instant)>,
+    /// When each row of the batch came in.
+    received: Vec<Instant>,
     /// What is stored of each row as text.
     rendered: Rendered,
     /// What challengers say of each row.
@@ -301,9 +297,9 @@ impl Pipeline {
                 Request::Stop => running = false,
                 // One caller has waited for the store to refuse; the others need not.
                 request if self.refused => turn_away(request),
-                Request::Decide { bodies, synthetic, received, reply } => {
+                Request::Decide { bodies, received, reply } => {
                     let pending: Result<_, _> =
-                        bodies.iter().map(|body| self.enter(body, synthetic, received)).collect();
+                        bodies.iter().map(|body| self.enter(body, received)).collect();
                     match pending {
                         Ok(pending) => waiting.push(Waiting { pending, received, reply }),
                         Err(unavailable) => drop(reply.send(Err(unavailable))),
@@ -323,7 +319,7 @@ impl Pipeline {
     }
 
     /// Parses a body into the batch, or finds out what it will be answered instead.
-    fn enter(&mut self, body: &[u8], synthetic: bool, received: Instant) -> Result<Pending, Unavailable> {
+    fn enter(&mut self, body: &[u8], received: Instant) -> Result<Pending, Unavailable> {
         let work = &mut self.work;
         if let Err(rejection) = check_size(body).and_then(|()| self.reader.read(body, &mut work.batch)) {
             work.rejections.push(new_rejection("http", &rejection, body));
@@ -339,7 +335,7 @@ impl Pipeline {
         match self.store.begin().and_then(|()| self.store.position(id)) {
             Ok(None) => {
                 work.ids.insert(id.to_string(), row);
-                work.origins.push((synthetic, received));
+                work.received.push(received);
                 Ok(Pending::Row(row))
             }
             Ok(Some(_)) => self.answer_from_store(row),
@@ -444,6 +440,7 @@ impl Pipeline {
     fn count(&self, group: &Group, answers: &[Answer], waiting: &[Waiting], now_s: i64) {
         let mut stats = lock(&self.shared.stats);
         stats.totals.add(group);
+        stats.stream_us = self.engine.stream_us();
         let second = stats.second(now_s);
         second.decisions += group.decisions.len() as u64;
         for decision in &group.decisions {
@@ -505,7 +502,6 @@ impl Pipeline {
         let state = self.engine.state().into_iter().fold(StateSize::default(), sum);
         let mut condition = lock(&self.shared.condition);
         condition.state = state;
-        condition.stream_us = self.engine.stream_us();
         self.measure_state_at = Instant::now() + STATE_INTERVAL.max(started.elapsed() * STATE_SHARE);
     }
 
@@ -575,7 +571,7 @@ impl Work {
         Work {
             batch,
             decisions: Decisions::default(),
-            origins: Vec::new(),
+            received: Vec::new(),
             rendered: Rendered::default(),
             shadow: ShadowScores::default(),
             ids: HashMap::new(),
@@ -586,7 +582,7 @@ impl Work {
 
     fn clear(&mut self) {
         self.batch.clear();
-        self.origins.clear();
+        self.received.clear();
         self.rendered.clear();
         self.ids.clear();
         self.rejections.clear();
@@ -613,15 +609,13 @@ impl Work {
     }
 
     fn row(&self, row: usize, first_sequence: i64, decided_at_us: i64, version: i64) -> NewDecision<'_> {
-        let (synthetic, received) = self.origins[row];
         let decided = self.rendered.decision(&self.batch, &self.decisions, row);
-        let latency_us = received.elapsed().as_micros() as i64;
+        let latency_us = self.received[row].elapsed().as_micros() as i64;
         NewDecision {
             sequence: first_sequence + row as i64,
             decided_at_us,
             latency_us,
             version,
-            synthetic,
             shadow: self.shadow.of(row),
             ..decided
         }

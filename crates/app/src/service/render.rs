@@ -81,7 +81,7 @@ impl Rendered {
             rules: &self.rules[start(&self.rule_ends, row)..self.rule_ends[row]],
             timeliness: timeliness(decisions.statuses[row]),
             version: 0,
-            synthetic: false,
+            mark: batch.mark(row),
             event: self.event(row),
             features: decisions.features_of(row),
             reasons: Some(&*self.reasons[row]).filter(|reasons| !reasons.is_empty()),
@@ -160,7 +160,11 @@ pub fn write_members(decision: &NewDecision, minor_per_unit: f64, out: &mut Stri
     });
     out.push_str(",\"latency_us\":");
     write_number(decision.latency_us as f64, out);
-    out.push_str(if decision.synthetic { ",\"synthetic\":true" } else { ",\"synthetic\":false" });
+    out.push_str(",\"synthetic\":");
+    match decision.mark {
+        Some(mark) => write_json_text(mark, out),
+        None => out.push_str("null"),
+    }
 }
 
 /// As `serde_json` writes a double: whole numbers with a point.
@@ -183,9 +187,11 @@ mod tests {
         let text = "amount is \"odd\"".to_string();
         let reasons = vec![Reason { feature: "a".into(), value: None, contribution: 1e-7, text }];
         let reasons_json = serde_json::to_string(&reasons).unwrap();
-        for (score, amount_minor, key) in
-            [(0.25, 5_716, Some("c\"1")), (1.0, 100, None), (1e-7, 0, Some("x"))]
-        {
+        for (score, amount_minor, key, mark) in [
+            (0.25, 5_716, Some("c\"1"), None),
+            (1.0, 100, None, Some("simulator:card:7")),
+            (1e-7, 0, Some("x"), None),
+        ] {
             let decision = NewDecision {
                 sequence: 7,
                 id: "t1",
@@ -199,7 +205,7 @@ mod tests {
                 rules: "a,b",
                 timeliness: Timeliness::Late,
                 version: 1,
-                synthetic: true,
+                mark,
                 event: "{}",
                 features: &[],
                 reasons: Some(&reasons_json),
@@ -219,7 +225,7 @@ mod tests {
                 reasons: reasons.clone(),
                 late: true,
                 latency_us: 42,
-                synthetic: true,
+                synthetic: mark.map(str::to_string),
             };
             assert_eq!(super::summary(&decision, 100.0), serde_json::to_string(&summary).unwrap());
         }

@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use super::api::{self, Doors, Frame, StreamDoor};
+use super::generate::jobs::Generations;
 use super::models::Models;
 use super::pipeline::{Condition, Pipeline, Request, Shared, lock, now_us};
 use super::recovery::Recovery;
@@ -127,8 +128,8 @@ impl Service {
         let shared = Arc::new(Shared {
             redis: start_redis(settings, &detector)?,
             detector,
-            stats: Mutex::new(Stats::new(store.totals()?)),
-            condition: Mutex::new(Condition { stream_us: engine.stream_us(), ..Condition::default() }),
+            stats: Mutex::new(Stats::new(store.totals()?, engine.stream_us())),
+            condition: Mutex::new(Condition::default()),
             models,
         });
         let (requests, queue) = mpsc::channel(settings.queue);
@@ -144,6 +145,7 @@ impl Service {
             frames: watch::Sender::new(Arc::new(Frame::default())),
             source,
             started_us: now_us(),
+            generations: Generations::new(settings.synthetic.clone(), &settings.data_dir),
             stream: None,
         });
         Ok(Service { listener, runtime, api, pipeline, _lock: data_dir.lock })
@@ -167,7 +169,7 @@ impl Service {
         let totals = store.as_mut().map_or(Ok(store::Totals::default()), |store| store.totals())?;
         let shared = Arc::new(Shared {
             detector: Arc::clone(&detector),
-            stats: Mutex::new(Stats::new(totals)),
+            stats: Mutex::new(Stats::new(totals, None)),
             condition: Mutex::new(Condition::default()),
             redis: start_redis(settings, &detector)?,
             models,
@@ -183,6 +185,8 @@ impl Service {
         let stream = Stream::start(setup, &settings.data_dir)?;
         let (requests, queue) = mpsc::channel(1);
         let transactions = settings.kafka.transactions.clone();
+        let door =
+            StreamDoor { condition, transactions, settings: settings.kafka.clone(), feed: Mutex::new(None) };
         let api = Arc::new(Doors {
             requests,
             shared,
@@ -192,7 +196,8 @@ impl Service {
             frames: watch::Sender::new(Arc::new(Frame::default())),
             source,
             started_us: now_us(),
-            stream: Some(StreamDoor { condition, transactions }),
+            generations: Generations::new(settings.synthetic.clone(), &settings.data_dir),
+            stream: Some(door),
         });
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         Ok(Service { listener, runtime, api, pipeline: Worker::Stream(stream, queue), _lock: data_dir.lock })

@@ -7,7 +7,7 @@ use anyhow::Result;
 use engine::time::parse_duration;
 use store::{Database, Sync};
 
-use super::redis;
+use super::{generate, redis};
 use crate::cli::WrongInput;
 use crate::stream::settings::{self as kafka, KafkaSettings};
 
@@ -58,6 +58,8 @@ pub struct Settings {
     pub redis: Option<redis::Url>,
     /// How long Redis keeps what is not written again, in seconds.
     pub redis_ttl_s: u64,
+    /// Synthetic transactions on demand.
+    pub synthetic: generate::Config,
 }
 
 impl Default for Settings {
@@ -78,12 +80,16 @@ impl Default for Settings {
             kafka: KafkaSettings::default(),
             redis: None,
             redis_ttl_s: 7 * 86_400,
+            synthetic: generate::Config::default(),
         }
     }
 }
 
+/// The tables.
+const TABLES: [&str; 4] = ["kafka", "kafka.properties", "models", "synthetic"];
+
 /// The keys, each with the environment variable that overrides it.
-const KEYS: [(&str, &str); 13] = [
+const KEYS: [(&str, &str); 16] = [
     ("listen", "REDFLAG_LISTEN"),
     ("data_dir", "REDFLAG_DATA_DIR"),
     ("database", "REDFLAG_DATABASE"),
@@ -97,6 +103,9 @@ const KEYS: [(&str, &str); 13] = [
     ("queue", "REDFLAG_QUEUE"),
     ("redis", "REDFLAG_REDIS"),
     ("redis_ttl", "REDFLAG_REDIS_TTL"),
+    ("synthetic.generators", "REDFLAG_SYNTHETIC_GENERATORS"),
+    ("synthetic.rows", "REDFLAG_SYNTHETIC_ROWS"),
+    ("synthetic.jobs", "REDFLAG_SYNTHETIC_JOBS"),
 ];
 
 impl Settings {
@@ -172,7 +181,7 @@ impl Settings {
                 toml::Value::String(text) => text.clone(),
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(truth) if prefix == "kafka.properties." => truth.to_string(),
-                toml::Value::Table(table) if ["kafka", "kafka.properties", "models"].contains(&&*key) => {
+                toml::Value::Table(table) if TABLES.contains(&&*key) => {
                     self.take_table(&format!("{key}."), table, mistakes);
                     continue;
                 }
@@ -247,6 +256,14 @@ impl Settings {
                 let seconds = seconds.filter(|seconds| *seconds > 0);
                 self.redis_ttl_s =
                     seconds.ok_or_else(|| expected("a duration from 1s, as 12h or 7d"))? as u64;
+            }
+            "synthetic.generators" => self.synthetic.generators = Some(PathBuf::from(text)),
+            "synthetic.rows" => {
+                self.synthetic.rows_max = at_least_one(text).ok_or_else(|| expected("a number from 1"))?;
+            }
+            "synthetic.jobs" => {
+                let jobs = text.parse().ok().filter(|jobs| (1..=1_000).contains(jobs));
+                self.synthetic.at_once = jobs.ok_or_else(|| expected("a number from 1 to 1000"))?;
             }
             unknown => {
                 let known = KEYS.map(|(key, _)| key).join(", ");

@@ -32,6 +32,8 @@ pub struct Stats {
     pub recent: VecDeque<(u64, String)>,
     /// Decisions since this start.
     pub decided: u64,
+    /// Newest event time.
+    pub stream_us: Option<i64>,
     latency: Histogram<u64>,
     latency_before: Histogram<u64>,
     latency_since_s: i64,
@@ -62,8 +64,8 @@ pub struct LatencyUs {
 }
 
 impl Stats {
-    /// Figures that begin with the totals of an earlier run.
-    pub fn new(totals: Totals) -> Stats {
+    /// Figures that begin with the totals of an earlier run and the newest event time of the log.
+    pub fn new(totals: Totals, stream_us: Option<i64>) -> Stats {
         let histogram =
             || Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).expect("bounds and three digits are valid");
         Stats {
@@ -72,6 +74,7 @@ impl Stats {
             timeline: VecDeque::with_capacity(TIMELINE_S),
             recent: VecDeque::with_capacity(RECENT),
             decided: 0,
+            stream_us,
             latency: histogram(),
             latency_before: histogram(),
             latency_since_s: 0,
@@ -143,7 +146,7 @@ mod tests {
 
     #[test]
     fn quiet_seconds_are_entered_and_old_ones_leave() {
-        let mut stats = Stats::new(Totals::default());
+        let mut stats = Stats::new(Totals::default(), None);
         stats.second(1_000).decisions = 5;
         stats.second(1_003).decisions = 1;
         let counts: Vec<u64> = stats.timeline.iter().map(|second| second.decisions).collect();
@@ -156,7 +159,7 @@ mod tests {
 
     #[test]
     fn percentiles_forget_after_two_spans() {
-        let mut stats = Stats::new(Totals::default());
+        let mut stats = Stats::new(Totals::default(), None);
         stats.count_latency(1_000, 0);
         stats.count_latency(10, 60);
         assert_eq!(stats.latency().count, 2);

@@ -46,6 +46,8 @@ mod recorder;
 mod transaction;
 /// One stage's consumer and its partitions.
 mod stage;
+/// Transactions and labels into their topics, as anybody would send them.
+pub mod feed;
 /// What is shown of it.
 pub mod condition;
 /// Begins the process anew when the loop stands still.

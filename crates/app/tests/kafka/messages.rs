@@ -100,3 +100,56 @@ fn an_id_is_decided_once() {
     assert_eq!(ids, expected);
     service.stop();
 }
+
+/// What made a transaction comes through the stages to its decision, and to the database behind them.
+#[test]
+fn a_mark_comes_through_the_stages() {
+    let Some(topics) = Topics::new("marked") else { return };
+    let mut made = event("made", 1, 0);
+    made["synthetic"] = json!("simulator:card-handbook:7");
+    topics.send(&[made, event("real", 2, 1)]);
+    let database = topics.folder.join("marked.db").display().to_string();
+    let stages = ["customer", "terminal"].map(|stage| {
+        let setup = topics.process(stage).with("REDFLAG_KAFKA_STAGES", stage);
+        let setup = if stage == "terminal" { setup.with("REDFLAG_DATABASE", &database) } else { setup };
+        setup.spawn()
+    });
+    let services = stages.map(super::process::Starting::wait_to_listen);
+    topics.wait_until_decided();
+    let mark = |id: &str| {
+        let decisions = topics.decisions();
+        let decision = decisions.iter().find(|decision| decision["id"] == id).unwrap();
+        decision["synthetic"].clone()
+    };
+    assert_eq!((mark("made"), mark("real")), (json!("simulator:card-handbook:7"), Value::Null));
+    let mut client = services[1].client();
+    let stored = client.get("/v1/decisions?synthetic=true").ok().json();
+    assert_eq!((stored["items"].as_array().unwrap().len(), &stored["items"][0]["id"]), (1, &json!("made")));
+    assert_eq!(client.get("/v1/stats").json()["totals"]["synthetic"]["decisions"], 1);
+    services.into_iter().for_each(|service| service.stop());
+}
+
+/// A job's transactions and labels go to the topics, as anybody's.
+#[test]
+fn synthetic_transactions_are_sent_to_the_topics() {
+    let Some(topics) = Topics::new("generated") else { return };
+    let service = topics.start(&topics.process("a"));
+    let mut client = service.client();
+    let wanted = json!({"rows": 500, "fraud_share": 0.1, "seed": 3, "to": "stream"});
+    let answer = client.post("/v1/generate", wanted.to_string());
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let path = answer.json()["links"]["self"].as_str().unwrap().to_string();
+    super::process::wait_until("the job ends", || client.get(&path).ok().json()["state"] == "done");
+    topics.wait_until_decided();
+    let decisions = topics.decisions();
+    assert_eq!(decisions.len(), 500);
+    for decision in &decisions {
+        assert_eq!(
+            (&decision["synthetic"], &decision["late"]),
+            (&json!("simulator:card-handbook:3"), &json!(false))
+        );
+    }
+    assert_eq!(topics.read("labels").len(), 50);
+    assert!(topics.read("dead_letter").is_empty());
+    service.stop();
+}

@@ -41,7 +41,7 @@ impl Viewer {
     }
 
     /// The next text message.
-    fn next(&mut self) -> Value {
+    pub fn next(&mut self) -> Value {
         let [first, second] = self.read::<2>();
         assert_eq!(first, 0x81, "one whole text message");
         let length = match second {

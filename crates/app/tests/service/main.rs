@@ -21,3 +21,5 @@ mod models;
 mod redis;
 mod databases;
 mod demo;
+mod marks;
+mod generate;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::process::{Setup, folder, succeed};
 
 /// Every door of the service.
-const DOORS: [(&str, &str); 15] = [
+const DOORS: [(&str, &str); 20] = [
     ("/v1/transactions", "post"),
     ("/v1/transactions/batch", "post"),
     ("/v1/decisions", "get"),
@@ -24,6 +24,11 @@ const DOORS: [(&str, &str); 15] = [
     ("/healthz", "get"),
     ("/readyz", "get"),
     ("/predict", "post"),
+    ("/v1/generate", "post"),
+    ("/v1/generate", "get"),
+    ("/v1/generate/{id}", "get"),
+    ("/v1/generate/{id}", "delete"),
+    ("/generate", "post"),
 ];
 
 fn document() -> Value {

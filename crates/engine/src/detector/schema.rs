@@ -1,5 +1,7 @@
 //! What an event of a detector looks like: its fields, their types, and where each is kept in a batch.
 
+use crate::event::MARK;
+
 /// The fields of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schema {
@@ -105,6 +107,13 @@ impl Schema {
     /// The position in [`Schema::fields`] of the field with this name.
     pub fn index_of(&self, name: &str) -> Option<usize> {
         self.fields.iter().position(|field| field.name == name)
+    }
+
+    /// Where a batch takes the mark of a synthetic event ([`crate::event::MARK`]): behind all fields. `None` where a field has
+    /// its name.
+    pub fn mark_position(&self) -> Option<usize> {
+        let taken = self.fields.iter().any(|field| field.name.eq_ignore_ascii_case(MARK));
+        (!taken).then_some(self.fields.len())
     }
 
     /// Name of the field that holds the idempotency key.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use engine::detector::{FieldKind, Schema};
+use engine::event::MARK;
 
 use super::DatasetError;
 
@@ -39,7 +40,8 @@ impl ColumnMap {
         self.pairs.iter().find(|(known, _)| known == field).map_or(field, |(_, column)| column)
     }
 
-    /// For each field of the schema the position of its column, by exact name first, then without regard to case.
+    /// For each field of the schema the position of its column, by exact name first, then without regard to case; behind them
+    /// that of the mark of synthetic events, if there is such a column and no field.
     ///
     /// # Errors
     /// If a field that every event must have has no column. The id is an exception: without one, rows are numbered.
@@ -55,7 +57,7 @@ impl ColumnMap {
                 .position(|column| column == name)
                 .or_else(|| columns.iter().position(|column| column.eq_ignore_ascii_case(name)))
         };
-        let found: Vec<Option<usize>> =
+        let mut found: Vec<Option<usize>> =
             schema.fields.iter().map(|field| find(self.column_of(&field.name))).collect();
         let missing: Vec<String> = schema
             .fields
@@ -65,6 +67,8 @@ impl ColumnMap {
             .map(|(field, _)| format!("`{}`", self.column_of(&field.name)))
             .collect();
         if missing.is_empty() {
+            let mark = schema.mark_position().and_then(|_| find(MARK));
+            found.extend(mark.filter(|column| !found.contains(&Some(*column))).map(Some));
             return Ok(found);
         }
         let message = format!(

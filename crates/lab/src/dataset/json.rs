@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::detector::{FieldKind, Schema};
+use engine::event::MARK;
 use engine::{EventBatch, FieldError, Label, Rejection, Value};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -17,7 +18,7 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 /// Reads JSON objects into rows of a batch.
 #[derive(Debug, Clone)]
 pub struct EventReader {
-    /// Keys in the order of the schema's fields.
+    /// Keys in the order of the schema's fields, then that of the mark.
     names: Vec<String>,
     positions: HashMap<String, usize>,
     ignored: Option<usize>,
@@ -28,8 +29,11 @@ pub struct EventReader {
 impl EventReader {
     /// A reader that takes every declared field, labels included: for files.
     pub fn with_labels(schema: &Schema, map: &ColumnMap) -> EventReader {
-        let names: Vec<String> =
+        let mut names: Vec<String> =
             schema.fields.iter().map(|field| map.column_of(&field.name).to_string()).collect();
+        if schema.mark_position().is_some() && !names.iter().any(|name| name.eq_ignore_ascii_case(MARK)) {
+            names.push(MARK.to_string());
+        }
         let positions = names.iter().enumerate().map(|(position, name)| (name.clone(), position)).collect();
         EventReader { names, positions, ignored: None, any_case: true }
     }
@@ -246,6 +250,23 @@ pub fn write_event(batch: &EventBatch, row: usize, with_label: bool, out: &mut S
             _ => write_value(value, out),
         }
     }
+    out.push('}');
+}
+
+/// Appends a row as one JSON object with everything that is known of it: the label as well, and the mark of a synthetic event.
+pub fn write_whole_event(batch: &EventBatch, row: usize, out: &mut String) {
+    write_event(batch, row, true, out);
+    write_mark(batch.mark(row), out);
+}
+
+/// Adds the mark, if there is one, to the event that was appended last.
+pub fn write_mark(mark: Option<&str>, out: &mut String) {
+    let Some(mark) = mark else { return };
+    out.pop();
+    out.push_str(",\"");
+    out.push_str(MARK);
+    out.push_str("\":");
+    write_json_text(mark, out);
     out.push('}');
 }
 

@@ -20,7 +20,7 @@ use engine::detector::Schema;
 use engine::{EventBatch, Rejection};
 
 pub use columns::ColumnMap;
-pub use json::{EventReader, write_event, write_json_text, write_number};
+pub use json::{EventReader, write_event, write_json_text, write_mark, write_number, write_whole_event};
 pub use matrix::MatrixReader;
 pub use simulated::SimulatedReader;
 pub use table::{ColumnType, TableWriter};

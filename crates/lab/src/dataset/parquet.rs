@@ -9,6 +9,7 @@ use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
 use engine::detector::Schema;
+use engine::event::MARK;
 use engine::{EventBatch, Value};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -21,7 +22,7 @@ const DECODED_ROWS: usize = 8_192;
 pub(super) struct ParquetReader {
     path: PathBuf,
     reader: ParquetRecordBatchReader,
-    /// For each field of the schema its column among those read.
+    /// For each field of the schema, and the mark, its column among those read.
     columns: Vec<Option<usize>>,
     decoded: Vec<Cells>,
     decoded_rows: usize,
@@ -101,8 +102,9 @@ impl ParquetReader {
     }
 
     fn raw(&self, at: usize, schema: &Schema) -> String {
-        let cells = schema.fields.iter().zip(&self.columns).filter_map(|(field, column)| {
-            column.map(|column| format!("\"{}\":{}", field.name, self.decoded[column].value(at)))
+        let names = schema.fields.iter().map(|field| field.name.as_str()).chain([MARK]);
+        let cells = names.zip(&self.columns).filter_map(|(name, column)| {
+            column.map(|column| format!("\"{name}\":{}", self.decoded[column].value(at)))
         });
         format!("{{{}}}", cells.collect::<Vec<_>>().join(","))
     }

@@ -17,6 +17,8 @@ pub struct SimulatedReader {
     rows: u64,
     /// No event at or after this is read.
     end_us: i64,
+    /// What is said to have made the events.
+    mark: Option<String>,
 }
 
 impl SimulatedReader {
@@ -25,12 +27,17 @@ impl SimulatedReader {
         let names = simulator.columns();
         let find = |field: &str| names.iter().position(|column| column.name == field);
         let columns = schema.fields.iter().map(|field| find(&field.name)).collect();
-        SimulatedReader { simulator, columns, row: Row::new(), rows: 0, end_us: i64::MAX }
+        SimulatedReader { simulator, columns, row: Row::new(), rows: 0, end_us: i64::MAX, mark: None }
     }
 
     /// The same, ending before the first transaction that is not before `end_us`.
     pub fn until(self, end_us: i64) -> SimulatedReader {
         SimulatedReader { end_us, ..self }
+    }
+
+    /// The same, every event marked as made by `mark`, where the schema has room for a mark.
+    pub fn marked(self, mark: impl Into<String>) -> SimulatedReader {
+        SimulatedReader { mark: Some(mark.into()), ..self }
     }
 
     /// Appends the next transaction to `block`; false at the end.
@@ -46,6 +53,9 @@ impl SimulatedReader {
                 None if field == 0 => block.batch.set(0, Value::Integer(self.rows as i64)),
                 None => {}
             }
+        }
+        if let (Some(mark), Some(position)) = (&self.mark, block.batch.schema().mark_position()) {
+            block.batch.set(position, Value::Untyped(mark));
         }
         let ended = block.batch.end_row();
         if ended.is_ok() && block.batch.time_us(block.batch.len() - 1) >= self.end_us {

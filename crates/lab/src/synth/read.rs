@@ -18,7 +18,7 @@ use crate::dataset::{Block, ColumnMap, ColumnType, DatasetError, Format, TableWr
 use crate::train::BATCH_ROWS;
 
 /// The name of the column that says which generator made a row.
-pub const MARK: &str = "synthetic";
+pub use engine::event::MARK;
 
 /// The events of a file as a detector understands them, and how many rows were rejected. Only labelled rows are taken if
 /// the detector has a label.

@@ -8,5 +8,6 @@ mod handbook;
 mod schema;
 mod training;
 mod engines;
+mod marks;
 mod synth;
 mod synth_report;

@@ -6,8 +6,8 @@ use crate::NewDecision;
 
 /// The columns, in the order in which they are written, without `sequence`.
 pub(super) const COLUMNS: &str = "event_time_us, decided_at_us, latency_us, amount_minor, score, version, synthetic, id, key, outcome, rules, timeliness, \
-     event, features, reasons, origin_partition, origin_offset";
-const COLUMN_COUNT: i16 = 17;
+     event, features, reasons, origin_partition, origin_offset, mark";
+const COLUMN_COUNT: i16 = 18;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// The type of a double in the catalogue.
@@ -54,7 +54,7 @@ impl Rows {
         self.integer(decision.amount_minor);
         self.number(Some(decision.score).filter(|score| score.is_finite()));
         self.integer(decision.version);
-        self.field(&[u8::from(decision.synthetic)]);
+        self.field(&[u8::from(decision.mark.is_some())]);
         self.field(decision.id.as_bytes());
         self.text(decision.key);
         self.field(decision.outcome.name().as_bytes());
@@ -73,6 +73,7 @@ impl Rows {
                 self.null();
             }
         }
+        self.text(decision.mark);
     }
 
     fn length(&mut self, bytes: usize) {

@@ -6,11 +6,12 @@ use super::session::SCHEMA_LOCK;
 use crate::{Result, StoreError};
 
 /// A released step is never edited.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/postgres/0001_decisions.sql"),
     include_str!("../../migrations/postgres/0002_reasons.sql"),
     include_str!("../../migrations/postgres/0003_origins.sql"),
     include_str!("../../migrations/postgres/0004_shadow_scores.sql"),
+    include_str!("../../migrations/postgres/0005_marks.sql"),
 ];
 
 const KNOWN: i64 = MIGRATIONS.len() as i64;

@@ -13,7 +13,7 @@ use crate::{
 
 /// Decisions with their newest labels, to be followed by conditions.
 pub(super) const DECISIONS: &str = "SELECT d.sequence, d.id, d.key, d.event_time_us, d.decided_at_us, d.latency_us, d.amount_minor, d.score, d.outcome, \
-     d.rules, d.timeliness, d.version, d.synthetic, d.event, d.features, d.reasons, d.origin_partition, d.origin_offset, \
+     d.rules, d.timeliness, d.version, d.mark, d.event, d.features, d.reasons, d.origin_partition, d.origin_offset, \
      l.sequence, l.fraud, l.known_at_us \
      FROM decisions d LEFT JOIN LATERAL (SELECT sequence, fraud, known_at_us FROM labels \
      WHERE transaction_sequence = d.sequence ORDER BY sequence DESC LIMIT 1) l ON true";
@@ -39,7 +39,7 @@ pub(super) fn read_decision(row: &Row, versions: Arc<Versions>) -> StoredDecisio
         outcome: Outcome::from_name(row.get(8)).unwrap_or(Outcome::Review),
         rules: rules.split(',').filter(|rule| !rule.is_empty()).map(str::to_string).collect(),
         timeliness: Timeliness::from_name(row.get(10)).unwrap_or(Timeliness::OnTime),
-        synthetic: row.get(12),
+        mark: row.get(12),
         event: row.get(13),
         features: row.get(14),
         reasons: row.get(15),
@@ -69,18 +69,19 @@ pub(super) fn read_log_entry(row: &Row) -> LogEntry {
     }
 }
 
-pub(super) const TOTALS: &str =
-    "SELECT approve, review, decline, late, rejected, repeated, labels, labelled_fraud FROM totals";
+pub(super) const TOTALS: &str = "SELECT approve, review, decline, synthetic_approve, synthetic_review, synthetic_decline, late, rejected, repeated, \
+     labels, labelled_fraud FROM totals";
 
 pub(super) fn read_totals(row: &Row) -> Totals {
     let value = |column: usize| row.get::<_, i64>(column) as u64;
     Totals {
         outcomes: [value(0), value(1), value(2)],
-        late: value(3),
-        rejected: value(4),
-        repeated: value(5),
-        labels: value(6),
-        labelled_fraud: value(7),
+        synthetic: [value(3), value(4), value(5)],
+        late: value(6),
+        rejected: value(7),
+        repeated: value(8),
+        labels: value(9),
+        labelled_fraud: value(10),
     }
 }
 

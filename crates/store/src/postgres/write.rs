@@ -37,9 +37,10 @@ const INSERT_REJECTIONS: &str = "INSERT INTO rejections (received_at_us, source,
 
 /// Adds to the totals, and sets the last position given where the log has its own.
 const ADD_TOTALS: &str = "UPDATE totals SET approve = approve + $1, review = review + $2, decline = decline + $3, \
-     late = late + $4, rejected = rejected + $5, repeated = repeated + $6, labels = labels + $7, \
-     labelled_fraud = labelled_fraud + $8 \
-     RETURNING CASE WHEN $9::bigint >= 0 THEN setval('log_positions', $9::bigint) END";
+     synthetic_approve = synthetic_approve + $4, synthetic_review = synthetic_review + $5, \
+     synthetic_decline = synthetic_decline + $6, late = late + $7, rejected = rejected + $8, repeated = repeated + $9, \
+     labels = labels + $10, labelled_fraud = labelled_fraud + $11 \
+     RETURNING CASE WHEN $12::bigint >= 0 THEN setval('log_positions', $12::bigint) END";
 
 /// Writes a group with its own positions.
 pub(super) fn append(session: &mut Session, partitions: &mut Partitions, group: &Group) -> Result<()> {
@@ -131,13 +132,14 @@ fn merge_unknown<'a>(
     copy_in(transaction, copy.as_str(), rows_of(decisions))?;
     let insert = format!(
         "INSERT INTO decisions ({COLUMNS}) SELECT {COLUMNS} FROM incoming ORDER BY ctid \
-         ON CONFLICT DO NOTHING RETURNING id, outcome, timeliness"
+         ON CONFLICT DO NOTHING RETURNING id, outcome, timeliness, synthetic"
     );
     let mut known: HashSet<&str> = decisions.iter().map(|decision| decision.id).collect();
     for row in transaction.query(insert.as_str(), &[])? {
         known.remove(row.get::<_, &str>(0));
         let outcome = engine::Outcome::from_name(row.get(1)).expect("it was written from an outcome");
         totals.outcomes[outcome as usize] += 1;
+        totals.synthetic[outcome as usize] += u64::from(row.get::<_, bool>(3));
         totals.late += u64::from(row.get::<_, &str>(2) != Timeliness::OnTime.name());
     }
     Ok(known)
@@ -181,8 +183,8 @@ pub(super) fn set_totals(session: &mut Session, totals: &Totals) -> Result<()> {
     let add_totals = session.prepare(ADD_TOTALS)?;
     let mut transaction = session.client.transaction()?;
     transaction.batch_execute(
-        "UPDATE totals SET approve = 0, review = 0, decline = 0, late = 0, rejected = 0, repeated = 0, labels = 0, \
-         labelled_fraud = 0",
+        "UPDATE totals SET approve = 0, review = 0, decline = 0, synthetic_approve = 0, synthetic_review = 0, \
+         synthetic_decline = 0, late = 0, rejected = 0, repeated = 0, labels = 0, labelled_fraud = 0",
     )?;
     add(&mut transaction, &add_totals, totals, None)?;
     Ok(transaction.commit()?)
@@ -256,13 +258,27 @@ fn add(
     last_position: Option<i64>,
 ) -> Result<()> {
     let [approve, review, decline] = totals.outcomes.map(|count| count as i64);
+    let synthetic = totals.synthetic.map(|count| count as i64);
     let [late, rejected, repeated, labels, labelled_fraud] =
         [totals.late, totals.rejected, totals.repeated, totals.labels, totals.labelled_fraud]
             .map(|count| count as i64);
     let last = last_position.unwrap_or(-1);
     transaction.query(
         statement,
-        &[&approve, &review, &decline, &late, &rejected, &repeated, &labels, &labelled_fraud, &last],
+        &[
+            &approve,
+            &review,
+            &decline,
+            &synthetic[0],
+            &synthetic[1],
+            &synthetic[2],
+            &late,
+            &rejected,
+            &repeated,
+            &labels,
+            &labelled_fraud,
+            &last,
+        ],
     )?;
     Ok(())
 }

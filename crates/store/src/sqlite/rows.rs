@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(super) const COLUMNS: &str = "sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, score, outcome, rules, \
-     timeliness, version, synthetic, event, features, \
+     timeliness, version, event, features, \
      (SELECT max(labels.sequence) FROM labels WHERE transaction_sequence = decisions.sequence) AS label_sequence, \
      (SELECT fraud FROM labels WHERE transaction_sequence = decisions.sequence ORDER BY labels.sequence DESC LIMIT 1) \
      AS fraud, \
@@ -26,6 +26,7 @@ pub(super) fn read_totals(connection: &Connection) -> Result<Totals> {
     };
     Ok(Totals {
         outcomes: [value("approve")?, value("review")?, value("decline")?],
+        synthetic: [value("synthetic_approve")?, value("synthetic_review")?, value("synthetic_decline")?],
         late: value("late")?,
         rejected: value("rejected")?,
         repeated: value("repeated")?,
@@ -54,7 +55,7 @@ pub(super) fn read_decision(row: &Row) -> rusqlite::Result<StoredDecision> {
         outcome: Outcome::from_name(&row.get::<_, String>("outcome")?).unwrap_or(Outcome::Review),
         rules: rules.split(',').filter(|rule| !rule.is_empty()).map(str::to_string).collect(),
         timeliness: Timeliness::from_name(&row.get::<_, String>("timeliness")?).unwrap_or(Timeliness::OnTime),
-        synthetic: row.get("synthetic")?,
+        mark: row.get("mark")?,
         event: row.get("event")?,
         features: features
             .chunks_exact(8)

@@ -11,8 +11,8 @@ const REJECTIONS_MAX: i64 = 100_000;
 macro_rules! insert_decision {
     () => {
         "INSERT INTO decisions (sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, score, \
-         outcome, rules, timeliness, version, synthetic, event, features, reasons, origin_partition, origin_offset) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+         outcome, rules, timeliness, version, synthetic, event, features, reasons, origin_partition, origin_offset, \
+         mark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     };
 }
 
@@ -128,12 +128,13 @@ fn insert_decision(
         decision.rules,
         decision.timeliness.name(),
         decision.version,
-        decision.synthetic,
+        decision.mark.is_some(),
         decision.event,
         &*blob,
         decision.reasons,
         decision.origin.map(|origin| origin.partition),
         decision.origin.map(|origin| origin.offset),
+        decision.mark,
     ])?)
 }
 
@@ -188,11 +189,14 @@ fn insert_rejection(connection: &Connection, rejection: &NewRejection, counts: &
 }
 
 /// The totals by name, in a fixed order.
-fn named(totals: &Totals) -> [(&'static str, u64); 8] {
+fn named(totals: &Totals) -> [(&'static str, u64); 11] {
     [
         ("approve", totals.outcomes[0]),
         ("review", totals.outcomes[1]),
         ("decline", totals.outcomes[2]),
+        ("synthetic_approve", totals.synthetic[0]),
+        ("synthetic_review", totals.synthetic[1]),
+        ("synthetic_decline", totals.synthetic[2]),
         ("late", totals.late),
         ("rejected", totals.rejected),
         ("repeated", totals.repeated),

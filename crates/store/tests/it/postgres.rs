@@ -84,20 +84,46 @@ fn those_that_start_together_make_the_tables_once() {
         assert!(numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
     });
     let steps = database.client().query("SELECT version FROM schema_version ORDER BY version", &[]).unwrap();
-    assert_eq!(steps.iter().map(|row| row.get::<_, i64>(0)).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(steps.iter().map(|row| row.get::<_, i64>(0)).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+}
+
+/// Tables as the version before marks left them: what was synthetic then came from a simulator.
+#[test]
+fn a_schema_of_version_4_is_brought_up() {
+    let Some(database) = PostgresDatabase::new("version_4") else { return };
+    let mut client = database.client();
+    for step in [
+        include_str!("../../migrations/postgres/0001_decisions.sql"),
+        include_str!("../../migrations/postgres/0002_reasons.sql"),
+        include_str!("../../migrations/postgres/0003_origins.sql"),
+        include_str!("../../migrations/postgres/0004_shadow_scores.sql"),
+        "CREATE TABLE schema_version (version bigint NOT NULL); INSERT INTO schema_version VALUES (4);
+         INSERT INTO versions (detector, feature_fingerprint, rules_fingerprint, feature_names) VALUES ('card', 'f', 'r', '');
+         INSERT INTO decisions (event_time_us, decided_at_us, latency_us, amount_minor, version, synthetic, id, outcome,
+             rules, timeliness, event, features)
+         SELECT n, n, 1, 1, 1, n < 3, 't' || n, CASE WHEN n = 1 THEN 'decline' ELSE 'approve' END, '', 'on_time', '{}', '{}'
+         FROM generate_series(1, 5) n;",
+    ] {
+        client.batch_execute(step).unwrap();
+    }
+    let mut store = database.writer();
+    let mark = |store: &mut Postgres, id: &str| store.find(id).unwrap().unwrap().mark;
+    assert_eq!(mark(&mut store, "t1").as_deref(), Some("simulator"));
+    assert_eq!(mark(&mut store, "t3"), None);
+    assert_eq!(store.totals().unwrap().synthetic, [1, 0, 1]);
 }
 
 #[test]
 fn a_schema_that_is_not_this_programs_is_refused() {
     let Some(database) = PostgresDatabase::new("schema") else { return };
     let refused = Postgres::open_reader(&database.address()).err().unwrap();
-    assert!(matches!(refused, StoreError::Older { found: 0, known: 4 }), "{refused}");
+    assert!(matches!(refused, StoreError::Older { found: 0, known: 5 }), "{refused}");
     drop(database.writer());
-    database.client().execute("INSERT INTO schema_version VALUES (5)", &[]).unwrap();
+    database.client().execute("INSERT INTO schema_version VALUES (6)", &[]).unwrap();
     let writer = Postgres::open(&database.address(), Sync::Interval, None).err().unwrap();
     let reader = Postgres::open_reader(&database.address()).err().unwrap();
     for refused in [writer, reader] {
-        assert_eq!(refused.to_string(), "the database has schema version 5, this program knows up to 4");
+        assert_eq!(refused.to_string(), "the database has schema version 6, this program knows up to 5");
     }
 }
 

@@ -51,6 +51,11 @@ impl Row {
         ["", "one", "one,two"][(self.sequence % 3) as usize]
     }
 
+    /// Every other row is synthetic, made by one of two.
+    pub fn mark(&self) -> Option<&'static str> {
+        [None, Some("simulator:card:7"), None, Some("ctgan-3f2a9c01")][(self.sequence % 4) as usize]
+    }
+
     fn reasons(&self) -> Option<&'static str> {
         (self.outcome != Outcome::Approve).then_some(r#"[{"feature":"a","text":"\u00fc"}]"#)
     }
@@ -74,7 +79,7 @@ impl Row {
             rules: self.rules(),
             timeliness: self.timeliness(),
             version,
-            synthetic: self.sequence % 2 == 1,
+            mark: self.mark(),
             event: &self.event,
             features: &self.features,
             reasons: self.reasons(),
@@ -97,7 +102,7 @@ impl Row {
             outcome: self.outcome,
             rules: self.rules().split(',').filter(|rule| !rule.is_empty()).map(str::to_string).collect(),
             timeliness: self.timeliness(),
-            synthetic: self.sequence % 2 == 1,
+            mark: self.mark().map(str::to_string),
             event: self.event.clone(),
             features: self.features.clone(),
             reasons: self.reasons().map(str::to_string),

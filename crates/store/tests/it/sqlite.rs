@@ -18,11 +18,11 @@ fn append(store: &mut Sqlite, at: i64) -> store::Result<()> {
 fn a_newer_file_is_refused_and_left_alone() {
     let file = SqliteFile::new("newer");
     drop(file.writer());
-    Connection::open(&file.0).unwrap().pragma_update(None, "user_version", 5).unwrap();
+    Connection::open(&file.0).unwrap().pragma_update(None, "user_version", 6).unwrap();
     let before = std::fs::read(&file.0).unwrap();
     let refused = Sqlite::open(&file.0, Sync::Interval).err().unwrap();
-    assert!(matches!(refused, StoreError::Newer { found: 5, known: 4 }), "{refused}");
-    assert_eq!(refused.to_string(), "the database has schema version 5, this program knows up to 4");
+    assert!(matches!(refused, StoreError::Newer { found: 6, known: 5 }), "{refused}");
+    assert_eq!(refused.to_string(), "the database has schema version 6, this program knows up to 5");
     assert_eq!(std::fs::read(&file.0).unwrap(), before);
 }
 
@@ -74,7 +74,8 @@ fn a_commit_to_the_disk_is_read_like_any_other() {
     assert_same(&found, &row(0).stored(&versions(Some("m")), None));
 }
 
-/// Written by the first version of the schema and kept as it was: decisions had neither reasons nor origins.
+/// Written by the first version of the schema and kept as it was: decisions had neither reasons nor origins, and
+/// only simulators made any.
 fn version_1(test: &str) -> SqliteFile {
     let file = SqliteFile::new(test);
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1.db");
@@ -87,8 +88,9 @@ fn check_version_1(store: &mut Sqlite) {
     for at in 0..5 {
         let found = store.find(&format!("t{at}")).unwrap().unwrap();
         let label = Some(known).filter(|_| at == 3);
-        let unknown =
-            StoredDecision { reasons: None, origin: None, ..row(at).stored(&versions(Some("m")), label) };
+        let mark = row(at).mark().map(|_| "simulator".to_string());
+        let then = row(at).stored(&versions(Some("m")), label);
+        let unknown = StoredDecision { reasons: None, origin: None, mark, ..then };
         assert_same(&found, &unknown);
     }
     let log = store.log(-1, 100).unwrap();

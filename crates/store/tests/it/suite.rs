@@ -1,7 +1,7 @@
 //! What every store owes its callers, on every database.
 
 use engine::Outcome;
-use store::{Filter, Group, LogEntry, Store, StoredDecision, StoredLabel, Totals};
+use store::{Filter, Group, LogEntry, Made, Store, StoredDecision, StoredLabel, Totals};
 
 use super::database::{Database, PostgresDatabase, SqliteFile};
 use super::merge::*;
@@ -108,8 +108,18 @@ fn filters_select_and_the_cursor_goes_on(database: &dyn Database) {
     let time = |at: i64| row(at).event_time_us;
     let all = Filter::default;
     type Matches = fn(&Row) -> bool;
-    let cases: [(Filter, Matches); 9] = [
+    let cases: [(Filter, Matches); 14] = [
         (all(), |_| true),
+        (Filter { made: Some(Made::Real), ..all() }, |row| row.mark().is_none()),
+        (Filter { made: Some(Made::Synthetic), ..all() }, |row| row.mark().is_some()),
+        (Filter { made: Some(Made::By("ctgan-3f2a9c01".into())), ..all() }, |row| {
+            row.mark() == Some("ctgan-3f2a9c01")
+        }),
+        (Filter { made: Some(Made::By("simulator".into())), ..all() }, |_| false),
+        (
+            Filter { made: Some(Made::By("simulator:card:7".into())), key: Some("c1".into()), ..all() },
+            |row| row.sequence % 4 == 1 && row.sequence % 5 == 1 && row.sequence % 11 != 10,
+        ),
         (Filter { outcome: Some(Outcome::Approve), ..all() }, |row| row.outcome == Outcome::Approve),
         (Filter { outcome: Some(Outcome::Review), ..all() }, |row| row.outcome == Outcome::Review),
         (Filter { outcome: Some(Outcome::Decline), ..all() }, |row| row.outcome == Outcome::Decline),
@@ -217,6 +227,9 @@ fn totals_count_what_was_written(database: &dyn Database) {
     let count = |outcome| rows.iter().filter(|row| row.outcome == outcome).count() as u64;
     let expected = Totals {
         outcomes: [Outcome::Approve, Outcome::Review, Outcome::Decline].map(count),
+        synthetic: [Outcome::Approve, Outcome::Review, Outcome::Decline].map(|outcome| {
+            rows.iter().filter(|row| row.outcome == outcome && row.mark().is_some()).count() as u64
+        }),
         late: rows.iter().filter(|row| row.sequence % 4 % 3 != 0).count() as u64,
         rejected: 3,
         repeated: 5,

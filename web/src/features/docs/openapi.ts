@@ -66,7 +66,7 @@ export interface Group {
 }
 
 /** Where the document gives its tags no order: as one meets them, from a transaction to the health of the service. */
-const READING_ORDER = ['transactions', 'decisions', 'labels', 'alerts', 'models', 'service']
+const READING_ORDER = ['transactions', 'decisions', 'labels', 'alerts', 'synthetic', 'models', 'service']
 
 export function readDocument(answer: unknown): OpenApi | null {
   const document = answer as Partial<OpenApi> | null

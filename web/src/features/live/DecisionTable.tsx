@@ -92,6 +92,11 @@ const Row = memo(function Row({ row, currency }: { row: DecisionSummary; currenc
       </td>
       <td role="cell" className="col-id" title={row.id}>
         <Link href={`/transactions/${encodeURIComponent(row.id)}`}>{row.id}</Link>
+        {row.synthetic && (
+          <span className="tag" title={`made by ${row.synthetic}`}>
+            synthetic
+          </span>
+        )}
       </td>
       <td role="cell" className="col-key" title={row.key ?? undefined}>
         {row.key ?? '–'}

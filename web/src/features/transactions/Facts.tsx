@@ -7,7 +7,7 @@ export function Facts({ decision }: { decision: Decision }) {
   const { versions } = decision
   return (
     <>
-      <Panel title="Event" note={decision.synthetic ? 'simulated' : undefined}>
+      <Panel title="Event" note={decision.synthetic ? `synthetic, made by ${decision.synthetic}` : undefined}>
         <FactList facts={Object.entries(decision.event).map(([k, v]) => [k, asText(v)])} />
       </Panel>
       <Panel title="Decided by">

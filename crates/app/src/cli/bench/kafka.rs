@@ -9,9 +9,11 @@ mod peer;
 mod service;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use lab::dataset::SimulatedReader;
 use lab::simulate::{Settings as Simulation, simulator};
 use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
@@ -170,13 +172,9 @@ impl Bench<'_> {
         self.create_topics()?;
         eprintln!("sending {} transactions", args.events);
         let simulation = Simulation { seed: 1, rows: Some(args.events), ..Simulation::default() };
-        stream::send(
-            &self.detector,
-            simulator(&args.detector, &simulation)?,
-            &self.settings,
-            Some(args.events),
-            None,
-        )?;
+        let schema = Arc::new(self.detector.schema.clone());
+        let events = SimulatedReader::new(simulator(&args.detector, &simulation)?, &schema);
+        stream::send(&schema, events, &self.settings, Some(args.events), None)?;
         let mut backlog = vec![self.work_off()?];
         if args.peer {
             eprintln!("the same by Python");

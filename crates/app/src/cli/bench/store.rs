@@ -209,7 +209,7 @@ impl Row {
             rules: "",
             timeliness: Timeliness::OnTime,
             version,
-            synthetic: false,
+            mark: None,
             event: &self.event,
             features: &self.features,
             reasons: reviewed.then_some(

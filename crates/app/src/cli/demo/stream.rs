@@ -12,7 +12,7 @@ use engine::{Detector, Label};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use lab::dataset::{Block, SimulatedReader, write_event};
+use lab::dataset::{Block, SimulatedReader, write_event, write_mark};
 use lab::simulate::Simulator;
 
 /// The present, streamed at a fixed rate.
@@ -21,6 +21,8 @@ pub struct Stream {
     pub detector: Arc<Detector>,
     /// The world's transactions, history first.
     pub simulator: Box<dyn Simulator>,
+    /// What is said to have made them.
+    pub mark: String,
     /// Where history ends.
     pub from_us: i64,
     /// The newest transaction that was decided before a restart.
@@ -44,7 +46,7 @@ impl Stream {
     /// If the service cannot be reached any more.
     pub async fn run(self) -> Result<()> {
         let schema = Arc::new(self.detector.schema.clone());
-        let mut reader = SimulatedReader::new(self.simulator, &schema);
+        let mut reader = SimulatedReader::new(self.simulator, &schema).marked(self.mark);
         let mut block = Block::new(&schema);
         let mut client = Client::connect(self.address).await?;
         let mut due: VecDeque<Due> = VecDeque::new();
@@ -77,6 +79,7 @@ impl Stream {
             pace.wait().await;
             body.clear();
             write_event(&block.batch, 0, false, &mut body);
+            write_mark(block.batch.mark(0), &mut body);
             client.post("/v1/transactions", &body).await?;
             while due.front().is_some_and(|label| label.due_us <= time_us) {
                 let Some(label) = due.pop_front() else { break };
@@ -131,7 +134,6 @@ impl Client {
                 .uri(path)
                 .header("host", self.address.to_string())
                 .header("content-type", "application/json")
-                .header("redflag-synthetic", "1")
                 .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))?;
             let answer = match self.sender.send_request(request).await {
                 Ok(answer) => answer,

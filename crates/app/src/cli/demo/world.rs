@@ -9,7 +9,7 @@ use engine::Detector;
 use engine::detector::Schema;
 use engine::time::DAY_US;
 use lab::dataset::{Block, SimulatedReader};
-use lab::simulate::{Settings, Simulator, simulator};
+use lab::simulate::{self, Settings, Simulator, simulator};
 use lab::split::label_delay_us;
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +107,11 @@ impl World {
     pub fn training(&self) -> Range<i64> {
         let until_us = self.stream_from_us - self.label_delay_us;
         until_us - TRAINING_DAYS * DAY_US..until_us
+    }
+
+    /// What its transactions are marked with.
+    pub fn mark(&self) -> String {
+        simulate::mark(&self.detector, self.seed)
     }
 
     /// All of its transactions, history first, without an end.

@@ -3,23 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use engine::detector::Schema;
 use engine::{EventBatch, Label};
-use lab::dataset::{Block, SimulatedReader, write_event};
-use lab::simulate::Simulator;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use lab::dataset::{Block, SimulatedReader, write_event, write_mark};
 
 use super::Tally;
 use crate::cli::output::CountBar;
-use crate::stream::client::{self, Logged};
+use crate::stream::feed::Feed;
 use crate::stream::settings::KafkaSettings;
 
 /// Rows that are sent before the clock is looked at.
 const ROWS: usize = 64;
-
-/// How long the last messages may take.
-const FLUSH: Duration = Duration::from_secs(30);
 
 /// Sends what a simulator makes to the topic of transactions, keyed by the detector's key, `rows` of them or until it ends.
 /// Without a rate as fast as Kafka takes it.
@@ -27,16 +22,14 @@ const FLUSH: Duration = Duration::from_secs(30);
 /// # Errors
 /// If Kafka refuses a message.
 pub fn send(
-    detector: &engine::Detector,
-    simulator: Box<dyn Simulator>,
+    schema: &Arc<Schema>,
+    mut reader: SimulatedReader,
     settings: &KafkaSettings,
     rows: Option<u64>,
     rate: Option<f64>,
 ) -> Result<Tally> {
-    let producer = client::plain_producer(settings)?;
-    let schema = Arc::new(detector.schema.clone());
-    let mut reader = SimulatedReader::new(simulator, &schema);
-    let mut block = Block::new(&schema);
+    let feed = Feed::new(settings)?;
+    let mut block = Block::new(schema);
     let (started, bar) = (Instant::now(), CountBar::new("sending", "transactions", rows));
     let (mut tally, mut last_us, mut json) = (Tally::default(), None, String::new());
     let wanted = rows.unwrap_or(u64::MAX);
@@ -47,7 +40,8 @@ pub fn send(
         for row in 0..batch.len() {
             json.clear();
             write_event(batch, row, false, &mut json);
-            deliver(&producer, &settings.transactions, batch.key(row), &json)?;
+            write_mark(batch.mark(row), &mut json);
+            feed.transaction(batch.key(row), &json)?;
             tally.frauds += u64::from(batch.label(row) == Label::Fraud);
         }
         tally.rows += batch.len() as u64;
@@ -55,14 +49,14 @@ pub fn send(
         last_us = batch.len().checked_sub(1).map(|row| time_of(batch, row));
         block.clear();
         bar.show(tally.rows);
-        producer.poll(Duration::ZERO);
+        feed.poll();
         if let Some(rate) = rate {
             std::thread::sleep(
                 Duration::from_secs_f64(tally.rows as f64 / rate).saturating_sub(started.elapsed()),
             );
         }
     }
-    producer.flush(FLUSH)?;
+    feed.finish()?;
     bar.finish();
     tally.last_time = last_us;
     Ok(tally)
@@ -70,19 +64,4 @@ pub fn send(
 
 fn time_of(batch: &EventBatch, row: usize) -> String {
     engine::time::format_instant(batch.time_us(row))
-}
-
-fn deliver(producer: &BaseProducer<Logged>, topic: &str, key: Option<&str>, json: &str) -> Result<()> {
-    let mut record = BaseRecord::<str, str>::to(topic).payload(json);
-    record.key = key;
-    loop {
-        match producer.send(record) {
-            Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), waiting)) => {
-                producer.poll(Duration::from_millis(1));
-                record = waiting;
-            }
-            Err((error, _)) => bail!("the topic {topic} does not take transactions: {error}"),
-        }
-    }
 }

@@ -28,7 +28,7 @@ const COLUMNS: [(&str, ColumnType); 18] = [
     ("outcome", ColumnType::Text),
     ("rules", ColumnType::Text),
     ("timeliness", ColumnType::Text),
-    ("synthetic", ColumnType::Bool),
+    ("synthetic", ColumnType::Text),
     ("detector", ColumnType::Text),
     ("model", ColumnType::Text),
     ("label", ColumnType::Integer),
@@ -146,7 +146,7 @@ fn write_decision(decision: &StoredDecision, table: &mut TableWriter) {
     table.text(decision.outcome.name());
     table.text(&decision.rules.join(","));
     table.text(decision.timeliness.name());
-    table.bool(decision.synthetic);
+    optional(decision.mark.as_deref(), table, TableWriter::text);
     table.text(&decision.versions.detector);
     optional(decision.versions.model.as_deref(), table, TableWriter::text);
     optional(decision.label.map(|label| i64::from(label.fraud)), table, TableWriter::integer);

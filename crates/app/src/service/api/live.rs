@@ -38,6 +38,8 @@ pub struct Frame {
     decided: u64,
     /// The newest decisions with their number, newest first.
     recent: Vec<(u64, String)>,
+    /// Jobs as JSON.
+    generations: String,
 }
 
 /// Makes pictures as long as somebody looks.
@@ -54,8 +56,15 @@ pub async fn publish(api: Api) {
 
 fn picture(api: &Doors) -> Frame {
     let stats = serde_json::to_string(&current_stats(api)).expect("figures have no maps with odd keys");
+    let generations =
+        serde_json::to_string(&api.generations.shown()).expect("jobs have no maps with odd keys");
     let shared = lock(&api.shared.stats);
-    Frame { stats, decided: shared.decided, recent: shared.recent.iter().rev().cloned().collect() }
+    Frame {
+        stats,
+        decided: shared.decided,
+        recent: shared.recent.iter().rev().cloned().collect(),
+        generations,
+    }
 }
 
 /// The live feed: text messages, each a `LiveMessage`.
@@ -118,9 +127,10 @@ fn message(frame: &Frame, seen: Option<u64>) -> String {
         .collect();
     let skipped = seen.map_or(0, |seen| (frame.decided - seen).saturating_sub(listed.len() as u64));
     format!(
-        "{{\"kind\":\"{kind}\",\"stats\":{},\"decisions\":[{}],\"skipped\":{skipped}}}",
+        "{{\"kind\":\"{kind}\",\"stats\":{},\"decisions\":[{}],\"skipped\":{skipped},\"generations\":{}}}",
         frame.stats,
-        listed.join(",")
+        listed.join(","),
+        frame.generations
     )
 }
 
@@ -131,11 +141,11 @@ mod tests {
     #[test]
     fn a_viewer_gets_what_it_has_not_seen() {
         let recent = (1..=80).rev().map(|number| (number, number.to_string())).collect();
-        let frame = Frame { stats: "{}".into(), decided: 80, recent };
+        let frame = Frame { stats: "{}".into(), decided: 80, recent, generations: "[]".into() };
         let update = message(&frame, Some(10));
         assert!(update.starts_with("{\"kind\":\"update\",\"stats\":{},\"decisions\":[80,79,"), "{update}");
-        assert!(update.ends_with(",31],\"skipped\":20}"), "{update}");
+        assert!(update.ends_with(",31],\"skipped\":20,\"generations\":[]}"), "{update}");
         assert!(message(&frame, None).contains("\"snapshot\""));
-        assert!(message(&frame, Some(80)).ends_with("\"decisions\":[],\"skipped\":0}"));
+        assert!(message(&frame, Some(80)).ends_with("\"decisions\":[],\"skipped\":0,\"generations\":[]}"));
     }
 }

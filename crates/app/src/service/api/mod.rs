@@ -1,6 +1,8 @@
 //! HTTP and WebSocket: the doors to the pipeline, and what can be read from the store.
 
+mod download;
 mod entities;
+mod generate;
 mod live;
 mod models;
 mod page;
@@ -17,8 +19,11 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::pipeline::{Request, Shared};
+use super::generate::jobs::Generations;
+use super::pipeline::{Request, Shared, lock};
 use super::wire;
+use crate::stream::feed::Feed;
+use crate::stream::settings::KafkaSettings;
 
 pub use live::{Frame, publish};
 pub use models::LastComparison;
@@ -44,6 +49,8 @@ pub struct Doors {
     pub source: wire::Source,
     /// When the service started.
     pub started_us: i64,
+    /// Jobs that send synthetic transactions.
+    pub generations: Generations,
     /// How the stream from Kafka is; `None` where transactions come in over HTTP.
     pub stream: Option<StreamDoor>,
 }
@@ -54,6 +61,26 @@ pub struct StreamDoor {
     pub condition: Arc<crate::stream::condition::Condition>,
     /// Where transactions come in.
     pub transactions: String,
+    /// How Kafka is reached.
+    pub settings: KafkaSettings,
+    /// The way into the topics, made when it is first needed.
+    pub feed: Mutex<Option<Arc<Feed>>>,
+}
+
+impl StreamDoor {
+    /// The way into the topics.
+    ///
+    /// # Errors
+    /// If there can be no producer.
+    pub fn feed(&self) -> anyhow::Result<Arc<Feed>> {
+        let mut feed = lock(&self.feed);
+        if let Some(feed) = &*feed {
+            return Ok(Arc::clone(feed));
+        }
+        let new = Arc::new(Feed::new(&self.settings)?);
+        *feed = Some(Arc::clone(&new));
+        Ok(new)
+    }
 }
 
 #[derive(OpenApi)]
@@ -77,6 +104,9 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(read::decision))
         .routes(routes!(read::reasons))
         .routes(routes!(entities::entity))
+        .routes(routes!(generate::generate, generate::jobs))
+        .routes(routes!(generate::job, generate::cancel))
+        .routes(routes!(generate::generate_alias))
         .routes(routes!(models::models))
         .routes(routes!(models::promote))
         .routes(routes!(read::stats))

@@ -8,7 +8,8 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use store::{Filter, Store, StoredDecision};
+use engine::event::is_mark;
+use store::{Filter, Made, Store, StoredDecision};
 
 use super::problem::{invalid, problem, unavailable};
 use super::{Api, Doors};
@@ -37,6 +38,7 @@ const MODEL: &str = "model";
         ("min_score" = Option<f64>, Query, description = "least score"),
         ("from" = Option<String>, Query, description = "first event time, RFC 3339"),
         ("to" = Option<String>, Query, description = "first event time no longer wanted, RFC 3339"),
+        ("synthetic" = Option<String>, Query, description = "true, false, or what made them, as simulator:card:7"),
     ),
     responses(
         (status = 200, body = DecisionPage, description = "a page of them"),
@@ -91,10 +93,23 @@ fn filter(query: &HashMap<String, String>) -> Result<Filter, Response> {
             }
             "from" => filter.from_us = Some(instant()?),
             "to" => filter.to_us = Some(instant()?),
-            _ => return Err(wrong("one of limit, cursor, outcome, key, min_score, from, to")),
+            "synthetic" => {
+                let made =
+                    made(value).ok_or_else(|| wrong("true, false, or the mark of synthetic transactions"));
+                filter.made = Some(made?);
+            }
+            _ => return Err(wrong("one of limit, cursor, outcome, key, min_score, from, to, synthetic")),
         }
     }
     Ok(filter)
+}
+
+fn made(value: &str) -> Option<Made> {
+    match value {
+        "true" => Some(Made::Synthetic),
+        "false" => Some(Made::Real),
+        mark => is_mark(mark).then(|| Made::By(mark.to_string())),
+    }
 }
 
 /// All that is stored of one decision.
@@ -184,7 +199,7 @@ pub fn current_stats(api: &Doors) -> Stats {
         model: api.shared.models.current().champion_id().map(str::to_string),
         started_at: Instant(api.started_us),
         now: Instant(now),
-        stream_time: condition.stream_us.map(Instant),
+        stream_time: stats.stream_us.map(Instant),
         source: api.source.clone(),
         currency: api.shared.detector.schema.currency.clone(),
         totals: stats.totals.into(),

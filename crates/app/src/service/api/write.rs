@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use engine::{FieldError, Rejection};
@@ -23,9 +23,6 @@ const BATCH_LINES_MAX: usize = 100_000;
 
 /// Lines of a batch that go to the pipeline at a time, so that others get their turn.
 const BATCH_LINES: usize = 256;
-
-/// Marks transactions that a simulator made.
-pub const SYNTHETIC_HEADER: &str = "redflag-synthetic";
 
 const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
 
@@ -62,7 +59,7 @@ pub async fn predict(State(api): State<Api>, request: Request) -> Response {
 /// Where Kafka brings the transactions, they are not taken over HTTP as well: their order would stand nowhere.
 pub async fn only_where_decided(State(api): State<Api>, request: Request, next: Next) -> Response {
     match &api.stream {
-        Some(stream) if request.method() == Method::POST && !is_about_models(request.uri()) => {
+        Some(stream) if request.method() == Method::POST && !is_for_every_source(request.uri()) => {
             let detail = format!(
                 "this service decides what the Kafka topic `{}` holds: send it there",
                 stream.transactions
@@ -73,19 +70,19 @@ pub async fn only_where_decided(State(api): State<Api>, request: Request, next: 
     }
 }
 
-fn is_about_models(uri: &Uri) -> bool {
-    uri.path().starts_with("/v1/models/")
+/// Models and synthetic transactions have their own ways to the topics.
+fn is_for_every_source(uri: &Uri) -> bool {
+    uri.path().starts_with("/v1/models/") || ["/v1/generate", "/generate"].contains(&uri.path())
 }
 
 async fn decide_one(api: &Api, request: Request) -> Response {
     let received = Instant::now();
-    let synthetic = is_synthetic(request.headers());
     let body = request.into_body();
     let body = match read_body(api, body, TRANSACTION_BYTES_MAX).await {
         Ok(body) => body,
         Err(response) => return response,
     };
-    match ask(api, vec![body], synthetic, received).await.map(|mut answers| answers.pop()) {
+    match ask(api, vec![body], received).await.map(|mut answers| answers.pop()) {
         Some(Some(Answer::Decided { json, repeated: false })) => (JSON, json).into_response(),
         Some(Some(Answer::Decided { json, repeated: true })) => {
             (JSON, [("idempotent-replayed", "true")], json).into_response()
@@ -106,7 +103,7 @@ async fn decide_one(api: &Api, request: Request) -> Response {
         (status = 413, body = Problem, description = "too large"),
         (status = 503, body = Problem, description = "the store refuses; lines that were decided are stored, send all again"),
     ))]
-pub async fn decide_batch(State(api): State<Api>, headers: HeaderMap, body: Body) -> Response {
+pub async fn decide_batch(State(api): State<Api>, body: Body) -> Response {
     let received = Instant::now();
     let body = match read_body(&api, body, BATCH_BYTES_MAX).await {
         Ok(body) => body,
@@ -122,7 +119,7 @@ pub async fn decide_batch(State(api): State<Api>, headers: HeaderMap, body: Body
     let mut out = String::new();
     for part in lines.chunks(BATCH_LINES) {
         let bodies = part.iter().map(|(_, line)| line.clone()).collect();
-        let Some(answers) = ask(&api, bodies, is_synthetic(&headers), received).await else {
+        let Some(answers) = ask(&api, bodies, received).await else {
             return unavailable();
         };
         for ((number, _), answer) in part.iter().zip(answers) {
@@ -194,14 +191,10 @@ pub async fn label(State(api): State<Api>, body: Body) -> Response {
 }
 
 /// `None` if the pipeline cannot answer.
-async fn ask(api: &Api, bodies: Vec<Bytes>, synthetic: bool, received: Instant) -> Option<Vec<Answer>> {
+pub async fn ask(api: &Api, bodies: Vec<Bytes>, received: Instant) -> Option<Vec<Answer>> {
     let (reply, answer) = oneshot::channel();
-    api.requests.send(pipeline::Request::Decide { bodies, synthetic, received, reply }).await.ok()?;
+    api.requests.send(pipeline::Request::Decide { bodies, received, reply }).await.ok()?;
     answer.await.ok()?.ok()
-}
-
-fn is_synthetic(headers: &HeaderMap) -> bool {
-    headers.contains_key(SYNTHETIC_HEADER)
 }
 
 pub fn whole_body(value: &str, expected: &str) -> Rejection {

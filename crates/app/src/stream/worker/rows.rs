@@ -172,6 +172,7 @@ impl Core {
         for row in unit.order.iter().map(|row| *row as usize) {
             let outcome = unit.decisions.outcomes[row];
             stats.totals.outcomes[outcome as usize] += 1;
+            stats.totals.synthetic[outcome as usize] += u64::from(unit.intake.batch.mark(row).is_some());
             stats.totals.late += u64::from(unit.decisions.statuses[row] != Status::OnTime);
             stats.count_score(unit.decisions.scores[row]);
         }
@@ -191,8 +192,7 @@ impl Core {
             stats.keep_recent(&render::summary(&unit.decision(*row as usize), minor_per_unit));
             stats.count_latency(unit.latency_us as u64, now_s);
         }
-        drop(stats);
-        lock(&self.shared.condition).stream_us = self.stages.first().and_then(newest_us);
+        stats.stream_us = self.stages.first().and_then(newest_us);
     }
 
     /// Events whose time is too far ahead are no decisions but dead letters.
