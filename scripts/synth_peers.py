@@ -49,9 +49,9 @@ def sdv(name):
         from sdv.metadata import Metadata
         from sdv.single_table import GaussianCopulaSynthesizer, TVAESynthesizer
 
-        metadata = Metadata.detect_from_dataframe(table)
+        metadata = Metadata.detect_from_dataframes({"table": table})
         for column in table:
-            metadata.update_column(column, sdtype="categorical" if column in words(table) else "numerical")
+            metadata.update_column(table_name="table", column_name=column, sdtype="categorical" if column in words(table) else "numerical")
         model = GaussianCopulaSynthesizer(metadata) if name == "copula" else TVAESynthesizer(metadata, epochs=EPOCHS, enable_gpu=False)
         model.fit(table)
         return lambda rows: model.sample(rows)

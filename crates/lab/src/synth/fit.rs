@@ -277,7 +277,7 @@ impl Training<'_> {
     fn epoch(&mut self, steps: u64) -> Losses {
         let mut sum = Losses::default();
         for _ in 0..steps {
-            let losses = self.adversary.learn(&self.lessons, self.state.step);
+            let losses = step(self.adversary.as_mut(), &self.lessons, self.state.step);
             self.state.step += 1;
             sum.add(&losses, 1.0 / steps as f32);
         }
@@ -349,6 +349,11 @@ impl Training<'_> {
         self.state = state;
         Ok(())
     }
+}
+
+/// One step, on a thread of the pool: from outside of it, each of the many small tasks would wake and await others.
+pub(super) fn step(adversary: &mut dyn Adversary, lessons: &Lessons, step: u64) -> Losses {
+    rayon::scope(|_| adversary.learn(lessons, step))
 }
 
 /// All that making rows needs.

@@ -84,12 +84,12 @@ pub fn updates_per_second(
     let mut network = adversary(design, &encoder, recipe, settings.seed);
     // The first steps find memory and the processor's speed.
     for step in 0..steps.min(10) {
-        network.learn(&lessons, step);
+        super::fit::step(network.as_mut(), &lessons, step);
     }
     let repetition = |repetition: u64| {
         let started = Instant::now();
         for step in 0..steps {
-            network.learn(&lessons, 10 + repetition * steps + step);
+            super::fit::step(network.as_mut(), &lessons, 10 + repetition * steps + step);
             progress(repetition * steps + step + 1);
         }
         (steps * (sizes.critic_steps as u64 + 1)) as f64 / started.elapsed().as_secs_f64()

@@ -23,7 +23,7 @@ pub(super) use layer::{Batch, Layer, Linear, Network};
 pub(super) type Matrix = Array2<f32>;
 
 /// Rows of a product that one task computes.
-const TASK_ROWS: usize = 128;
+const TASK_ROWS: usize = 256;
 
 /// Multiplications below which a second thread is not worth waking.
 const TASK_WORK: usize = 1 << 18;
@@ -56,9 +56,10 @@ pub(super) fn beside(parts: &[ArrayView2<f32>]) -> Matrix {
     out
 }
 
-/// All rows in one task where the work is small.
+/// Equal parts of at most [`TASK_ROWS`]; all rows in one task where the work is small.
 fn task_rows(rows: usize, work_a_row: usize) -> usize {
-    if rows * work_a_row < TASK_WORK { rows.max(1) } else { TASK_ROWS.min(rows.div_ceil(2)).max(1) }
+    let tasks = if rows * work_a_row < TASK_WORK { 1 } else { rows.div_ceil(TASK_ROWS).max(2) };
+    rows.div_ceil(tasks).max(1)
 }
 
 /// What is learnt: a value, its gradient, and Adam's two moments.
