@@ -192,7 +192,7 @@ class Feed(threading.Thread):
         with self.transactions.open() as lines, self.reference.open("w") as reference:
             for line in lines:
                 event = json.loads(line)
-                for label in ("tx_fraud", "tx_fraud_scenario"):
+                for label in ("tx_fraud", "tx_fraud_scenario", "attack"):
                     event.pop(label, None)
                 text = json.dumps(event, separators=(",", ":"))
                 self.send(text, str(event["customer_id"]))

@@ -10,18 +10,25 @@
 //! | detector | after | a row |
 //! |---|---|---|
 //! | `card-handbook` | chapter 3 of the Fraud Detection Handbook | one card payment at a terminal |
-//! | `card` | the same, with channel and country | one card payment at a terminal |
+//! | `card` | a world of habits and attack scripts | one card payment at a terminal |
 //! | `ulb` | the shape of the ULB credit-card set | 28 anonymous components and an amount |
 //! | `paysim` | the shape of PaySim's mobile money log | one movement between two accounts |
-//! | `banking` | the shape of small banking demos | one payment of a user to a merchant |
+//! | `banking` | the same world, in the shape of small banking demos | one payment of a user to a merchant |
 
 mod arrivals;
 mod card;
+mod card_handbook;
+mod map;
+pub mod script;
+mod world;
 mod ulb;
 mod paysim;
 mod banking;
 
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use script::{Channel, Script};
 
 /// Microseconds in a second; times are microseconds since 1970-01-01 UTC.
 const SECOND_US: i64 = 1_000_000;
@@ -153,7 +160,7 @@ pub trait Simulator: Send {
 }
 
 /// What to simulate. A stream with neither `rows` nor `days` never ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The same seed and settings give the same rows.
     pub seed: u64,
@@ -170,6 +177,10 @@ pub struct Settings {
     pub customers: Option<u32>,
     /// Terminals or merchants.
     pub terminals: Option<u32>,
+    /// What fraudsters do in `card`, `banking` and `paysim`.
+    pub attacks: Arc<[Script]>,
+    /// Threads that make days; all cores if `None`. It cannot show in what is made.
+    pub threads: Option<usize>,
 }
 
 impl Default for Settings {
@@ -183,6 +194,8 @@ impl Default for Settings {
             days: None,
             customers: None,
             terminals: None,
+            attacks: script::shipped(),
+            threads: None,
         }
     }
 }
@@ -223,7 +236,7 @@ pub fn simulator(detector: &str, settings: &Settings) -> Result<Box<dyn Simulato
         }
     }
     match detector {
-        "card-handbook" => Ok(Box::new(card::CardHandbook::new(settings))),
+        "card-handbook" => Ok(Box::new(card_handbook::CardHandbook::new(settings))),
         "card" => Ok(Box::new(card::Card::new(settings))),
         "ulb" => Ok(Box::new(ulb::Ulb::new(settings))),
         "paysim" => Ok(Box::new(paysim::Paysim::new(settings))),
@@ -292,6 +305,17 @@ impl Calendar {
         self.rows_left = self.rows_left.checked_sub(1)?;
         self.next_id += 1;
         Some(self.next_id - 1)
+    }
+}
+
+/// How detectors call a channel.
+fn channel_name(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Chip => "chip",
+        Channel::Contactless => "contactless",
+        Channel::Online => "online",
+        Channel::Atm => "atm",
+        Channel::Transfer => "transfer",
     }
 }
 

@@ -1,15 +1,19 @@
 //! `redflag simulate`: labelled transactions for people who have none.
 
+mod pace;
 pub mod stream;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use engine::time::format_instant;
 use lab::dataset::{ColumnType, SimulatedReader, TableWriter};
-use lab::simulate::{self, Cell, Column, ColumnKind, Row, Settings, Simulator, simulator};
+use lab::simulate::{self, Cell, Column, ColumnKind, Row, Settings, Simulator, script, simulator};
+
+pub use pace::Kept;
 
 use super::WrongInput;
 use super::output::{CountBar, instant, load_detector, memory_peak_bytes, tell};
@@ -23,11 +27,13 @@ read back with --detector of the same name.
 Examples:
   redflag simulate --detector card --rows 1000000 --seed 1 --out transactions.parquet
   redflag simulate --detector banking --days 30 --out - | head
+  redflag simulate --write-attacks attacks    # change, add, delete files there
+  redflag simulate --detector card --rows 1000000 --attacks attacks --out transactions.parquet
   redflag simulate --detector card --kafka localhost:9092 --rate 200")]
 pub struct Args {
     /// Detector whose events are made: card, card-handbook, ulb, paysim or banking
-    #[arg(long, value_name = "NAME")]
-    detector: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "write_attacks")]
+    detector: Option<String>,
     /// Stop after this many transactions
     #[arg(long, value_name = "N")]
     rows: Option<u64>,
@@ -46,8 +52,15 @@ pub struct Args {
     /// Terminals or merchants [default: as suits the customers]
     #[arg(long, value_name = "N")]
     terminals: Option<u32>,
+    /// What fraudsters do in card, banking and paysim: the attack scripts (.toml) of this folder, none if it has none
+    /// [default: the shipped ones]
+    #[arg(long, value_name = "FOLDER")]
+    attacks: Option<PathBuf>,
+    /// Write the shipped attack scripts into a folder, to be changed and used with --attacks, and do nothing else
+    #[arg(long, value_name = "FOLDER", exclusive = true)]
+    write_attacks: Option<PathBuf>,
     /// Where the transactions go: .csv, .jsonl or .parquet; `-` is JSON lines on the standard output
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["kafka", "config"])]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["kafka", "config", "write_attacks"])]
     out: Option<PathBuf>,
     /// Send them to Kafka, to the topic of transactions, without labels and marked as synthetic: brokers as host:port
     #[arg(long, value_name = "BROKERS", conflicts_with = "out")]
@@ -80,6 +93,9 @@ pub struct Tally {
     frauds: u64,
     first_time: Option<String>,
     last_time: Option<String>,
+    /// How well a rate was kept, where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pacing: Option<Kept>,
 }
 
 /// Runs the command.
@@ -87,19 +103,30 @@ pub struct Tally {
 /// # Errors
 /// If there is no such simulator, nothing says where it ends, or the transactions cannot be written.
 pub fn run(args: Args) -> Result<()> {
+    if let Some(folder) = &args.write_attacks {
+        return write_attacks(folder);
+    }
     let started = Instant::now();
     let tally = match &args.out {
         Some(out) if args.rows.is_none() && args.days.is_none() && out != Path::new("-") => {
             return Err(WrongInput("a file needs an end: give --rows or --days".to_string()).into());
         }
-        Some(out) => make(&args.detector, &settings(&args), out)?,
+        Some(out) => make(args.detector(), &settings(&args)?, out)?,
         None => send(&args)?,
     };
     let seconds = started.elapsed().as_secs_f64();
     let rows_per_second = tally.rows as f64 / seconds.max(1e-9);
     let memory_peak_bytes = memory_peak_bytes();
-    let made = Made { detector: args.detector, tally, seconds, rows_per_second, memory_peak_bytes };
+    let made =
+        Made { detector: args.detector().to_string(), tally, seconds, rows_per_second, memory_peak_bytes };
     tell(&made, args.json, args.out.as_deref().unwrap_or(Path::new("kafka")))
+}
+
+impl Args {
+    /// Its name; clap asks for it wherever it is used.
+    fn detector(&self) -> &str {
+        self.detector.as_deref().unwrap_or_default()
+    }
 }
 
 fn rate(text: &str) -> std::result::Result<f64, String> {
@@ -110,11 +137,11 @@ fn rate(text: &str) -> std::result::Result<f64, String> {
 fn send(args: &Args) -> Result<Tally> {
     let reach = super::topics::Reach { config: args.config.clone(), kafka: args.kafka.clone() };
     let kafka = reach.settings()?.kafka;
-    let detector = load_detector(&args.detector)?;
+    let detector = load_detector(args.detector())?;
     crate::stream::topics::partitions(&kafka, &[&kafka.transactions])?;
-    let made = simulator(&args.detector, &settings(args))?;
+    let made = simulator(args.detector(), &settings(args)?)?;
     let schema = Arc::new(detector.schema.clone());
-    let events = SimulatedReader::new(made, &schema).marked(simulate::mark(&args.detector, args.seed));
+    let events = SimulatedReader::new(made, &schema).marked(simulate::mark(args.detector(), args.seed));
     stream::send(&schema, events, &kafka, args.rows, args.rate)
 }
 
@@ -132,17 +159,35 @@ pub fn make(detector: &str, settings: &Settings, out: &Path) -> Result<Tally> {
     Ok(tally)
 }
 
-fn settings(args: &Args) -> Settings {
+/// Files that are there already are somebody's work.
+fn write_attacks(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    for (name, text) in script::SHIPPED {
+        let path = folder.join(name);
+        let created = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+        created.with_context(|| format!("cannot write {}", path.display()))?;
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+fn settings(args: &Args) -> Result<Settings> {
     let defaults = Settings::default();
-    Settings {
+    let attacks = match &args.attacks {
+        None => defaults.attacks,
+        Some(folder) => script::read(folder).map_err(|mistakes| WrongInput(mistakes.join("\n")))?,
+    };
+    Ok(Settings {
         seed: args.seed,
         start_us: args.start.unwrap_or(defaults.start_us),
         rows: args.rows,
         days: args.days,
         customers: args.customers,
         terminals: args.terminals,
+        attacks,
         ..defaults
-    }
+    })
 }
 
 /// What is added to a simulator's columns, and what is counted in them.
@@ -226,13 +271,24 @@ fn write_cell(table: &mut TableWriter, cell: Cell) {
 
 impl std::fmt::Display for Made {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Made { tally: Tally { rows, frauds, first_time, last_time }, seconds, rows_per_second, .. } =
-            self;
+        let Made {
+            tally: Tally { rows, frauds, first_time, last_time, pacing },
+            seconds,
+            rows_per_second,
+            ..
+        } = self;
         let share = 100.0 * *frauds as f64 / (*rows).max(1) as f64;
         write!(f, "{rows} transactions, {frauds} frauds ({share:.3} %)")?;
         if let (Some(first), Some(last)) = (first_time, last_time) {
             write!(f, ", {first} to {last}")?;
         }
-        write!(f, ", in {seconds:.2} s, {rows_per_second:.0} rows/s")
+        write!(f, ", in {seconds:.2} s, {rows_per_second:.0} rows/s")?;
+        match pacing {
+            Some(Kept { late, lateness_p99_ms, lateness_max_ms, .. }) => write!(
+                f,
+                "; {late} sent more than 10 ms late, 99 in 100 within {lateness_p99_ms:.1} ms, the latest {lateness_max_ms:.1} ms"
+            ),
+            None => Ok(()),
+        }
     }
 }

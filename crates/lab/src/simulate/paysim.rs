@@ -6,7 +6,11 @@
 //! the published log gives the two accounts of a pair different names, here the account that receives is the one
 //! that cashes out, as its authors describe it. A few of the largest transfers are stopped: flagged, nothing moves.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use super::arrivals::Arrivals;
+use super::script::{Chain, Deed, Script};
 use super::{Cell, Column, ColumnKind, DAY_S, Row, Settings, Simulator};
 use crate::random::Stream;
 
@@ -16,8 +20,6 @@ const ACCOUNTS: u32 = 570_000;
 const LEAST_ACCOUNTS: f64 = 1_000.0;
 /// The published log covers 743 steps.
 const SPAN_HOURS: f64 = 743.0;
-/// Pairs of frauds for each row; day and night alike.
-const FRAUD_PAIR_SHARE: f64 = 0.00065;
 /// The share of genuine transfers and cash-outs that take all there is, so that an emptied account is no proof.
 const EMPTYING_SHARE: f64 = 0.003;
 /// The most that one transfer moves, in hundredths.
@@ -95,8 +97,44 @@ struct Movement {
     origin_balance: (i64, i64),
     destination: Name,
     destination_balance: (i64, i64),
-    fraud: bool,
+    /// The place of the script among all.
+    attack: Option<usize>,
     flagged: bool,
+}
+
+/// All that a holder has, to an account that had nothing.
+fn passed_on(amount: i64, origin: Name, destination: Name, flagged: bool, script: usize) -> Movement {
+    Movement {
+        kind: Kind::Transfer,
+        amount,
+        origin,
+        origin_balance: (amount, if flagged { amount } else { 0 }),
+        destination,
+        destination_balance: (0, 0),
+        attack: Some(script),
+        flagged,
+    }
+}
+
+/// The scripts that are chains, each with how many an hour there are of so many accounts.
+fn chains(scripts: &[Script], accounts: u32) -> Vec<(usize, f64)> {
+    let is_chain = |script: &&Script| matches!(script.deed, Deed::Chain(_));
+    let per_hour = |script: &Script| f64::from(accounts) * script.per_day / 24.0;
+    let chains = scripts.iter().enumerate().filter(|(_, script)| is_chain(script));
+    chains.map(|(at, script)| (at, per_hour(script))).filter(|(_, per_hour)| *per_hour > 0.0).collect()
+}
+
+fn chains_per_hour(chains: &[(usize, f64)]) -> f64 {
+    chains.iter().map(|(_, per_hour)| per_hour).sum()
+}
+
+/// Rows an hour that follow the first one of a chain.
+fn later_per_hour(scripts: &[Script], chains: &[(usize, f64)]) -> f64 {
+    let rows = |at: usize| match &scripts[at].deed {
+        Deed::Chain(chain) => f64::midpoint(chain.hops.0, chain.hops.1),
+        _ => 0.0,
+    };
+    chains.iter().map(|(at, per_hour)| per_hour * rows(*at)).sum()
 }
 
 /// The events of the detector `paysim`.
@@ -107,18 +145,19 @@ pub(super) struct Paysim {
     step: i64,
     step_end: i64,
     rows_left: u64,
-    /// Fraud pairs an hour.
-    pairs_per_hour: f64,
+    /// The scripts of chains, each with how many an hour there are.
+    chains: Vec<(usize, f64)>,
+    scripts: Arc<[Script]>,
     /// What each receiving account holds, in hundredths.
     balances: Vec<i64>,
     /// Originators and merchants named so far; the next name is a scrambled one of this count.
     named: u64,
-    /// The second half of a pair.
-    cash_out: Option<Movement>,
+    /// What is left of a chain that has begun.
+    waiting: VecDeque<Movement>,
 }
 
 impl Paysim {
-    const COLUMNS: [Column; 11] = [
+    const COLUMNS: [Column; 12] = [
         Column::new("step", ColumnKind::Integer),
         Column::new("type", ColumnKind::Text),
         Column::new("amount", ColumnKind::Money),
@@ -130,31 +169,34 @@ impl Paysim {
         Column::new("newbalanceDest", ColumnKind::Money),
         Column::new("isFraud", ColumnKind::Integer),
         Column::new("isFlaggedFraud", ColumnKind::Integer),
+        Column::new("attack", ColumnKind::Text),
     ];
 
     pub(super) fn new(settings: &Settings) -> Self {
         let accounts = accounts(settings);
         let per_hour = f64::from(accounts) * ROWS_PER_ACCOUNT_HOUR;
-        let pairs_per_hour = per_hour * FRAUD_PAIR_SHARE;
+        let chains = chains(&settings.attacks, accounts);
+        let later = later_per_hour(&settings.attacks, &chains);
         let mut rng = Stream::at(settings.seed, 0, 0, 0);
         let balances = (0..accounts).map(|_| held(&mut rng, (0.08, 150_000.0, 1.8))).collect();
         Self {
             seed: settings.seed,
             rng,
-            // Two rows of each pair are frauds; the pair arrives once.
-            arrivals: Arrivals::new(per_hour - pairs_per_hour, pairs_per_hour),
+            // What follows the first movement of a chain comes with it.
+            arrivals: Arrivals::new((per_hour - later).max(1e-6), chains_per_hour(&chains)),
             step: 1,
             step_end: settings.days.map_or(i64::MAX, |days| 24 * i64::from(days)),
             rows_left: settings.rows.unwrap_or(u64::MAX),
-            pairs_per_hour,
+            chains,
+            scripts: Arc::clone(&settings.attacks),
             balances,
             named: 0,
-            cash_out: None,
+            waiting: VecDeque::new(),
         }
     }
 
     fn next_movement(&mut self) -> Option<Movement> {
-        if let Some(movement) = self.cash_out.take() {
+        if let Some(movement) = self.waiting.pop_front() {
             return Some(movement);
         }
         let second = self.arrivals.next(&mut self.rng) as i64;
@@ -162,8 +204,8 @@ impl Paysim {
         if self.step > self.step_end {
             return None;
         }
-        if self.rng.chance(self.pairs_per_hour / self.arrivals.per_hour()) {
-            Some(self.fraud_pair())
+        if self.rng.chance(chains_per_hour(&self.chains) / self.arrivals.per_hour()) {
+            Some(self.fraud())
         } else {
             Some(self.genuine())
         }
@@ -190,38 +232,37 @@ impl Paysim {
             origin_balance,
             destination,
             destination_balance,
-            fraud: false,
+            attack: None,
             flagged: false,
         }
     }
 
-    /// The transfer that empties a victim's account; its cash-out is left for the next row.
-    fn fraud_pair(&mut self) -> Movement {
-        let amount = minor(self.rng.lognormal(440_000.0, 1.6)).min(TRANSFER_MAX_MINOR);
-        let flagged = amount > FLAG_ABOVE_MINOR && self.rng.chance(FLAG_CHANCE);
-        let mule = self.new_customer();
-        let transfer = Movement {
-            kind: Kind::Transfer,
-            amount,
-            origin: self.new_customer(),
-            origin_balance: (amount, if flagged { amount } else { 0 }),
-            destination: mule,
-            destination_balance: (0, 0),
-            fraud: true,
-            flagged,
+    /// The transfer that empties a victim's account; what follows it is left for the next rows.
+    fn fraud(&mut self) -> Movement {
+        let at = self.rng.weighted(&self.chains);
+        let Deed::Chain(Chain { hops, keep }) = self.scripts[at].deed else {
+            unreachable!("only chains are drawn")
         };
-        if !flagged {
-            let (destination, destination_balance) = self.move_balance(amount);
-            self.cash_out = Some(Movement {
-                kind: Kind::CashOut,
-                origin: mule,
-                origin_balance: (amount, 0),
-                destination,
-                destination_balance,
-                ..transfer
-            });
+        let hops = hops.0 as u32 + self.rng.below((hops.1 - hops.0) as u32 + 1);
+        let mut amount = minor(self.rng.lognormal(440_000.0, 1.6)).min(TRANSFER_MAX_MINOR);
+        let mut holder = self.new_customer();
+        for hop in 0..hops {
+            let flagged = hop == 0 && amount > FLAG_ABOVE_MINOR && self.rng.chance(FLAG_CHANCE);
+            let mule = self.new_customer();
+            self.waiting.push_back(passed_on(amount, holder, mule, flagged, at));
+            if flagged {
+                break;
+            }
+            holder = mule;
+            if hop + 1 < hops {
+                amount = ((amount as f64 * self.rng.between(keep.0, keep.1)) as i64).max(1);
+            } else {
+                let (destination, destination_balance) = self.move_balance(amount);
+                let last = passed_on(amount, holder, destination, false, at);
+                self.waiting.push_back(Movement { kind: Kind::CashOut, destination_balance, ..last });
+            }
         }
-        transfer
+        self.waiting.pop_front().expect("a chain has a hop")
     }
 
     /// Pays into a receiving account, or out of it; few accounts take most of the traffic.
@@ -266,6 +307,7 @@ impl Simulator for Paysim {
         self.rows_left -= 1;
         row.integer(self.step);
         movement.write(row);
+        row.write(format_args!("{}", movement.attack.map_or("", |at| &self.scripts[at].name)));
         true
     }
 }
@@ -276,7 +318,7 @@ impl Movement {
         row.money(self.amount);
         write_account(row, self.origin, self.origin_balance);
         write_account(row, self.destination, self.destination_balance);
-        row.integer(self.fraud);
+        row.integer(self.attack.is_some());
         row.integer(self.flagged);
     }
 }

@@ -62,17 +62,21 @@ fn within(what: &str, value: f64, low: f64, high: f64) {
 fn the_first_hundred_thousand_rows_of_a_seed_are_what_they_were() {
     let golden = [
         ("card-handbook", 0x714f_0300_f2e3_04c2),
-        ("card", 0x0dd8_a82e_3ac9_b1f4),
+        ("card", 0x2fef_e4de_e0db_ef21),
         ("ulb", 0x47e0_bd08_f989_4b76),
-        ("paysim", 0x1911_38b5_f052_0a64),
-        ("banking", 0xd25e_257b_420c_0d11),
+        ("paysim", 0x4d38_cdad_f2c3_f960),
+        ("banking", 0x9a5a_f1e5_c1ee_be1e),
     ];
+    let mut changed = Vec::new();
     for (detector, expected) in golden {
         let found = hash(open(detector, rows(100_000, 7)));
         assert_eq!(found, hash(open(detector, rows(100_000, 7))), "{detector}: two runs");
         assert_ne!(found, hash(open(detector, rows(100_000, 8))), "{detector}: two seeds");
-        assert_eq!(found, expected, "{detector}: {found:#018x}");
+        if found != expected {
+            changed.push(format!("{detector}: {found:#018x}"));
+        }
     }
+    assert!(changed.is_empty(), "{changed:?}");
 }
 
 #[test]
@@ -144,40 +148,35 @@ fn card_has_its_share_of_fraud_from_the_first_day() {
     let stream = open("card", Settings { seed: 3, days: Some(3), ..Settings::default() });
     let mut frauds = 0;
     let count = each(stream, |row| frauds += integer(row, 7));
-    within("fraud share", frauds as f64 / count as f64, 0.006, 0.012);
+    within("fraud share", frauds as f64 / count as f64, 0.004, 0.012);
 }
 
 #[test]
 fn card_says_how_and_where_it_was_used() {
-    let (mut online, mut abroad, mut leaks, mut leaks_online) = (0, 0, 0, 0);
-    let count = each(open("card", rows(200_000, 5)), |row| {
+    let (mut online, mut abroad, mut new_devices) = ([0.0; 2], [0.0; 2], [0.0; 2]);
+    let mut classes = [0.0; 2];
+    each(open("card", rows(300_000, 5)), |row| {
         let channel = text(row, 5);
         assert!(["chip", "contactless", "online", "atm"].contains(&channel.as_str()));
         assert_eq!(text(row, 6).len(), 2);
-        online += u32::from(channel == "online");
-        abroad += u32::from(
-            ["US", "CN", "TR", "BR", "NG", "IT", "ES", "GB", "IE"].contains(&text(row, 6).as_str()),
-        );
-        let leaked = integer(row, 8) == 3;
-        leaks += u32::from(leaked);
-        leaks_online += u32::from(leaked && channel == "online");
+        let class = integer(row, 7) as usize;
+        classes[class] += 1.0;
+        online[class] += f64::from(u8::from(channel == "online"));
+        let is_abroad =
+            ["US", "CN", "TR", "BR", "NG", "IT", "ES", "GB", "IE"].contains(&text(row, 6).as_str());
+        abroad[class] += f64::from(u8::from(is_abroad));
+        let device = text(row, 10);
+        assert_eq!(device.starts_with('T'), channel != "online");
+        let is_new = device.rsplit_once('-').is_some_and(|(_, number)| number.len() > 2);
+        new_devices[class] += f64::from(u8::from(is_new));
     });
-    within("online", f64::from(online) / count as f64, 0.20, 0.25);
-    within("abroad", f64::from(abroad) / count as f64, 0.01, 0.06);
-    within("leaked cards online", f64::from(leaks_online) / f64::from(leaks), 0.60, 0.80);
-}
-
-/// The two see one world: `card` only has more columns, and compromises that began earlier.
-#[test]
-fn card_and_card_handbook_make_the_same_purchases() {
-    let identity = |detector: &str| {
-        let mut seen = Vec::new();
-        each(open(detector, rows(20_000, 11)), |row| {
-            seen.push([integer(row, 0), integer(row, 1), integer(row, 2), integer(row, 3)]);
-        });
-        seen
-    };
-    assert_eq!(identity("card-handbook"), identity("card"));
+    let share = |of: [f64; 2], class: usize| of[class] / classes[class];
+    within("genuine online", share(online, 0), 0.18, 0.26);
+    within("fraud online", share(online, 1), 0.35, 0.75);
+    within("genuine abroad", share(abroad, 0), 0.015, 0.06);
+    within("fraud abroad", share(abroad, 1), 0.02, 0.30);
+    within("genuine from new devices", share(new_devices, 0), 0.001, 0.004);
+    within("fraud from new devices", share(new_devices, 1), 0.2, 0.6);
 }
 
 /// So history can be made up to now and the live stream from now on, in one world.
@@ -194,6 +193,7 @@ fn a_card_stream_started_later_is_the_tail_of_one_started_earlier() {
                 days: Some(days),
                 customers,
                 terminals: None,
+                ..Settings::default()
             };
             let mut seen = Vec::new();
             each(open(detector, settings), |row| {
@@ -258,12 +258,12 @@ fn ulb_has_uncorrelated_components_and_rare_fraud() {
     within("tail of the amounts", top as f64 / median as f64, 50.0, 500.0);
 }
 
-/// Ground rules of the log: balances move by the amount, fraud empties the account, and the second half of a pair
-/// follows the first.
+/// Ground rules of the log: balances move by the amount, fraud empties the account, and a chain goes from account to account until
+/// it ends as cash.
 #[test]
-fn paysim_balances_and_fraud_pairs_hold_together() {
+fn paysim_balances_and_mule_chains_hold_together() {
     let mut pending: Option<(i64, String)> = None;
-    let (mut frauds, mut step, mut origins) = (0, 0, HashSet::new());
+    let (mut frauds, mut longest, mut length, mut step, mut origins) = (0, 0, 0, 0, HashSet::new());
     let mut kinds = std::collections::BTreeMap::<String, u32>::new();
     let count = each(open("paysim", rows(400_000, 2)), |row| {
         let (kind, amount) = (text(row, 1), integer(row, 2));
@@ -272,15 +272,17 @@ fn paysim_balances_and_fraud_pairs_hold_together() {
         let moved = if kind == "CASH_IN" { before + amount } else { (before - amount).max(0) };
         assert_eq!(after, if flagged { before } else { moved });
         assert_eq!(kind == "PAYMENT", text(row, 6).starts_with('M'));
+        assert_eq!(text(row, 11), if fraud { "mule-chain" } else { "" });
         if fraud {
             assert_eq!(before, amount);
-            match pending.take() {
-                Some(first) => assert_eq!((first, kind.as_str()), ((amount, text(row, 3)), "CASH_OUT")),
-                None => {
-                    assert_eq!(kind, "TRANSFER");
-                    pending = (!flagged).then(|| (amount, text(row, 6)));
-                }
+            if let Some((passed_on, holder)) = pending.take() {
+                assert_eq!(holder, text(row, 3));
+                assert!(amount <= passed_on && amount as f64 >= 0.89 * passed_on as f64);
             }
+            length = if kind == "CASH_OUT" { 0 } else { length + 1 };
+            longest = longest.max(length);
+            pending = (kind == "TRANSFER" && !flagged).then(|| (amount, text(row, 6)));
+            length *= i32::from(!flagged);
         } else {
             assert!(pending.is_none());
         }
@@ -289,6 +291,7 @@ fn paysim_balances_and_fraud_pairs_hold_together() {
         origins.insert(text(row, 3));
         *kinds.entry(kind).or_default() += 1;
     }) as f64;
+    assert_eq!(longest, 3);
     within("fraud share", f64::from(frauds) / count, 0.0010, 0.0016);
     within("steps", step as f64, 700.0, 790.0);
     within("different originators", origins.len() as f64 / count, 0.99, 1.0);
@@ -297,25 +300,114 @@ fn paysim_balances_and_fraud_pairs_hold_together() {
     }
 }
 
+/// The attack of each row of a stream, and whether it is labelled fraud.
+fn attacks(detector: &str, settings: Settings) -> (f64, std::collections::BTreeMap<String, f64>) {
+    let stream = open(detector, settings);
+    let columns = stream.columns();
+    let find = |names: &[&str]| columns.iter().position(|column| names.contains(&column.name)).unwrap();
+    let (attack, label) = (find(&["attack"]), find(&["tx_fraud", "is_fraud", "isFraud"]));
+    let mut found = std::collections::BTreeMap::new();
+    let count = each(stream, |row| {
+        let name = text(row, attack);
+        assert_eq!(integer(row, label) == 1, !name.is_empty());
+        *found.entry(name).or_insert(0.0) += 1.0;
+    });
+    (count as f64, found)
+}
+
 #[test]
-fn banking_fraud_is_nightly_foreign_and_dear() {
+fn every_attack_is_carried_out() {
+    for (detector, low, high) in [("card", 0.004, 0.012), ("banking", 0.003, 0.012)] {
+        let (count, found) = attacks(detector, rows(300_000, 3));
+        let names =
+            ["account-takeover", "bust-out", "card-testing", "compromised-terminal", "foreign-merchant"];
+        for name in names.iter().chain(&["stolen-card-spree", "unknown-merchant"]) {
+            assert!(found.get(*name).is_some_and(|frauds| *frauds > 20.0), "{detector}: {name} in {found:?}");
+        }
+        within("fraud share", 1.0 - found[""] / count, low, high);
+    }
+}
+
+#[test]
+fn scripts_of_ones_own_replace_the_shipped_ones() {
+    let toml = "name = \"refund\"\ntarget = \"customer\"\nper_day = 0.001\ndays = 1\n[[phase]]\npayments = 2\nhours = [9, 9]\n\
+                gap_s = 60\namount = 77\nplace = \"one\"\nchannels = { transfer = 1 }\n";
+    let script = lab::simulate::script::parse("refund.toml", toml).unwrap();
+    let own = Settings { attacks: [script].into(), ..rows(100_000, 1) };
+    let (_, found) = attacks("banking", own.clone());
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["", "refund"]);
+    let mut last: Option<(i64, String)> = None;
+    each(open("banking", own), |row| {
+        if integer(row, 7) == 1 {
+            assert_eq!((text(row, 5).as_str(), integer(row, 6)), ("transfer", 7_700));
+            let second = integer(row, 1).rem_euclid(DAY_US) / 1_000_000;
+            assert!(second == 32_400 || second == 32_460, "{second}");
+            last = Some((second, text(row, 2)));
+        }
+    });
+    assert!(last.is_some());
+    for detector in ["card", "banking", "paysim"] {
+        let none = Settings { attacks: [].into(), ..rows(30_000, 1) };
+        assert_eq!(attacks(detector, none).1.len(), 1, "{detector}");
+    }
+}
+
+/// Fixed parts of a day are made by whoever is free.
+#[test]
+fn the_number_of_threads_cannot_show() {
+    for detector in ["card", "banking"] {
+        let on = |threads: usize| {
+            let settings = Settings { threads: Some(threads), ..rows(60_000, 9) };
+            hash(open(detector, settings))
+        };
+        assert_eq!(on(1), on(3), "{detector}");
+        assert_eq!(on(1), hash(open(detector, rows(60_000, 9))), "{detector}");
+    }
+}
+
+#[test]
+fn banking_fraud_is_nightlier_and_dearer_and_no_certainty() {
     let mut seen = [[0.0f64; 4]; 2];
     let count = each(open("banking", rows(400_000, 4)), |row| {
         let class = &mut seen[integer(row, 7) as usize];
         let hour = integer(row, 1).rem_euclid(DAY_US) / 3_600_000_000;
         class[0] += 1.0;
         class[1] += f64::from(u8::from(hour < 6));
-        class[2] +=
-            f64::from(u8::from(["NG", "RU", "CN", "RO", "TH", "BR"].contains(&text(row, 4).as_str())));
+        class[2] += f64::from(u8::from(text(row, 5) == "transfer"));
         class[3] += integer(row, 6) as f64 / 100.0;
     }) as f64;
-    within("fraud share", seen[1][0] / count, 0.003, 0.006);
+    within("fraud share", seen[1][0] / count, 0.003, 0.012);
     let share = |class: usize, what: usize| seen[class][what] / seen[class][0];
-    within("genuine by night", share(0, 1), 0.0, 0.08);
-    within("fraud by night", share(1, 1), 0.55, 0.85);
-    within("genuine from afar", share(0, 2), 0.005, 0.06);
-    within("fraud from afar", share(1, 2), 0.20, 0.50);
-    within("how much dearer fraud is", share(1, 3) / share(0, 3), 2.0, 8.0);
+    within("genuine by night", share(0, 1), 0.02, 0.10);
+    within("fraud by night", share(1, 1), 0.15, 0.50);
+    within("how much dearer fraud is", share(1, 3) / share(0, 3), 1.3, 6.0);
+}
+
+/// Weekends, salaries and holidays show in the number of payments.
+#[test]
+fn weeks_and_holidays_have_their_rhythm() {
+    let start_us = 17_836 * DAY_US; // 1 November 2018
+    let settings = Settings { start_us, days: Some(61), customers: Some(4_000), ..Settings::default() };
+    let mut days = vec![0.0; 61];
+    each(open("banking", settings), |row| days[((integer(row, 1) - start_us) / DAY_US) as usize] += 1.0);
+    let of = |which: &dyn Fn(usize) -> bool| {
+        let picked: Vec<f64> = (0..61).filter(|day| which(*day)).map(|day| days[day]).collect();
+        picked.iter().sum::<f64>() / picked.len() as f64
+    };
+    // 1 November 2018 was a Thursday and a holiday; 25 December is the 55th day.
+    within(
+        "Friday by Sunday",
+        of(&|day| day % 7 == 1 && day < 20) / of(&|day| day % 7 == 3 && day < 20),
+        1.15,
+        1.40,
+    );
+    within(
+        "before Christmas by after",
+        of(&|day| (30..54).contains(&day)) / of(&|day| (2..22).contains(&day)),
+        1.15,
+        1.35,
+    );
+    within("Christmas by the day before", days[54] / days[53], 0.25, 0.45);
 }
 
 #[test]
@@ -356,9 +448,10 @@ fn the_population_follows_the_rows() {
 #[test]
 fn a_day_has_as_many_rows_as_are_told() {
     for detector in NAMES {
-        let settings = Settings { days: Some(10), customers: Some(2_000), ..Settings::default() };
+        // Whole weeks: days of the week differ.
+        let settings = Settings { days: Some(14), customers: Some(2_000), ..Settings::default() };
         let stream = open(detector, settings);
-        let told = 10.0 * stream.rows_per_day();
+        let told = 14.0 * stream.rows_per_day();
         let rows = each(stream, |_| {}) as f64;
         within(&format!("rows of {detector}, of those told,"), rows / told, 0.93, 1.07);
     }

@@ -9,6 +9,7 @@ use engine::{EventBatch, Label};
 use lab::dataset::{Block, SimulatedReader, write_event, write_mark};
 
 use super::Tally;
+use super::pace::Pace;
 use crate::cli::output::CountBar;
 use crate::stream::feed::Feed;
 use crate::stream::settings::KafkaSettings;
@@ -31,6 +32,7 @@ pub fn send(
     let feed = Feed::new(settings)?;
     let mut block = Block::new(schema);
     let (started, bar) = (Instant::now(), CountBar::new("sending", "transactions", rows));
+    let mut pace = rate.map(Pace::new);
     let (mut tally, mut last_us, mut json) = (Tally::default(), None, String::new());
     let wanted = rows.unwrap_or(u64::MAX);
     while tally.rows < wanted
@@ -41,6 +43,10 @@ pub fn send(
             json.clear();
             write_event(batch, row, false, &mut json);
             write_mark(batch.mark(row), &mut json);
+            if let Some(pace) = &mut pace {
+                wait_until(pace.due(), started, &feed);
+                pace.sent(started.elapsed());
+            }
             feed.transaction(batch.key(row), &json)?;
             tally.frauds += u64::from(batch.label(row) == Label::Fraud);
         }
@@ -50,16 +56,21 @@ pub fn send(
         block.clear();
         bar.show(tally.rows);
         feed.poll();
-        if let Some(rate) = rate {
-            std::thread::sleep(
-                Duration::from_secs_f64(tally.rows as f64 / rate).saturating_sub(started.elapsed()),
-            );
-        }
     }
     feed.finish()?;
     bar.finish();
     tally.last_time = last_us;
+    tally.pacing = pace.map(|pace| pace.kept());
     Ok(tally)
+}
+
+/// Waits for what is due, and lets the producer work meanwhile.
+fn wait_until(due: Duration, started: Instant, feed: &Feed) {
+    let left = due.saturating_sub(started.elapsed());
+    if !left.is_zero() {
+        feed.poll();
+        std::thread::sleep(left);
+    }
 }
 
 fn time_of(batch: &EventBatch, row: usize) -> String {

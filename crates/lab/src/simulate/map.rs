@@ -1,8 +1,9 @@
 //! Where the terminals are, and which of them a customer can reach.
 
-use super::purpose;
 use crate::random::Stream;
 
+/// The purpose of terminals' random numbers.
+const TERMINAL: u64 = 2;
 /// How far a customer goes to pay.
 const RADIUS: f64 = 5.0;
 /// The side of the book's map and the number of terminals on it.
@@ -82,7 +83,7 @@ impl TerminalMap {
     }
 
     fn place(&self, seed: u64, terminal: u32) -> Place {
-        let mut rng = Stream::at(seed, purpose::TERMINAL, terminal.into(), 0);
+        let mut rng = Stream::at(seed, TERMINAL, terminal.into(), 0);
         Place { x: rng.between(0.0, self.side) as f32, y: rng.between(0.0, self.side) as f32, terminal }
     }
 

@@ -20,9 +20,6 @@ const CUSTOMERS_PER_DAY: (i64, i64) = (3, 5_000);
 const CUSTOMER_DAYS: i64 = 14;
 const LEAKED_AMOUNT_FACTOR: i64 = 5;
 
-/// How long a compromise can last.
-pub(super) const LONGEST_DAYS: i64 = TERMINAL_DAYS;
-
 /// A purchase that scenario 3 has chosen: the customer's nth of a day.
 pub(super) type Leak = (u32, u16);
 
