@@ -20,6 +20,7 @@ use crate::artifact::ModelFile;
 use crate::balance::prior_shift;
 use crate::calibrate;
 use crate::engines::{Grower, Progress};
+use crate::synth::made::PARAMETER;
 
 use threshold::Later;
 
@@ -115,6 +116,7 @@ pub fn train_from(
             let patience = grower.early_stopping();
             entries.extend(patience.map(|rounds| ("early_stopping".to_string(), rounds.to_string())));
             entries.extend(recipe.in_words());
+            note_made(&mut entries, set);
             entries
         },
         trained_from: format_instant(period.start),
@@ -138,6 +140,15 @@ impl Recipe {
             set.cut(LATER_SHARE),
             "threshold and calibration are found on the last quarter of the training time,",
         )
+    }
+}
+
+/// Whose rows the model has learnt from, where generators made some.
+fn note_made(entries: &mut BTreeMap<String, String>, set: &TrainingSet) {
+    let known = entries.remove(PARAMETER);
+    let marks: Vec<&str> = known.iter().map(String::as_str).chain(set.marks()).collect();
+    if !marks.is_empty() {
+        entries.insert(PARAMETER.to_string(), marks.join(","));
     }
 }
 

@@ -184,7 +184,7 @@ pub fn balance(text: &str) -> Result<Wanted, String> {
         _ => Method::named(name).ok_or_else(|| {
             let methods = Method::ALL.map(|(name, _)| name).join(", ");
             format!(
-                "expected none, weights, made:FILE, or one of {methods} with a share of frauds, as smote:0.1"
+                "expected none, weights, or one of {methods} with a share of frauds, as smote:0.1; or made:FILE"
             )
         })?,
     };

@@ -2,17 +2,42 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::encode::Encoder;
 use super::fit::Settings;
-use super::gan::{Design, Lessons, Recipe, adversary};
+use super::gan::{Design, Lessons, Recipe, adversary, side_of};
 use super::table::Table;
+
+/// The sizes of networks.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Sizes {
+    /// Of a Wasserstein GAN and its critic.
+    Wasserstein(WassersteinSizes),
+    /// Of TableGAN's three networks.
+    Tablegan {
+        /// Rows of a step.
+        batch: usize,
+        /// Side of the square that a row becomes.
+        side: usize,
+    },
+}
+
+impl Sizes {
+    /// Steps of Adam in one step of all networks.
+    pub fn updates(&self) -> usize {
+        match self {
+            Sizes::Wasserstein(sizes) => sizes.critic_steps + 1,
+            Sizes::Tablegan { .. } => 3,
+        }
+    }
+}
 
 /// The sizes of a Wasserstein GAN and its critic.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Sizes {
+pub struct WassersteinSizes {
     /// Rows of a step.
     pub batch: usize,
     /// Cells of a condition.
@@ -34,10 +59,13 @@ pub struct Sizes {
 /// Sizes of what a table needs.
 ///
 /// # Errors
-/// For kinds that are no Wasserstein GAN.
+/// For kinds that are no networks.
 pub fn sizes(table: &Table, settings: &Settings) -> Result<Sizes> {
     let design = design(settings)?;
     let encoder = Encoder::fit(table, design.style());
+    if design == Design::Tablegan {
+        return Ok(Sizes::Tablegan { batch: settings.batch, side: side_of(encoder.width) });
+    }
     let gives_class = design == Design::WganGp;
     let asked = encoder.features.iter().filter(|feature| feature.is_choice());
     let condition = match gives_class {
@@ -46,7 +74,7 @@ pub fn sizes(table: &Table, settings: &Settings) -> Result<Sizes> {
     };
     let made = if gives_class { encoder.inputs() } else { encoder.features.as_slice() };
     let (pack, dropout, critic_steps) = if gives_class { (1, 0.0, 5) } else { (10, 0.5, 1) };
-    Ok(Sizes {
+    Ok(Sizes::Wasserstein(WassersteinSizes {
         batch: settings.batch,
         condition,
         numbers: made.iter().filter(|feature| feature.scalar.is_some()).count(),
@@ -55,20 +83,17 @@ pub fn sizes(table: &Table, settings: &Settings) -> Result<Sizes> {
         dropout,
         critic_steps,
         gives_class,
-    })
+    }))
 }
 
 fn design(settings: &Settings) -> Result<Design> {
-    match settings.method.design().context("only networks learn")? {
-        Design::Tablegan => bail!("TableGAN's convolutions are not measured beside other libraries"),
-        design => Ok(design),
-    }
+    settings.method.design().context("only networks learn")
 }
 
 /// Updates of a network (of the critic or the generator) a second, for each of some repetitions of so many of the generator's.
 ///
 /// # Errors
-/// For kinds that are no Wasserstein GAN.
+/// For kinds that are no networks.
 pub fn updates_per_second(
     table: &Table,
     settings: &Settings,
@@ -92,7 +117,7 @@ pub fn updates_per_second(
             super::fit::step(network.as_mut(), &lessons, 10 + repetition * steps + step);
             progress(repetition * steps + step + 1);
         }
-        (steps * (sizes.critic_steps as u64 + 1)) as f64 / started.elapsed().as_secs_f64()
+        (steps * sizes.updates() as u64) as f64 / started.elapsed().as_secs_f64()
     };
     Ok((0..repetitions as u64).map(repetition).collect())
 }

@@ -26,6 +26,10 @@ pub struct TrainingSet {
     pub amounts: Vec<f64>,
     /// The entities that the detector's key names, numbered in the order of appearance.
     pub cards: Vec<u32>,
+    /// For each row the number of its mark from 1, 0 where there is none; empty while no row has one.
+    mark_numbers: Vec<u32>,
+    /// Marks of rows that generators made.
+    marks: Vec<String>,
     /// The period that rows are taken from.
     period: Option<Range<i64>>,
     /// Numbers of cards, while rows come in.
@@ -99,6 +103,23 @@ impl TrainingSet {
         self.cards.push(row.card);
     }
 
+    /// Says that the last row was made, and by what.
+    fn mark(&mut self, mark: &str) {
+        let known = self.marks.iter().position(|known| known == mark);
+        let at = known.unwrap_or_else(|| {
+            self.marks.push(mark.to_string());
+            self.marks.len() - 1
+        });
+        self.mark_numbers.resize(self.len(), 0);
+        self.mark_numbers[self.labels.len() - 1] = at as u32 + 1;
+    }
+
+    /// The marks of its rows, each once.
+    pub fn marks(&self) -> Vec<&str> {
+        let is_used = |at: usize| self.mark_numbers.iter().any(|number| *number as usize == at + 1);
+        (0..self.marks.len()).filter(|at| is_used(*at)).map(|at| self.marks[at].as_str()).collect()
+    }
+
     fn card(&mut self, name: &str) -> u32 {
         if let Some(number) = self.numbers.get(name) {
             return *number;
@@ -124,6 +145,11 @@ impl TrainingSet {
             times_us: rows.iter().map(|row| self.times_us[*row]).collect(),
             amounts: rows.iter().map(|row| self.amounts[*row]).collect(),
             cards: rows.iter().map(|row| self.cards[*row]).collect(),
+            mark_numbers: match self.mark_numbers.is_empty() {
+                true => Vec::new(),
+                false => rows.iter().map(|row| self.mark_numbers.get(*row).copied().unwrap_or(0)).collect(),
+            },
+            marks: self.marks.clone(),
             period: self.period.clone(),
             numbers: HashMap::new(),
         }
@@ -154,6 +180,9 @@ impl Sink for TrainingSet {
                 let fraud = label == Label::Fraud;
                 let row_of = Row { time_us, amount: block.batch.amount(row), card, fraud };
                 self.push(row_of, decisions.features_of(row));
+                if let Some(mark) = block.batch.mark(row) {
+                    self.mark(mark);
+                }
             }
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use lab::synth::fit::{Progress, Settings, Source, fit};
 use lab::synth::generator::{Generator, Method, Subject, Wanted};
+use lab::synth::made::refuse_seen;
 use lab::synth::mix::{Mixture, mix};
 use lab::synth::read::{MARK, read_columns, write};
 use lab::synth::table::{Column, Kind, Table};
@@ -198,4 +199,39 @@ fn what_has_been_seen_is_refused_as_a_test() {
     assert!(generator.facts.refuse_overlap(&(299_000_001..400_000_000)).is_ok());
     let error = generator.facts.refuse_overlap(&(200_000_000..400_000_000)).unwrap_err().to_string();
     assert!(error.contains("1970-01-01T00:03:20") && error.contains(&generator.facts.id), "{error}");
+}
+
+/// A model that learnt from a file with made rows knows whose they are, and is refused where their generator has been.
+#[test]
+fn a_model_remembers_whose_rows_it_learnt_from() {
+    let folder = scratch("marks");
+    let text = include_str!("../../../../detectors/ulb.toml");
+    let detector = std::sync::Arc::new(engine::Detector::parse(text).unwrap());
+    let mut table = Table::default();
+    for field in detector.schema.fields.iter().skip(1) {
+        let kind = if field.name == "Class" { Kind::Label } else { Kind::Number { decimals: Some(2) } };
+        let value = |row: usize| match field.name.as_str() {
+            "Class" => f64::from(u8::from(row % 10 == 0)),
+            "Time" => row as f64,
+            _ => f64::from(u8::from(row % 10 == 0)) + (row % 7) as f64,
+        };
+        table
+            .columns
+            .push(Column { values: (0..500).map(value).collect(), ..Column::new(&field.name, kind) });
+    }
+    let mark = "ctgan-1@2013-09-01T00:00:00Z/2013-09-01T01:00:00Z";
+    let marks: Vec<String> =
+        (0..500).map(|row| if row == 100 { mark.to_string() } else { String::new() }).collect();
+    let path = folder.join("mixed.csv");
+    write(&table, &marks, Some(&detector.schema), 0, &path).unwrap();
+    let (set, _) = lab::train::load(&detector, &path, &Default::default(), None, &mut |_| {}).unwrap();
+    let params =
+        forest::grow::Params { trees: 3, ..forest::grow::Params::defaults(forest::grow::Algorithm::Gbdt) };
+    let model = lab::train::train(&detector, &set, &lab::train::Recipe::plain(params), &mut |_| {}).unwrap();
+    let start = 1_377_993_600_000_000_i64;
+    let hour = 3_600_000_000;
+    assert!(refuse_seen(&model, &(start + hour..start + 2 * hour)).is_ok());
+    let error = refuse_seen(&model, &(start + hour / 2..start + 2 * hour)).unwrap_err().to_string();
+    assert!(error.contains("ctgan-1") && error.contains("2013-09-01T01:00:00Z"), "{error}");
+    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -54,7 +54,7 @@ const ROWS: u64 = 10_000;
 
 pub fn run(args: &Args) -> Result<()> {
     let table = table()?;
-    let kinds = [Method::WganGp, Method::Ctgan];
+    let kinds = [Method::WganGp, Method::Ctgan, Method::Tablegan];
     let rows = kinds.into_iter().map(|kind| row(kind, &table, args)).collect::<Result<Vec<_>>>()?;
     let version = |python| peer(python, &["version"]).map(|answer| answer.trim().to_string());
     let pytorch = args.peer.as_deref().map(version).transpose()?;

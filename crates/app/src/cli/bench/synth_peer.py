@@ -15,6 +15,75 @@ if sys.argv[1] == "version":
 sizes, steps = json.loads(sys.argv[1]), int(sys.argv[2])
 torch.set_num_threads(len(os.sched_getaffinity(0)))
 torch.manual_seed(0)
+def timed(step, updates):
+    for _ in range(min(steps, 10)):
+        step()
+    started = time.perf_counter()
+    for _ in range(steps):
+        step()
+    print(steps * updates / (time.perf_counter() - started))
+
+
+class Reader(nn.Module):
+    """TableGAN's discriminator and classifier: what was seen last, and a verdict."""
+
+    def __init__(self, side):
+        super().__init__()
+        layers, channels = [], 1
+        while side > 2:
+            following = 64 if channels == 1 else 2 * channels
+            layers.append(nn.Conv2d(channels, following, 4, 2, 1, bias=False))
+            if channels > 1:
+                layers.append(nn.BatchNorm2d(following))
+            layers.append(nn.LeakyReLU(0.2))
+            side, channels = side // 2, following
+        self.eye, self.verdict = nn.Sequential(*layers, nn.Flatten()), nn.Linear(4 * channels, 1)
+
+    def forward(self, squares):
+        seen = self.eye(squares)
+        return self.verdict(seen), seen
+
+
+def tablegan(side, batch):
+    channels = 16 * side
+    layers, at, now = [nn.Linear(100, 4 * channels), nn.Unflatten(1, (channels, 2, 2))], 2, channels
+    while at < side:
+        following = 1 if 2 * at == side else now // 2
+        layers += [nn.BatchNorm2d(now), nn.ReLU(), nn.ConvTranspose2d(now, following, 4, 2, 1, bias=False)]
+        at, now = 2 * at, following
+    generator, discriminator, classifier = nn.Sequential(*layers, nn.Tanh()), Reader(side), Reader(side)
+    adams = [optim.Adam(of.parameters(), lr=2e-4, betas=(0.5, 0.999), weight_decay=1e-5) for of in (discriminator, classifier, generator)]
+    squares, targets = torch.rand(10_000, 1, side, side) * 2 - 1, torch.randint(2, (10_000, 1)).float()
+    loss = F.binary_cross_entropy_with_logits
+
+    def step():
+        chosen = torch.randint(len(squares), (batch,))
+        real, label = squares[chosen], targets[chosen]
+        made = generator(torch.randn(batch, 100))
+        adams[0].zero_grad()
+        on_real, on_made = discriminator(real)[0], discriminator(made.detach())[0]
+        (loss(on_real, torch.ones_like(on_real)) + loss(on_made, torch.zeros_like(on_made))).backward()
+        adams[0].step()
+        adams[1].zero_grad()
+        loss(classifier(real)[0], label).backward()
+        adams[1].step()
+        adams[2].zero_grad()
+        with torch.no_grad():
+            seen = discriminator(real)[1]
+        judged, of_made = discriminator(made)
+        apart = (of_made.mean(0) - seen.mean(0)).norm() + (of_made.std(0) - seen.std(0)).norm()
+        cell = (made[:, 0, 0, 0] + 1) / 2
+        off = (cell - torch.sigmoid(classifier(made)[0][:, 0])).abs().mean()
+        (loss(judged, torch.ones_like(judged)) + apart + off).backward()
+        adams[2].step()
+
+    timed(step, 3)
+
+
+if "side" in sizes:
+    tablegan(sizes["side"], sizes["batch"])
+    sys.exit()
+
 batch, condition, pack, given = sizes["batch"], sizes["condition"], sizes["pack"], sizes["gives_class"]
 made = sizes["numbers"] + sum(sizes["choices"])
 seen = pack * (made + condition)
@@ -90,7 +159,4 @@ def run(count):
         learn_generator()
 
 
-run(min(steps, 10))
-started = time.perf_counter()
-run(steps)
-print(steps * (sizes["critic_steps"] + 1) / (time.perf_counter() - started))
+timed(lambda: run(1), sizes["critic_steps"] + 1)

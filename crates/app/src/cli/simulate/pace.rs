@@ -7,6 +7,9 @@ use hdrhistogram::Histogram;
 /// What is later than this counts as late.
 const LATE: Duration = Duration::from_millis(10);
 
+/// What is later counts as that late.
+const HOUR_US: u64 = 3_600_000_000;
+
 /// The schedule of a rate. The nth transaction is due n / rate after the start, whatever became of those before it: what was held
 /// up is sent as fast as it can be, and its lateness is told.
 pub struct Pace {
@@ -32,7 +35,7 @@ pub struct Kept {
 impl Pace {
     /// So many a second.
     pub fn new(rate: f64) -> Pace {
-        let lateness_us = Histogram::new(3).expect("three digits are few enough");
+        let lateness_us = Histogram::new_with_max(HOUR_US, 3).expect("an hour in three digits is possible");
         Pace { rate, sent: 0, late: 0, lateness_us }
     }
 

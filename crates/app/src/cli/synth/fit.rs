@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use engine::time::format_instant;
 use lab::synth::draw;
-use lab::synth::fit::{Progress, Settings, Source, fit};
+use lab::synth::fit::{History, Progress, Settings, Source, fit};
 use lab::synth::generator::{Facts, Generator, Method, Subject};
 use lab::synth::read::{read_columns, read_events};
 use lab::synth::table::Table;
@@ -121,7 +121,9 @@ pub fn run(args: Args) -> Result<()> {
     refuse_overlap(&args, &table)?;
     let checkpoint = with_ending(&args.out, "checkpoint");
     let title = format!("{} on {}", args.kind, file_name(&args.file));
-    let mut painter = Painter { path: args.draw.as_deref(), title, columns: String::new(), drawn: None };
+    let seen = Default::default();
+    let mut painter =
+        Painter { path: args.draw.as_deref(), title, columns: String::new(), seen, drawn: None };
     let bar = CountBar::new("training", "steps", None);
     let (settings, mut told) = (args.settings(), 0);
     let trained = fit(&source, &settings, Some(&checkpoint), &mut |progress| {
@@ -134,6 +136,7 @@ pub fn run(args: Args) -> Result<()> {
         ControlFlow::Continue(())
     });
     bar.finish();
+    painter.draw(true);
     let generator = trained.map_err(wrong)?;
     generator.save(&args.out)?;
     // It is of no use any more, and if it cannot be removed the next training says so.
@@ -241,6 +244,8 @@ struct Painter<'a> {
     path: Option<&'a Path>,
     title: String,
     columns: String,
+    /// Epochs, steps and figures as they were last.
+    seen: ((usize, usize), (u64, u64), History),
     drawn: Option<Instant>,
 }
 
@@ -248,19 +253,28 @@ const DRAWN_EVERY: Duration = Duration::from_secs(2);
 
 impl Painter<'_> {
     fn look(&mut self, progress: &Progress) {
-        let Some(path) = self.path else { return };
+        if self.path.is_none() {
+            return;
+        }
         if let Some((made, real)) = progress.samples {
             self.columns = draw::columns(made, real);
         }
-        let is_done = progress.epochs.0 == progress.epochs.1;
-        if is_done || self.drawn.is_none_or(|drawn| drawn.elapsed() >= DRAWN_EVERY) {
-            self.drawn = Some(Instant::now());
-            let page = draw::page(&self.title, progress, &self.columns, is_done);
-            if let Err(error) = std::fs::write(path, page) {
-                eprintln!("warning: cannot write {}: {error}", path.display());
-                self.path = None;
-            }
+        self.seen = (progress.epochs, progress.steps, progress.history.clone());
+        if self.drawn.is_none_or(|drawn| drawn.elapsed() >= DRAWN_EVERY) {
+            self.draw(false);
         }
+    }
+
+    /// Draws what there is; a page that cannot be written is no reason to stop a training.
+    fn draw(&mut self, is_done: bool) {
+        let Some(path) = self.path else { return };
+        let (epochs, steps, history) = &self.seen;
+        let progress = Progress { epochs: *epochs, steps: *steps, history, samples: None };
+        if let Err(error) = std::fs::write(path, draw::page(&self.title, &progress, &self.columns, is_done)) {
+            eprintln!("warning: cannot write {}: {error}", path.display());
+            self.path = None;
+        }
+        self.drawn = Some(Instant::now());
     }
 }
 

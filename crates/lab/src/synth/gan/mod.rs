@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::encode::{Encoder, Style};
 use super::network::{Chance, Matrix, Parameter};
 
-pub(super) use plane::TableGan;
+pub(super) use plane::{TableGan, side_of};
 pub(super) use wasserstein::Wasserstein;
 
 /// The published designs.

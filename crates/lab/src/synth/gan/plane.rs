@@ -56,12 +56,18 @@ impl Reader {
         (self.verdict.forward(seen.clone(), batch), seen)
     }
 
-    fn backward(&mut self, slope: Matrix, by_seen: Option<Matrix>, learns: bool) -> Matrix {
-        let mut slope = self.verdict.backward(slope, learns);
+    fn learn(&mut self, slope: Matrix) {
+        let slope = self.verdict.backward(slope, true);
+        self.eye.learn(slope);
+    }
+
+    /// The slope by squares of a loss with these slopes by the verdict and by what was seen.
+    fn backward(&mut self, slope: Matrix, by_seen: Option<Matrix>) -> Matrix {
+        let mut slope = self.verdict.backward(slope, false);
         if let Some(by_seen) = by_seen {
             slope += &by_seen;
         }
-        self.eye.backward(slope, learns)
+        self.eye.backward(slope, false)
     }
 
     fn parameters(&mut self) -> Vec<&mut Parameter> {
@@ -160,7 +166,7 @@ impl TableGan {
             let (judged, _) = self.discriminator.forward(rows.clone(), batch);
             let (of, slope) = cross_entropy(&judged, |_| target);
             loss += of;
-            self.discriminator.backward(slope, None, true);
+            self.discriminator.learn(slope);
         }
         loss
     }
@@ -168,7 +174,7 @@ impl TableGan {
     fn learn_classifier(&mut self, real: &Matrix, cell: usize, batch: &Batch) {
         let (read, _) = self.classifier.forward(hidden(real, cell), batch);
         let (_, slope) = cross_entropy(&read, |row| share_of(real[[row, cell]]));
-        self.classifier.backward(slope, None, true);
+        self.classifier.learn(slope);
     }
 
     fn learn_generator(&mut self, real: &Matrix, made: Matrix, cell: Option<usize>, batch: &Batch) -> Losses {
@@ -179,12 +185,12 @@ impl TableGan {
         self.statistics[1].follow(&now);
         let (generator, slope) = cross_entropy(&judged, |_| 1.0);
         let (information, by_seen) = self.information(&seen, &now);
-        let mut slope = self.discriminator.backward(slope, Some(by_seen), false);
+        let mut slope = self.discriminator.backward(slope, Some(by_seen));
         let mut condition = 0.0;
         if let Some(cell) = cell {
             condition = self.classified(&made, cell, &mut slope, batch);
         }
-        self.generator.backward(slope, true);
+        self.generator.learn(slope);
         Losses { generator, information, condition, ..Losses::default() }
     }
 
@@ -213,7 +219,7 @@ impl TableGan {
             slope[[row, cell]] += 0.5 * off.signum() / rows;
             by_read[[row, 0]] = -off.signum() * share * (1.0 - share) / rows;
         }
-        let mut by_cells = self.classifier.backward(by_read, None, false);
+        let mut by_cells = self.classifier.backward(by_read, None);
         by_cells.column_mut(cell).fill(0.0);
         *slope += &by_cells;
         loss
@@ -272,7 +278,7 @@ impl Adversary for TableGan {
 }
 
 /// The side of the smallest square with so many cells: a power of two, 4 at least.
-fn side_of(cells: usize) -> usize {
+pub(in crate::synth) fn side_of(cells: usize) -> usize {
     let mut side = 4;
     while side * side < cells {
         side *= 2;

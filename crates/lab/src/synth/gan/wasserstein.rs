@@ -147,7 +147,7 @@ impl Wasserstein {
         let mut slope = made.backward(&slope, lessons.encoder, self.conditions.made_width(lessons.encoder));
         let missed =
             if self.conditions.gives_class { 0.0 } else { made.missed(&asked, lessons.encoder, &mut slope) };
-        self.generator.backward(slope, true);
+        self.generator.learn(slope);
         (-judged.sum() / count, missed)
     }
 }

@@ -126,9 +126,16 @@ impl Convolution {
 
     pub(super) fn backward(&mut self, slope: &Matrix, learns: bool) -> Matrix {
         if learns {
-            multiply(self.gathered.t(), slope.view(), 1.0, &mut self.weights.gradient);
+            self.learn(slope);
         }
         self.geometry.scatter(&product(slope.view(), self.weights.value.t()))
+    }
+}
+
+impl Convolution {
+    /// Adds gradients, and asks nothing of the layers before.
+    pub(super) fn learn(&mut self, slope: &Matrix) {
+        multiply(self.gathered.t(), slope.view(), 1.0, &mut self.weights.gradient);
     }
 }
 

@@ -182,6 +182,19 @@ impl Network {
         slope
     }
 
+    /// Adds gradients, and asks nothing of what came in.
+    pub(in crate::synth) fn learn(&mut self, mut slope: Matrix) {
+        let first =
+            self.layers.iter().position(|layer| !matches!(layer, Layer::Unflatten { .. })).unwrap_or(0);
+        for (at, layer) in self.layers.iter_mut().enumerate().skip(first).rev() {
+            match layer {
+                Layer::Linear(linear) if at == first => return linear.learn(&slope),
+                Layer::Convolution(convolution) if at == first => return convolution.learn(&slope),
+                _ => slope = layer.backward(slope, true),
+            }
+        }
+    }
+
     pub(in crate::synth) fn parameters(&mut self) -> Vec<&mut Parameter> {
         self.layers.iter_mut().flat_map(Layer::parameters).collect()
     }
