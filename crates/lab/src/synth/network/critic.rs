@@ -68,13 +68,13 @@ impl Critic {
         rows
     }
 
-    /// Adds the gradients of a loss with this slope by the judgements.
+    /// Adds the gradients of a loss with this slope by the judgements of the first rows.
     fn learn_from(&mut self, mut slope: Matrix) {
         for at in (0..self.layers.len()).rev() {
             match at.checked_sub(1) {
                 Some(below) => {
                     slope = self.layers[at].backward(&slope, true);
-                    slope *= &self.factors[below];
+                    slope *= &self.factors[below].slice(s![..slope.nrows(), ..]);
                 }
                 None => self.layers[at].learn(&slope),
             }
@@ -106,7 +106,6 @@ impl Critic {
             concatenate(Axis(0), &[real.view(), made.view(), mixed.view()]).expect("rows are of one width");
         let judged = self.forward(rows, batch);
         let penalty = self.penalise(2 * count, weight);
-        self.keep_first(2 * count);
         let mut slope = Matrix::from_elem((2 * count, 1), 1.0 / count as f32);
         slope.slice_mut(s![..count, ..]).fill(-1.0 / count as f32);
         let loss = (&judged.slice(s![..2 * count, ..]) * &slope).sum();
@@ -114,21 +113,10 @@ impl Critic {
         Judged { loss, penalty }
     }
 
-    /// Forgets the rows from `count` on: what remains is the way of the first rows.
-    fn keep_first(&mut self, count: usize) {
-        for factors in &mut self.factors {
-            *factors = factors.slice(s![..count, ..]).to_owned();
-        }
-        for layer in &mut self.layers {
-            layer.input = layer.input.slice(s![..count, ..]).to_owned();
-        }
-    }
-
     /// Adds the gradients of the penalty at the rows from `first` on, which were judged last.
     fn penalise(&mut self, first: usize, weight: f32) -> f32 {
-        let factors: Vec<Matrix> =
-            self.factors.iter().map(|of| of.slice(s![first.., ..]).to_owned()).collect();
-        let rows = factors.first().map_or(0, Matrix::nrows);
+        let factors: Vec<_> = self.factors.iter().map(|of| of.slice(s![first.., ..])).collect();
+        let rows = factors.first().map_or(0, |factors| factors.nrows());
         // Slopes by the input of each layer, from the last to the first; below an activation they carry its factors.
         let mut slopes: Vec<Matrix> = vec![Matrix::ones((rows, 1))];
         for at in (0..self.layers.len()).rev() {

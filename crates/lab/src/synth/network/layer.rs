@@ -1,8 +1,9 @@
 //! Layers and their derivatives.
 
-use ndarray::{Axis, Zip, s};
+use ndarray::parallel::prelude::*;
+use ndarray::{Array1, Axis, Zip, s};
 
-use super::{Chance, Convolution, Matrix, Parameter, Transposed, beside, multiply, product};
+use super::{Chance, Convolution, Matrix, Parameter, TASK_ROWS, Transposed, beside, multiply, product};
 use crate::random::Stream;
 
 /// How a batch goes through a network.
@@ -72,9 +73,10 @@ impl Linear {
         product(slope.view(), self.weights.value.t())
     }
 
-    /// Adds gradients, and asks nothing of the layers before.
+    /// Adds gradients by the first rows of what came in, and asks nothing of the layers before.
     pub(super) fn learn(&mut self, slope: &Matrix) {
-        multiply(self.input.t(), slope.view(), 1.0, &mut self.weights.gradient);
+        let input = self.input.slice(s![..slope.nrows(), ..]);
+        multiply(input.t(), slope.view(), 1.0, &mut self.weights.gradient);
         self.bias.gradient += &slope.sum_axis(Axis(0)).insert_axis(Axis(0));
     }
 }
@@ -112,9 +114,23 @@ impl BatchNorm {
         let (mean, variance) =
             if is_training { self.measure(&input) } else { (self.mean.clone(), self.variance.clone()) };
         self.inverse = variance.mapv(|variance| 1.0 / (variance + Self::EPSILON).sqrt());
-        input -= &mean;
-        input *= &self.inverse;
-        let out = &input * &self.scale.value + &self.shift.value;
+        let mut out = Matrix::zeros(input.raw_dim());
+        let (mean, inverse) = (mean.row(0), self.inverse.row(0));
+        let (scale, shift) = (self.scale.value.row(0), self.shift.value.row(0));
+        let parts = input.axis_chunks_iter_mut(Axis(0), TASK_ROWS).into_par_iter();
+        parts.zip(out.axis_chunks_iter_mut(Axis(0), TASK_ROWS)).for_each(|(mut input, mut out)| {
+            for (mut input, mut out) in input.rows_mut().into_iter().zip(out.rows_mut()) {
+                Zip::from(&mut input)
+                    .and(&mean)
+                    .and(&inverse)
+                    .for_each(|x, mean, inverse| *x = (*x - mean) * inverse);
+                Zip::from(&mut out)
+                    .and(&input)
+                    .and(&scale)
+                    .and(&shift)
+                    .for_each(|out, x, scale, shift| *out = x * scale + shift);
+            }
+        });
         self.normal = input;
         out
     }
@@ -138,21 +154,33 @@ impl BatchNorm {
     }
 
     /// The way back of a batch in training.
-    fn backward(&mut self, slope: &Matrix, learns: bool) -> Matrix {
+    fn backward(&mut self, mut slope: Matrix, learns: bool) -> Matrix {
         let rows = slope.nrows() as f32;
-        let of_shift = slope.sum_axis(Axis(0)).insert_axis(Axis(0));
-        let of_scale = (slope * &self.normal).sum_axis(Axis(0)).insert_axis(Axis(0));
-        let mut out = slope * rows;
-        out -= &of_shift;
-        let mut shared = std::mem::replace(&mut self.normal, Matrix::zeros((0, 0)));
-        shared *= &of_scale;
-        out -= &shared;
-        out *= &(&self.scale.value * &self.inverse / rows);
-        if learns {
-            self.shift.gradient += &of_shift;
-            self.scale.gradient += &of_scale;
+        let of_shift = slope.sum_axis(Axis(0));
+        let mut of_scale = Array1::<f32>::zeros(slope.ncols());
+        for (slope, normal) in slope.rows().into_iter().zip(self.normal.rows()) {
+            Zip::from(&mut of_scale)
+                .and(&slope)
+                .and(&normal)
+                .for_each(|sum, slope, normal| *sum += slope * normal);
         }
-        out
+        let factor = &self.scale.value.row(0) * &self.inverse.row(0);
+        let (mean, along) = (&of_shift / rows, &of_scale / rows);
+        let parts = slope.axis_chunks_iter_mut(Axis(0), TASK_ROWS).into_par_iter();
+        parts.zip(self.normal.axis_chunks_iter(Axis(0), TASK_ROWS)).for_each(|(mut slope, normal)| {
+            for (mut slope, normal) in slope.rows_mut().into_iter().zip(normal.rows()) {
+                Zip::from(&mut slope).and(&normal).and(&mean).and(&along).and(&factor).for_each(
+                    |slope, normal, mean, along, factor| {
+                        *slope = factor * (*slope - mean - normal * along);
+                    },
+                );
+            }
+        });
+        if learns {
+            self.shift.gradient += &of_shift.insert_axis(Axis(0));
+            self.scale.gradient += &of_scale.insert_axis(Axis(0));
+        }
+        slope
     }
 }
 
@@ -234,7 +262,7 @@ impl Layer {
             Layer::Linear(linear) => linear.forward(rows),
             Layer::BatchNorm(norm) => norm.forward(rows, batch.is_training),
             Layer::Leaky { slope, factors } => {
-                *factors = rows.mapv(|value| if value > 0.0 { 1.0 } else { *slope });
+                *factors = rows.map(|value| if *value > 0.0 { 1.0 } else { *slope });
                 rows * &*factors
             }
             Layer::Residual { inside, .. } => {
@@ -255,7 +283,7 @@ impl Layer {
     fn backward(&mut self, slope: Matrix, learns: bool) -> Matrix {
         match self {
             Layer::Linear(linear) => linear.backward(&slope, learns),
-            Layer::BatchNorm(norm) => norm.backward(&slope, learns),
+            Layer::BatchNorm(norm) => norm.backward(slope, learns),
             Layer::Leaky { factors, .. } => slope * &*factors,
             Layer::Residual { inside, width } => {
                 let mut out = inside.backward(slope.slice(s![.., ..*width]).to_owned(), learns);
