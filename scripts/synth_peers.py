@@ -1,9 +1,9 @@
 """Generators side by side: redflag's, and those of PyPI's ctgan and sdv, on the same rows, judged by `redflag synth report`.
 
-usage: python scripts/synth_peers.py REDFLAG table.csv LABEL EPOCHS FOLDER
+usage: python scripts/synth_peers.py REDFLAG table.csv LABEL EPOCHS FOLDER [NAME,...]
 
 Seven in ten rows, drawn with a seed and by class, are learnt from; the others are held out. Each generator makes as many rows
-as it saw, with as many frauds. Needs ctgan and sdv. Prints one line a generator and writes FOLDER/results.json.
+as it saw, with as many frauds. NAMES are parts of the generators' names; all without any. Needs ctgan and sdv. Prints one line a generator and writes FOLDER/results.json.
 """
 
 import json
@@ -53,8 +53,8 @@ def sdv(name):
         for column in table:
             metadata.update_column(table_name="table", column_name=column, sdtype="categorical" if column in words(table) else "numerical")
         model = GaussianCopulaSynthesizer(metadata) if name == "copula" else TVAESynthesizer(metadata, epochs=EPOCHS, enable_gpu=False)
-        model.fit(table)
-        return lambda rows: model.sample(rows)
+        model.fit({"table": table})
+        return lambda rows: model.sample(rows)["table"]
 
     return fit
 
@@ -115,7 +115,10 @@ def report(out):
 def main():
     torch.set_num_threads(2)
     table, results = split(), {}
+    chosen = sys.argv[6].split(",") if len(sys.argv) > 6 else [""]
     for name, run in GENERATORS.items():
+        if not any(part in name for part in chosen):
+            continue
         out = FOLDER / (name.replace(" ", "-").replace("(", "").replace(")", "") + ".csv")
         started = time.time()
         try:

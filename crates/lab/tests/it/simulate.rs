@@ -62,10 +62,10 @@ fn within(what: &str, value: f64, low: f64, high: f64) {
 fn the_first_hundred_thousand_rows_of_a_seed_are_what_they_were() {
     let golden = [
         ("card-handbook", 0x714f_0300_f2e3_04c2),
-        ("card", 0x2fef_e4de_e0db_ef21),
+        ("card", 0xc912_59a6_2d13_1d27),
         ("ulb", 0x47e0_bd08_f989_4b76),
         ("paysim", 0x4d38_cdad_f2c3_f960),
-        ("banking", 0x9a5a_f1e5_c1ee_be1e),
+        ("banking", 0x16dc_c1d0_51e5_f284),
     ];
     let mut changed = Vec::new();
     for (detector, expected) in golden {

@@ -211,9 +211,9 @@ fn a_model_remembers_whose_rows_it_learnt_from() {
     for field in detector.schema.fields.iter().skip(1) {
         let kind = if field.name == "Class" { Kind::Label } else { Kind::Number { decimals: Some(2) } };
         let value = |row: usize| match field.name.as_str() {
-            "Class" => f64::from(u8::from(row % 10 == 0)),
+            "Class" => f64::from(u8::from(row.is_multiple_of(10))),
             "Time" => row as f64,
-            _ => f64::from(u8::from(row % 10 == 0)) + (row % 7) as f64,
+            _ => f64::from(u8::from(row.is_multiple_of(10))) + (row % 7) as f64,
         };
         table
             .columns

@@ -10,7 +10,7 @@
 use ndarray::{Axis, s};
 
 use super::super::encode::{Encoder, Feature};
-use super::super::network::{Adam, Batch, Chance, Critic, Layer, Matrix, Network, Parameter, beside};
+use super::super::network::{Adam, Batch, Chance, Critic, Judged, Layer, Matrix, Network, Parameter, beside};
 use super::{Adversary, Lessons, Losses, Recipe, purpose};
 use crate::random::Stream;
 
@@ -94,75 +94,110 @@ impl Wasserstein {
         Adam { rate: self.recipe.learning_rate, betas: (0.5, 0.9), decay }
     }
 
-    /// Made rows, as the critic sees them, with what was asked of them.
-    fn fake(&mut self, lessons: &Lessons, batch: &Batch) -> (Made, Asked) {
-        let asked = self.conditions.draw(lessons, self.recipe.batch, batch);
-        let pass = purpose::PASS * batch.pass;
-        let noise = batch.chance.normals(pass + purpose::NOISE, self.recipe.batch, NOISE);
-        let input = beside(&[noise.view(), asked.cells.view()]);
-        let raw = self.generator.forward(input, batch);
-        let noise = batch.chance.gumbels(pass + purpose::CHOICES, raw.nrows(), raw.ncols());
-        (Made::activate(raw, noise, lessons.encoder, self.conditions.gives_class), asked)
-    }
-
-    /// What the critic sees of codes and conditions.
-    fn seen(&self, codes: &Matrix, cells: &Matrix) -> Matrix {
-        let given = if self.conditions.gives_class && codes.ncols() == self.critic_width() {
-            cells.slice(s![.., ..0])
-        } else {
-            cells.view()
-        };
-        let rows = beside(&[codes.view(), given]);
-        let shape = (rows.nrows() / self.pack, rows.ncols() * self.pack);
-        rows.into_shape_with_order(shape).expect("batches are whole packs")
-    }
-
-    /// Cells of one row that the critic sees.
-    fn critic_width(&self) -> usize {
-        self.critic.inputs() / self.pack
-    }
-
-    fn learn_critic(&mut self, lessons: &Lessons, batch: &Batch) -> (f32, f32) {
-        let (made, asked) = self.fake(lessons, batch);
-        let made = self.seen(&made.codes, &asked.cells);
-        let real = self.seen(&lessons.select(&asked.rows), &asked.cells);
-        let mut mixed = made.clone();
-        for (row, (mut mixed, real)) in mixed.rows_mut().into_iter().zip(real.rows()).enumerate() {
-            let share =
-                batch.chance.stream(purpose::PASS * batch.pass + purpose::MIXING, row).uniform() as f32;
-            mixed.zip_mut_with(&real, |made, real| *made += share * (real - *made));
-        }
-        let judged = self.critic.learn(&real, &made, &mixed, PENALTY, batch);
-        (judged.loss, judged.penalty)
-    }
-
-    fn learn_generator(&mut self, lessons: &Lessons, batch: &Batch) -> (f32, f32) {
-        let (made, asked) = self.fake(lessons, batch);
-        let seen = self.seen(&made.codes, &asked.cells);
+    fn learn_generator(
+        &mut self,
+        lessons: &Lessons,
+        (made, asked): (Made, Asked),
+        batch: &Batch,
+    ) -> (f32, f32) {
+        let view = self.view();
+        let seen = view.of(&made.codes, &asked.cells);
         let count = seen.nrows() as f32;
         let judged = self.critic.forward(seen, batch);
         let slope = self.critic.backward(Matrix::from_elem(judged.raw_dim(), -1.0 / count));
-        let rows = self.recipe.batch;
-        let slope = slope.into_shape_with_order((rows, self.critic_width())).expect("packs are whole rows");
+        let slope =
+            slope.into_shape_with_order((self.recipe.batch, view.width)).expect("packs are whole rows");
         let mut slope = made.backward(&slope, lessons.encoder, self.conditions.made_width(lessons.encoder));
         let missed =
             if self.conditions.gives_class { 0.0 } else { made.missed(&asked, lessons.encoder, &mut slope) };
         self.generator.learn(slope);
         (-judged.sum() / count, missed)
     }
+
+    fn view(&self) -> View {
+        View {
+            pack: self.pack,
+            width: self.critic.inputs() / self.pack,
+            gives_class: self.conditions.gives_class,
+        }
+    }
+}
+
+/// What the critic sees.
+#[derive(Clone, Copy)]
+struct View {
+    pack: usize,
+    /// Cells of one row.
+    width: usize,
+    gives_class: bool,
+}
+
+impl View {
+    /// Codes and conditions, as many rows to a row as the critic sees at a time.
+    fn of(&self, codes: &Matrix, cells: &Matrix) -> Matrix {
+        let has_class = self.gives_class && codes.ncols() == self.width;
+        let given = if has_class { cells.slice(s![.., ..0]) } else { cells.view() };
+        let rows = beside(&[codes.view(), given]);
+        let shape = (rows.nrows() / self.pack, rows.ncols() * self.pack);
+        rows.into_shape_with_order(shape).expect("batches are whole packs")
+    }
+}
+
+/// Made rows, with what was asked of them.
+fn fake(
+    generator: &mut Network,
+    conditions: &Conditions,
+    lessons: &Lessons,
+    rows: usize,
+    batch: &Batch,
+) -> (Made, Asked) {
+    let asked = conditions.draw(lessons, rows, batch);
+    let pass = purpose::PASS * batch.pass;
+    let noise = batch.chance.normals(pass + purpose::NOISE, rows, NOISE);
+    let raw = generator.forward(beside(&[noise.view(), asked.cells.view()]), batch);
+    let noise = batch.chance.gumbels(pass + purpose::CHOICES, raw.nrows(), raw.ncols());
+    (Made::activate(raw, noise, lessons.encoder, conditions.gives_class), asked)
+}
+
+fn learn_critic(
+    critic: &mut Critic,
+    view: View,
+    lessons: &Lessons,
+    (made, asked): &(Made, Asked),
+    batch: &Batch,
+) -> Judged {
+    let made = view.of(&made.codes, &asked.cells);
+    let real = view.of(&lessons.select(&asked.rows), &asked.cells);
+    let mut mixed = made.clone();
+    for (row, (mut mixed, real)) in mixed.rows_mut().into_iter().zip(real.rows()).enumerate() {
+        let share = batch.chance.stream(purpose::PASS * batch.pass + purpose::MIXING, row).uniform() as f32;
+        mixed.zip_mut_with(&real, |made, real| *made += share * (real - *made));
+    }
+    critic.learn(&real, &made, &mixed, PENALTY, batch)
 }
 
 impl Adversary for Wasserstein {
+    /// The generator stands still while the critic learns, so the rows of the next pass are made meanwhile.
     fn learn(&mut self, lessons: &Lessons, step: u64) -> Losses {
         let chance = Chance { seed: self.seed, step: step as i64 };
         let batch = |pass: u64| Batch { is_training: true, chance, pass };
+        let (view, adam, rows) = (self.view(), self.adam(0.0), self.recipe.batch);
         let mut losses = Losses::default();
+        let mut made = fake(&mut self.generator, &self.conditions, lessons, rows, &batch(0));
         for pass in 0..self.critic_steps {
-            (losses.critic, losses.penalty) = self.learn_critic(lessons, &batch(pass));
-            let adam = self.adam(0.0);
-            adam.step(self.critic.parameters(), step * self.critic_steps + pass + 1);
+            let passed = step * self.critic_steps + pass;
+            let Wasserstein { generator, critic, conditions, .. } = self;
+            let learn = || {
+                let judged = learn_critic(critic, view, lessons, &made, &batch(pass));
+                adam.step(critic.parameters(), passed + 1);
+                judged
+            };
+            let make = || fake(generator, conditions, lessons, rows, &batch(pass + 1));
+            let (judged, next) = rayon::join(learn, make);
+            (losses.critic, losses.penalty) = (judged.loss, judged.penalty);
+            made = next;
         }
-        (losses.generator, losses.condition) = self.learn_generator(lessons, &batch(self.critic_steps));
+        (losses.generator, losses.condition) = self.learn_generator(lessons, made, &batch(self.critic_steps));
         let adam = self.adam(GENERATOR_DECAY);
         adam.step(self.generator.parameters(), step + 1);
         losses

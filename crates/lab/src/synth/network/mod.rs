@@ -16,7 +16,7 @@ use rayon::slice::ParallelSliceMut;
 use crate::random::Stream;
 
 pub(super) use convolution::{Convolution, Transposed};
-pub(super) use critic::Critic;
+pub(super) use critic::{Critic, Judged};
 pub(super) use layer::{Batch, Layer, Linear, Network};
 
 /// Rows of examples, or weights.
