@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::desk::Desk;
 
-/// Sixty days of transactions of few customers.
+/// Forty days of transactions, of as many customers as it takes for a fraud on most days.
 fn history(name: &str) -> Desk {
     let desk = Desk::new(name);
-    desk.ok("simulate --detector card --rows 30000 --customers 300 --seed 5 --out a.parquet");
+    desk.ok("simulate --detector card --rows 60000 --customers 800 --seed 5 --out a.parquet");
     desk
 }
 
