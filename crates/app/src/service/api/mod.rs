@@ -90,7 +90,12 @@ impl StreamDoor {
         description = "Real-time fraud detection: post a transaction, get a decision.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    components(schemas(wire::LiveMessage, wire::Decision, wire::Problem, wire::BatchLine))
+    components(schemas(
+        wire::LiveMessage, wire::Decision, wire::Problem, wire::BatchLine, wire::Activity, wire::AlertPage,
+        wire::AlertDetail, wire::AlertRequest, wire::AlertConflict, wire::NextAlertRequest, wire::DetectorInfo,
+        wire::Contributions, wire::ReplayVerdict, wire::WhatIf, wire::WhatIfRequest, wire::Performance, wire::Drift,
+        wire::GeneratorList, wire::SyntheticReport, wire::Health, wire::RejectionPage
+    ))
 )]
 struct Document;
 

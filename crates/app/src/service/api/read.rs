@@ -224,6 +224,9 @@ fn current_health(api: &Doors) -> Health {
         name: name.to_string(),
         status: if problem.is_none() { HealthStatus::Ok } else { HealthStatus::Degraded },
         detail: problem.unwrap_or(detail),
+        advice: None,
+        figures: Vec::new(),
+        last_error: None,
     };
     let size = condition.state;
     let waiting = api.requests.max_capacity() - api.requests.capacity();
