@@ -30,11 +30,7 @@ export function getReasons(id: string, signal: AbortSignal) {
 }
 
 export function postLabel(label: LabelRequest) {
-  return request<LabelAccepted>('/v1/labels', {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(label),
-  })
+  return request<LabelAccepted>('/v1/labels', withBody('POST', label))
 }
 
 /** What the server says of itself, to be read by whoever reads the page of it. */
@@ -42,10 +38,22 @@ export function getDocument(signal: AbortSignal) {
   return request<unknown>('/openapi.json', { signal })
 }
 
-async function request<T>(path: string, init: RequestInit): Promise<T> {
+/** What a request needs that sends something. */
+export function withBody(method: 'POST' | 'PATCH', body: unknown): RequestInit {
+  return { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+}
+
+/** The answer to a request; of an empty one (204) `null`. */
+export async function request<T>(path: string, init: RequestInit): Promise<T> {
   const response = await reach(path, init)
   if (!response.ok) throw new RequestError(await readProblem(response))
-  return (await response.json()) as T
+  return (response.status === 204 ? null : await response.json()) as T
+}
+
+/** Whatever went wrong, as a problem that can be shown. */
+export function asRequestError(error: unknown) {
+  if (error instanceof RequestError) return error
+  return new RequestError(ownProblem('The answer could not be read', 0, String(error)))
 }
 
 async function reach(path: string, init: RequestInit) {

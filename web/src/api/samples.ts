@@ -64,5 +64,6 @@ export function stats(more: Partial<Stats> = {}): Stats {
 }
 
 export function message(kind: LiveMessage['kind'], decisions: DecisionSummary[], skipped = 0): LiveMessage {
-  return { kind, stats: stats(), decisions, skipped, generations: [] }
+  const alerts = { open: 3, assigned: 1, overdue: 0, closed: 7, waiting_amount: 412.5 }
+  return { kind, stats: stats(), decisions, skipped, generations: [], alerts, newest_alert: null }
 }

@@ -1,0 +1,3 @@
+export function SyntheticView() {
+  return <h1>Synthetic</h1>
+}
