@@ -6,6 +6,7 @@
 //! Calls block on a runtime of the driver's own: they must not come from a thread that drives another one.
 
 mod address;
+mod alerts;
 mod copy;
 mod migrate;
 mod partitions;
@@ -30,9 +31,10 @@ use self::rows::{
 };
 pub use self::scratch::Scratch;
 use self::session::{Hold, Role, Session};
+use crate::activity::BRIEF;
 use crate::{
-    Filter, Group, LogEntry, Made, NewLabel, NewRejection, Record, Result, ShadowScore, Shape, Store,
-    StoreError, StoredDecision, Sync, Totals, Versions, shadow,
+    AlertChange, AlertCounts, AlertFilter, AlertRecord, BriefEntry, Filter, Group, LogEntry, Made, NewLabel, NewRejection, Record, Result, ShadowScore, Shape, Store,
+    StoreError, StoredAlert, StoredDecision, Sync, Totals, Versions, shadow,
 };
 
 /// A PostgreSQL database of decisions.
@@ -313,6 +315,44 @@ impl Store for Postgres {
         let labelled = self.query(shadow::LABELLED, &[&limit])?;
         let labelled = labelled.iter().map(rows::read_labelled_score).collect();
         Ok(Record { versions: self.all_versions()?, scored, labelled })
+    }
+
+    fn brief(&mut self, after: i64, limit: usize) -> Result<Vec<BriefEntry>> {
+        Ok(self.query(BRIEF, &[&after, &(limit as i64)])?.iter().map(rows::read_brief).collect())
+    }
+
+    fn alerts(&mut self, filter: &AlertFilter) -> Result<Vec<StoredAlert>> {
+        self.read(|session| alerts::matching(&mut session.client, filter))
+    }
+
+    fn alert(&mut self, id: i64) -> Result<Option<StoredAlert>> {
+        self.read(|session| alerts::by_id(&mut session.client, id))
+    }
+
+    fn alert_counts(&mut self, overdue_before_us: i64) -> Result<AlertCounts> {
+        self.read(|session| alerts::counts(&mut session.client, overdue_before_us))
+    }
+
+    fn alert_changes(&mut self, id: i64) -> Result<Vec<AlertChange>> {
+        self.read(|session| alerts::changes(&mut session.client, id, id))
+    }
+
+    fn alert_decisions(&mut self, id: i64, limit: usize) -> Result<Vec<StoredDecision>> {
+        let sql = "WHERE d.sequence IN (SELECT sequence FROM alert_transactions WHERE alert = $1 \
+                   ORDER BY sequence DESC LIMIT $2) ORDER BY d.sequence DESC";
+        self.decisions_where(sql, &[&id, &(limit.min(i64::MAX as usize) as i64)])
+    }
+
+    fn alert_records(&mut self, after: i64, limit: usize) -> Result<Vec<AlertRecord>> {
+        self.read(|session| alerts::records(&mut session.client, after, limit))
+    }
+
+    fn put_alert_records(&mut self, records: &[AlertRecord]) -> Result<()> {
+        self.work(|session, _| {
+            let mut transaction = session.client.transaction()?;
+            alerts::put(&mut transaction, records)?;
+            Ok(transaction.commit()?)
+        })
     }
 
     fn rejections(&mut self) -> Result<Vec<NewRejection>> {

@@ -7,7 +7,7 @@ use postgres::{Client, Row};
 
 use super::migrate::schema_version;
 use crate::{
-    LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Partition, Result, ShadowScore, Shape,
+    Brief, BriefEntry, LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Partition, Result, ShadowScore, Shape,
     StoredDecision, StoredLabel, Timeliness, Totals, Versions,
 };
 
@@ -67,6 +67,19 @@ pub(super) fn read_log_entry(row: &Row) -> LogEntry {
             LogEntry::Label { sequence, transaction_sequence, event, fraud: row.get(3) }
         }
     }
+}
+
+pub(super) fn read_brief(row: &Row) -> BriefEntry {
+    let decision = Brief {
+        decided_at_us: row.get(1),
+        event_time_us: row.get(2),
+        amount_minor: row.get(3),
+        score: row.get(4),
+        outcome: Outcome::from_name(row.get(5)).unwrap_or(Outcome::Review),
+        synthetic: row.get(6),
+        event: row.get(7),
+    };
+    BriefEntry::of(row.get(0), decision, row.get(8), row.get(9))
 }
 
 pub(super) const TOTALS: &str = "SELECT approve, review, decline, synthetic_approve, synthetic_review, synthetic_decline, late, rejected, repeated, \

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use engine::Outcome;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use crate::activity::BRIEF;
 use crate::{
-    LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Result, ShadowScore, Shape, StoredDecision,
+    Brief, BriefEntry, LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Result, ShadowScore, Shape, StoredDecision,
     StoredLabel, Timeliness, Totals, Versions, shadow,
 };
 
@@ -89,6 +90,24 @@ pub(super) fn read_log_entry(row: &Row) -> rusqlite::Result<LogEntry> {
             LogEntry::Label { sequence, transaction_sequence, event, fraud: row.get(3)? }
         }
     })
+}
+
+pub(super) fn brief(connection: &Connection, after: i64, limit: usize) -> Result<Vec<BriefEntry>> {
+    let mut statement = connection.prepare_cached(BRIEF)?;
+    let rows = statement.query_map([after, limit as i64], |row| {
+        let outcome = Outcome::from_name(row.get_ref(5)?.as_str()?).unwrap_or(Outcome::Review);
+        let decision = Brief {
+            decided_at_us: row.get(1)?,
+            event_time_us: row.get(2)?,
+            amount_minor: row.get(3)?,
+            score: row.get(4)?,
+            outcome,
+            synthetic: row.get(6)?,
+            event: row.get(7)?,
+        };
+        Ok(BriefEntry::of(row.get(0)?, decision, row.get(8)?, row.get(9)?))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 pub(super) fn labels(connection: &Connection, after: i64, last: i64) -> Result<Vec<NewLabel>> {

@@ -3,6 +3,7 @@
 use engine::Outcome;
 use store::{Filter, Group, LogEntry, Made, Store, StoredDecision, StoredLabel, Totals};
 
+use super::alerts::*;
 use super::database::{Database, PostgresDatabase, SqliteFile};
 use super::merge::*;
 use super::rows::{Row, assert_same, label, rejection, row, versions, with_group};
@@ -56,6 +57,13 @@ on_every_database!(
     shadow_scores_are_written_with_their_decisions,
     a_decision_that_comes_again_keeps_its_shadow_scores,
     the_record_has_the_newest_of_each,
+    what_is_not_approved_joins_an_alert_or_opens_one,
+    merged_groups_give_the_same_alerts_and_once,
+    without_a_window_there_are_no_alerts,
+    of_two_who_change_an_alert_the_second_is_refused,
+    what_happens_after_an_alert_was_closed_opens_another,
+    alerts_are_found_by_what_they_are,
+    the_log_in_brief_is_the_log,
 );
 
 /// Appends rows in groups of ten.
