@@ -53,7 +53,12 @@ impl BriefEntry {
     }
 
     /// From the columns of [`BRIEF`].
-    pub(crate) fn of(sequence: i64, decision: Brief, fraud: Option<bool>, before: Option<bool>) -> BriefEntry {
+    pub(crate) fn of(
+        sequence: i64,
+        decision: Brief,
+        fraud: Option<bool>,
+        before: Option<bool>,
+    ) -> BriefEntry {
         match fraud {
             None => BriefEntry::Decision { sequence, decision },
             Some(fraud) => BriefEntry::Label { sequence, decision, fraud, before },

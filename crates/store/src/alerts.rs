@@ -276,8 +276,7 @@ pub(crate) const CHANGES: &str = "SELECT alert, version, at_us, changed_by, acti
      WHERE alert >= $1 AND alert <= $2 ORDER BY alert, version";
 
 /// Transactions of the alerts from `$1` up to `$2`.
-pub(crate) const LINKS: &str =
-    "SELECT alert, sequence FROM alert_transactions WHERE alert >= $1 AND alert <= $2 ORDER BY alert, sequence";
+pub(crate) const LINKS: &str = "SELECT alert, sequence FROM alert_transactions WHERE alert >= $1 AND alert <= $2 ORDER BY alert, sequence";
 
 pub(crate) const INSERT_CHANGE: &str = "INSERT INTO alert_changes (alert, version, at_us, changed_by, action, target, note) \
      VALUES ($1, $2, $3, $4, $5, $6, $7)";

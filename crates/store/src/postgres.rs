@@ -33,8 +33,9 @@ pub use self::scratch::Scratch;
 use self::session::{Hold, Role, Session};
 use crate::activity::BRIEF;
 use crate::{
-    AlertChange, AlertCounts, AlertFilter, AlertRecord, BriefEntry, Filter, Group, LogEntry, Made, NewLabel, NewRejection, Record, Result, ShadowScore, Shape, Store,
-    StoreError, StoredAlert, StoredDecision, Sync, Totals, Versions, shadow,
+    AlertChange, AlertCounts, AlertFilter, AlertRecord, BriefEntry, Filter, Group, LogEntry, Made, NewLabel,
+    NewRejection, Record, Result, ShadowScore, Shape, Store, StoreError, StoredAlert, StoredDecision, Sync,
+    Totals, Versions, shadow,
 };
 
 /// A PostgreSQL database of decisions.

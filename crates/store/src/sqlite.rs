@@ -22,8 +22,9 @@ use self::checkpoints::Checkpoints;
 use self::rows::{COLUMNS, read_decision, read_log_entry, read_totals};
 use self::write::Counts;
 use crate::{
-    AlertChange, AlertCounts, AlertFilter, AlertRecord, BriefEntry, Filter, Group, LogEntry, Made, NewLabel, NewRejection, Record, Result, ShadowScore, Shape, Store,
-    StoreError, StoredAlert, StoredDecision, Totals, Versions,
+    AlertChange, AlertCounts, AlertFilter, AlertRecord, BriefEntry, Filter, Group, LogEntry, Made, NewLabel,
+    NewRejection, Record, Result, ShadowScore, Shape, Store, StoreError, StoredAlert, StoredDecision, Totals,
+    Versions,
 };
 
 /// The schema, one step a version. A released step is never edited.

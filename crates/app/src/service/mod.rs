@@ -14,12 +14,16 @@ pub mod render;
 pub mod models;
 /// How they fare on what became known.
 pub mod figures;
+/// What people do with alerts.
+pub mod alerts;
 /// The thread that decides and remembers.
 pub mod pipeline;
 /// What waits to be written for others to read.
 pub mod entities;
 /// Redis, where others read.
 pub mod redis;
+/// What happened, counted by time.
+pub mod activity;
 /// Figures of what happened: totals, rates, latency.
 pub mod stats;
 /// The wire types of the API.

@@ -41,7 +41,7 @@ mod labels;
 /// Decisions, alerts and dead letters as messages.
 mod publish;
 /// What goes to the database.
-mod recorder;
+pub mod recorder;
 /// The transaction: begin, add, commit, give up.
 mod transaction;
 /// One stage's consumer and its partitions.

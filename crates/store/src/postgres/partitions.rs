@@ -115,7 +115,8 @@ impl Partitions {
         let expired = "DELETE FROM alerts WHERE last_event_us < $1 AND NOT EXISTS \
                        (SELECT 1 FROM alert_transactions t WHERE t.alert = alerts.id)";
         if transaction.execute(expired, &[&kept_from_us])? > 0 {
-            let orphans = "DELETE FROM alert_changes c WHERE NOT EXISTS (SELECT 1 FROM alerts WHERE id = c.alert)";
+            let orphans =
+                "DELETE FROM alert_changes c WHERE NOT EXISTS (SELECT 1 FROM alerts WHERE id = c.alert)";
             transaction.execute(orphans, &[])?;
         }
         Ok(())

@@ -7,8 +7,8 @@ use postgres::{Client, Row};
 
 use super::migrate::schema_version;
 use crate::{
-    Brief, BriefEntry, LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Partition, Result, ShadowScore, Shape,
-    StoredDecision, StoredLabel, Timeliness, Totals, Versions,
+    Brief, BriefEntry, LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Partition, Result,
+    ShadowScore, Shape, StoredDecision, StoredLabel, Timeliness, Totals, Versions,
 };
 
 /// Decisions with their newest labels, to be followed by conditions.

@@ -90,7 +90,7 @@ pub(super) fn counts(connection: &Connection, overdue_before_us: i64) -> Result<
 
 pub(super) fn changes(connection: &Connection, from: i64, to: i64) -> Result<Vec<AlertChange>> {
     let mut statement = connection.prepare_cached(CHANGES)?;
-    let rows = statement.query_map([from, to], |row| Ok(read_alert_change!(row ?)))?;
+    let rows = statement.query_map([from, to], |row| Ok(read_alert_change!(row?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -124,7 +124,7 @@ pub(super) fn put(connection: &Connection, records: &[AlertRecord]) -> Result<()
 
 fn read(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<StoredAlert>> {
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(parameters, |row| Ok(read_alert!(row ?)))?;
+    let rows = statement.query_map(parameters, |row| Ok(read_alert!(row?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

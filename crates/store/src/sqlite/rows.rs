@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::activity::BRIEF;
 use crate::{
-    Brief, BriefEntry, LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Result, ShadowScore, Shape, StoredDecision,
-    StoredLabel, Timeliness, Totals, Versions, shadow,
+    Brief, BriefEntry, LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Result, ShadowScore, Shape,
+    StoredDecision, StoredLabel, Timeliness, Totals, Versions, shadow,
 };
 
 pub(super) const COLUMNS: &str = "sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, score, outcome, rules, \

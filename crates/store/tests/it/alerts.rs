@@ -219,7 +219,9 @@ pub fn alerts_are_found_by_what_they_are(database: &dyn Database) {
         (AlertFilter { assignee: Some("ada".into()), ..any() }, |alert| {
             alert.state != AlertState::Closed && alert.assignee.as_deref() == Some("ada")
         }),
-        (AlertFilter { entity: Some("c3".into()), in_any_state: true, ..any() }, |alert| alert.entity == "c3"),
+        (AlertFilter { entity: Some("c3".into()), in_any_state: true, ..any() }, |alert| {
+            alert.entity == "c3"
+        }),
         (AlertFilter { opened_before_us: Some(before_us), in_any_state: true, ..any() }, |alert| {
             alert.opened_at_us < row(150).event_time_us
         }),
@@ -291,11 +293,17 @@ fn check_brief(brief: &BriefEntry, entry: &LogEntry, rows: &[Row]) {
         (BriefEntry::Decision { decision, .. }, LogEntry::Transaction { sequence, event }) => {
             let row = &rows[*sequence as usize];
             assert_eq!((&decision.event, decision.outcome), (event, row.outcome));
-            assert_eq!((decision.decided_at_us, decision.event_time_us), (row.event_time_us + 5, row.event_time_us));
+            assert_eq!(
+                (decision.decided_at_us, decision.event_time_us),
+                (row.event_time_us + 5, row.event_time_us)
+            );
             assert_eq!((decision.amount_minor, decision.synthetic), (100 * sequence, row.mark().is_some()));
             assert_eq!(decision.score, Some(row.score));
         }
-        (BriefEntry::Label { sequence, decision, fraud, before }, LogEntry::Label { event, fraud: said, .. }) => {
+        (
+            BriefEntry::Label { sequence, decision, fraud, before },
+            LogEntry::Label { event, fraud: said, .. },
+        ) => {
             assert_eq!((&decision.event, fraud), (event, said));
             assert_eq!(*before, (*sequence == 62).then_some(true));
         }

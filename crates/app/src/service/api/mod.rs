@@ -1,5 +1,7 @@
 //! HTTP and WebSocket: the doors to the pipeline, and what can be read from the store.
 
+mod activity;
+mod alerts;
 mod download;
 mod entities;
 mod generate;
@@ -19,14 +21,18 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::activity::Cube;
 use super::generate::jobs::Generations;
 use super::pipeline::{Request, Shared, lock};
 use super::wire;
 use crate::stream::feed::Feed;
+use crate::stream::recorder::Work;
 use crate::stream::settings::KafkaSettings;
 
+pub use alerts::{Brief as AlertsBrief, watch_alerts};
 pub use live::{Frame, publish};
 pub use models::LastComparison;
+pub use read::read;
 
 /// What every handler can reach.
 pub type Api = Arc<Doors>;
@@ -43,6 +49,10 @@ pub struct Doors {
     pub database: Option<Database>,
     /// How the models in use were last found to fare.
     pub compared: Mutex<Option<LastComparison>>,
+    /// What viewers see of alerts.
+    pub alerts: Mutex<AlertsBrief>,
+    /// What happened so far, counted.
+    pub activity: Mutex<Cube>,
     /// The newest picture for viewers.
     pub frames: watch::Sender<Arc<Frame>>,
     /// Where transactions come from.
@@ -65,6 +75,8 @@ pub struct StreamDoor {
     pub settings: KafkaSettings,
     /// The way into the topics, made when it is first needed.
     pub feed: Mutex<Option<Arc<Feed>>>,
+    /// The way to the thread that writes the database.
+    pub recorder: std::sync::mpsc::Sender<Work>,
 }
 
 impl StreamDoor {
@@ -91,10 +103,27 @@ impl StreamDoor {
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     components(schemas(
-        wire::LiveMessage, wire::Decision, wire::Problem, wire::BatchLine, wire::Activity, wire::AlertPage,
-        wire::AlertDetail, wire::AlertRequest, wire::AlertConflict, wire::NextAlertRequest, wire::DetectorInfo,
-        wire::Contributions, wire::ReplayVerdict, wire::WhatIf, wire::WhatIfRequest, wire::Performance, wire::Drift,
-        wire::GeneratorList, wire::SyntheticReport, wire::Health, wire::RejectionPage
+        wire::LiveMessage,
+        wire::Decision,
+        wire::Problem,
+        wire::BatchLine,
+        wire::Activity,
+        wire::AlertPage,
+        wire::AlertDetail,
+        wire::AlertRequest,
+        wire::AlertConflict,
+        wire::NextAlertRequest,
+        wire::DetectorInfo,
+        wire::Contributions,
+        wire::ReplayVerdict,
+        wire::WhatIf,
+        wire::WhatIfRequest,
+        wire::Performance,
+        wire::Drift,
+        wire::GeneratorList,
+        wire::SyntheticReport,
+        wire::Health,
+        wire::RejectionPage
     ))
 )]
 struct Document;
@@ -108,6 +137,10 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(read::decisions))
         .routes(routes!(read::decision))
         .routes(routes!(read::reasons))
+        .routes(routes!(activity::activity))
+        .routes(routes!(alerts::alerts))
+        .routes(routes!(alerts::next))
+        .routes(routes!(alerts::alert, alerts::revise))
         .routes(routes!(entities::entity))
         .routes(routes!(generate::generate, generate::jobs))
         .routes(routes!(generate::job, generate::cancel))

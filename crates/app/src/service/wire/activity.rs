@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Instant;
+use crate::service::activity::Counts;
 
 /// What happened in a range of time, by when it was decided. Every number is that of SQL over `decisions` and `labels` with
 /// `from <= decided_at < to` and `sequence <= as_of`.
@@ -111,9 +112,12 @@ pub struct Breakdown {
     pub field: String,
     /// What its values are.
     pub kind: BreakdownKind,
-    /// Values with the most decisions, at most 50 of a category and 20 of entities, the most frequent first.
+    /// If not null, values are counted from here on only: what is older has been let go.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub from: Option<Instant>,
+    /// Values with the most decisions, at most 50, of a category; at most 20 with the most alerts of entities.
     pub values: Vec<BreakdownValue>,
-    /// How many values there are beyond those listed; of entities those of the last 10,000 at least.
+    /// How many values there are beyond those listed.
     pub others: u64,
     /// What happened in them.
     pub others_counts: ActivityCounts,
@@ -139,4 +143,28 @@ pub struct BreakdownValue {
     /// What happened.
     #[serde(flatten)]
     pub counts: ActivityCounts,
+}
+
+impl ActivityCounts {
+    /// Amounts in units of `minor_per_unit`.
+    pub fn of(counts: &Counts, minor_per_unit: f64) -> ActivityCounts {
+        let amount = |minor: i64| minor as f64 / minor_per_unit;
+        ActivityCounts {
+            decisions: counts.decisions,
+            in_review: counts.in_review,
+            declined: counts.declined,
+            amount: amount(counts.amount),
+            frauds: counts.fraud.count,
+            fraud_amount: amount(counts.fraud.amount),
+            genuine: counts.genuine.count,
+            saved: counts.saved.count,
+            saved_amount: amount(counts.saved.amount),
+            unlabelled_declined: counts.unlabelled_declined,
+            expected_saved_amount: counts.expected() / minor_per_unit,
+            missed: counts.missed.count,
+            missed_amount: amount(counts.missed.amount),
+            falsely_declined: counts.falsely_declined.count,
+            falsely_declined_amount: amount(counts.falsely_declined.amount),
+        }
+    }
 }

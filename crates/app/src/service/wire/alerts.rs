@@ -1,6 +1,7 @@
 //! Alerts: what a person has to look at, and what became of it.
 
 use serde::{Deserialize, Serialize};
+use store::StoredAlert;
 use utoipa::ToSchema;
 
 use super::{DecisionSummary, Instant, Outcome, ProblemField, Reason};
@@ -201,4 +202,72 @@ pub struct AlertConflict {
     pub alert: Alert,
     /// The last thing that was done with it.
     pub last_change: Option<AlertChange>,
+}
+
+impl Alert {
+    /// As it is stored, amounts in units of `minor_per_unit`, due `due_us` after it was opened.
+    pub fn of(stored: &StoredAlert, minor_per_unit: f64, due_us: i64, now_us: i64) -> Alert {
+        let due_at_us = stored.opened_at_us.saturating_add(due_us);
+        Alert {
+            id: stored.id,
+            entity: stored.entity.clone(),
+            state: stored.state.into(),
+            version: stored.version,
+            opened_at: Instant(stored.opened_at_us),
+            due_at: Instant(due_at_us),
+            overdue: due_at_us < now_us && stored.state != store::AlertState::Closed,
+            first_event_time: Instant(stored.first_event_us),
+            last_event_time: Instant(stored.last_event_us),
+            transactions: stored.transactions as u64,
+            declined: stored.declined as u64,
+            amount: stored.amount_minor as f64 / minor_per_unit,
+            priority: stored.at_risk_minor / minor_per_unit,
+            score: stored.score,
+            outcome: if stored.declined > 0 { Outcome::Decline } else { Outcome::Review },
+            transaction_id: stored.transaction_id.clone(),
+            reasons: stored
+                .reasons
+                .as_deref()
+                .and_then(|json| serde_json::from_str(json).ok())
+                .unwrap_or_default(),
+            rules: stored.rules.clone(),
+            synthetic: stored.mark.clone(),
+            assignee: stored.assignee.clone(),
+            disposition: stored
+                .disposition
+                .map(|fraud| if fraud { Disposition::Fraud } else { Disposition::Genuine }),
+            closed_by: stored.closed_by.clone(),
+            closed_at: stored.closed_at_us.map(Instant),
+            reopen_asked_by: stored.reopen_asked_by.clone(),
+        }
+    }
+}
+
+impl From<store::AlertState> for AlertState {
+    fn from(state: store::AlertState) -> AlertState {
+        match state {
+            store::AlertState::Open => AlertState::Open,
+            store::AlertState::Assigned => AlertState::Assigned,
+            store::AlertState::Closed => AlertState::Closed,
+        }
+    }
+}
+
+impl AlertChange {
+    /// As it is stored.
+    pub fn of(stored: &store::AlertChange) -> AlertChange {
+        AlertChange {
+            version: stored.version,
+            at: Instant(stored.at_us),
+            by: stored.by.clone(),
+            action: match stored.action {
+                store::AlertAction::Assign => AlertAction::Assign,
+                store::AlertAction::Note => AlertAction::Note,
+                store::AlertAction::Close => AlertAction::Close,
+                store::AlertAction::Reopen => AlertAction::Reopen,
+            },
+            to: stored.target.clone(),
+            note: stored.note.clone(),
+        }
+    }
 }

@@ -168,4 +168,3 @@ pub struct ChangedFeature {
     /// As it would have been; null is missing.
     pub after: Option<f64>,
 }
-
