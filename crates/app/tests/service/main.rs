@@ -11,6 +11,8 @@ mod snapshots;
 mod malformed;
 mod idempotency;
 mod labels;
+mod alerts;
+mod activity;
 mod event_time;
 mod refusing_store;
 mod shutdown;
