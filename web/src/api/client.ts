@@ -50,6 +50,14 @@ export async function request<T>(path: string, init: RequestInit): Promise<T> {
   return (response.status === 204 ? null : await response.json()) as T
 }
 
+/** A file that is the answer, with the name that the server gives it; null where it gives none. */
+export async function requestFile(path: string, init: RequestInit) {
+  const response = await reach(path, init)
+  if (!response.ok) throw new RequestError(await readProblem(response))
+  const [, name = null] = /filename="([^"]+)"/.exec(response.headers.get('content-disposition') ?? '') ?? []
+  return { name, file: await response.blob() }
+}
+
 /** Whatever went wrong, as a problem that can be shown. */
 export function asRequestError(error: unknown) {
   if (error instanceof RequestError) return error

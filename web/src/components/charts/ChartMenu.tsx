@@ -45,7 +45,8 @@ function csv(table: ChartTable) {
   return new Blob([csvText(table)], { type: 'text/csv' })
 }
 
-function save(blob: Blob, file: string) {
+/** Hands a file to whoever looks at the page. */
+export function save(blob: Blob, file: string) {
   const url = URL.createObjectURL(blob)
   const link = document.createElement('a')
   link.href = url
@@ -104,4 +105,5 @@ async function pictureOf(svg: SVGSVGElement, width: number, height: number) {
   return image
 }
 
-const PAINT = ['fill', 'fill-opacity', 'stroke', 'stroke-width', 'stroke-dasharray', 'opacity', 'font', 'text-anchor', 'color']
+const STROKE = ['stroke', 'stroke-width', 'stroke-dasharray', 'stroke-linecap', 'stroke-opacity']
+const PAINT = ['fill', 'fill-opacity', ...STROKE, 'opacity', 'font', 'text-anchor', 'color']
