@@ -41,6 +41,8 @@ pub struct Rule {
     pub name: String,
     /// The condition.
     pub when: BoolExpr,
+    /// The condition as the file writes it, in CEL.
+    pub text: String,
     /// What it asks for.
     pub outcome: Outcome,
 }

@@ -30,6 +30,8 @@ pub mod stats;
 pub mod wire;
 /// Why a stored decision looks suspicious.
 pub mod reasons;
+/// A stored decision again, and what would have been decided instead.
+pub mod past;
 /// Synthetic transactions on demand.
 pub mod generate;
 /// HTTP and WebSocket.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use engine::{Detector, Model};
 use lab::artifact::ModelFile;
 use lab::facts::Facts;
-use store::NewShadowScore;
+use store::{NewShadowScore, StoredDecision};
 
 use super::pipeline::lock;
 use crate::registry::{Registry, RegistryError, facts_of_file};
@@ -135,6 +135,12 @@ impl Models {
             return Some(found.model.clone());
         }
         self.registry.as_ref()?.model(&self.detector.name, id).ok()?.bind(&self.detector).ok()
+    }
+
+    /// The model that a decision was made with; the champion if that is gone. Reads the registry.
+    pub fn behind(&self, stored: &StoredDecision) -> Option<Model> {
+        let made = stored.versions.model.as_deref().and_then(|id| self.find(id));
+        made.or_else(|| self.current().champion.as_ref().map(|champion| champion.model.clone()))
     }
 
     /// Looks whether something was promoted, and takes it over. What cannot be taken over leaves everything as it is.

@@ -137,7 +137,8 @@ impl Service {
         });
         let (requests, queue) = mpsc::channel(settings.queue);
         let inline = database.is_in_process() && settings.sync == Sync::Interval;
-        let pipeline = Pipeline::new(engine, store, recovery, Arc::clone(&shared), settings.snapshot_every)?;
+        let pipeline =
+            Pipeline::new(engine, store, recovery.clone(), Arc::clone(&shared), settings.snapshot_every)?;
         let (runtime, pipeline) = start_pipeline(pipeline, queue, inline)?;
         let api = Arc::new(Doors {
             requests,
@@ -145,6 +146,8 @@ impl Service {
             readers: Mutex::new(Vec::new()),
             compared: Mutex::new(None),
             alerts: Mutex::default(),
+            recovery,
+            past: Mutex::default(),
             activity: Mutex::new(Cube::new(&detector_schema)),
             database: Some(database),
             frames: watch::Sender::new(Arc::new(Frame::default())),
@@ -202,6 +205,8 @@ impl Service {
             readers: Mutex::new(Vec::new()),
             compared: Mutex::new(None),
             alerts: Mutex::default(),
+            recovery: data_dir.recovery,
+            past: Mutex::default(),
             activity: Mutex::new(Cube::new(&detector_schema)),
             database,
             frames: watch::Sender::new(Arc::new(Frame::default())),

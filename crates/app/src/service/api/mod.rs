@@ -5,6 +5,7 @@ mod alerts;
 mod download;
 mod entities;
 mod generate;
+mod inspection;
 mod live;
 mod models;
 mod page;
@@ -23,7 +24,9 @@ use utoipa_axum::routes;
 
 use super::activity::Cube;
 use super::generate::jobs::Generations;
+use super::past::Past;
 use super::pipeline::{Request, Shared, lock};
+use super::recovery::Recovery;
 use super::wire;
 use crate::stream::feed::Feed;
 use crate::stream::recorder::Work;
@@ -51,6 +54,10 @@ pub struct Doors {
     pub compared: Mutex<Option<LastComparison>>,
     /// What viewers see of alerts.
     pub alerts: Mutex<AlertsBrief>,
+    /// Where snapshots are kept.
+    pub recovery: Recovery,
+    /// The past of the decision that was last looked back from.
+    pub past: Mutex<Option<Past>>,
     /// What happened so far, counted.
     pub activity: Mutex<Cube>,
     /// The newest picture for viewers.
@@ -113,11 +120,6 @@ impl StreamDoor {
         wire::AlertRequest,
         wire::AlertConflict,
         wire::NextAlertRequest,
-        wire::DetectorInfo,
-        wire::Contributions,
-        wire::ReplayVerdict,
-        wire::WhatIf,
-        wire::WhatIfRequest,
         wire::Performance,
         wire::Drift,
         wire::GeneratorList,
@@ -137,6 +139,10 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(read::decisions))
         .routes(routes!(read::decision))
         .routes(routes!(read::reasons))
+        .routes(routes!(inspection::contributions))
+        .routes(routes!(inspection::replay))
+        .routes(routes!(inspection::what_if))
+        .routes(routes!(inspection::detector))
         .routes(routes!(activity::activity))
         .routes(routes!(alerts::alerts))
         .routes(routes!(alerts::next))

@@ -143,10 +143,7 @@ pub async fn reasons(State(api): State<Api>, id: Result<Path<String>, PathReject
     };
     // The model may have to be read from the registry.
     let explained = tokio::task::spawn_blocking(move || {
-        let models = &api.shared.models;
-        let model = stored.versions.model.as_deref().and_then(|made| models.find(made));
-        let current = models.current();
-        let model = model.or_else(|| current.champion.as_ref().map(|champion| champion.model.clone()));
+        let model = api.shared.models.behind(&stored);
         explain(&stored, &api.shared.detector, model.as_ref())
     });
     match explained.await {
@@ -156,7 +153,8 @@ pub async fn reasons(State(api): State<Api>, id: Result<Path<String>, PathReject
     }
 }
 
-async fn find(api: &Api, id: Result<Path<String>, PathRejection>) -> Result<StoredDecision, Response> {
+/// The stored decision that a path names.
+pub async fn find(api: &Api, id: Result<Path<String>, PathRejection>) -> Result<StoredDecision, Response> {
     let Ok(Path(id)) = id else {
         return Err(invalid("id", "not UTF-8", "the id of a transaction, percent-encoded"));
     };

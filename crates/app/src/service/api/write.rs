@@ -70,10 +70,10 @@ pub async fn only_where_decided(State(api): State<Api>, request: Request, next: 
     }
 }
 
-/// Models, alerts and synthetic transactions have their own ways to the topics.
+/// Models, alerts and synthetic transactions have their own ways to the topics; decisions that were made send nothing there.
 fn is_for_every_source(uri: &Uri) -> bool {
-    uri.path().starts_with("/v1/models/")
-        || uri.path().starts_with("/v1/alerts/")
+    let path = uri.path();
+    ["/v1/models/", "/v1/alerts/", "/v1/decisions/"].iter().any(|doors| path.starts_with(doors))
         || ["/v1/generate", "/generate"].contains(&uri.path())
 }
 

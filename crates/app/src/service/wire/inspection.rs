@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use engine::decide::{Basis, Policy, Rule};
+use engine::detector::{Definition, Detector, Feature, Field, FieldKind, Schema, Window};
+use engine::time::format_duration;
+use engine::{Model, Narrator};
 
 use super::Outcome;
 
@@ -24,6 +29,21 @@ pub struct DetectorInfo {
     pub policy: PolicyInfo,
 }
 
+impl DetectorInfo {
+    /// A detector, and the least score for a review of the model that decides.
+    pub fn of(detector: &Detector, champion: Option<&Model>) -> DetectorInfo {
+        let schema = &detector.schema;
+        DetectorInfo {
+            name: detector.name.clone(),
+            currency: schema.currency.clone(),
+            fields: schema.fields.iter().map(|field| FieldInfo::of(field, schema)).collect(),
+            features: (0..detector.features.len()).map(|at| FeatureInfo::of(detector, at)).collect(),
+            rules: detector.rules.iter().map(RuleInfo::of).collect(),
+            policy: PolicyInfo::of(&detector.policy, champion),
+        }
+    }
+}
+
 /// A field of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldInfo {
@@ -35,6 +55,27 @@ pub struct FieldInfo {
     pub values: Vec<String>,
     /// Whether an event may lack it.
     pub optional: bool,
+}
+
+impl FieldInfo {
+    fn of(field: &Field, schema: &Schema) -> FieldInfo {
+        let role = match &field.kind {
+            FieldKind::EventId => "id",
+            FieldKind::Time => "time",
+            FieldKind::Amount => "amount",
+            FieldKind::Label => "label",
+            FieldKind::Id { slot } if schema.key == Some(*slot) => "key",
+            FieldKind::Id { .. } => "entity",
+            FieldKind::Category { .. } => "category",
+            FieldKind::Number { .. } => "number",
+            FieldKind::Bool { .. } => "bool",
+        };
+        let values = match &field.kind {
+            FieldKind::Category { values, .. } => values.clone(),
+            _ => Vec::new(),
+        };
+        FieldInfo { name: field.name.clone(), role: role.to_string(), values, optional: field.optional }
+    }
 }
 
 /// A feature.
@@ -61,6 +102,44 @@ pub struct FeatureInfo {
     pub text: String,
 }
 
+impl FeatureInfo {
+    fn of(detector: &Detector, at: usize) -> FeatureInfo {
+        let Feature { name, definition, .. } = &detector.features[at];
+        let kind = match definition {
+            Definition::Field(_) => "field",
+            Definition::Window(_) => "window",
+            Definition::Expression(_) => "expression",
+        };
+        let plain = FeatureInfo {
+            name: name.clone(),
+            kind: kind.to_string(),
+            by: None,
+            aggregate: None,
+            of: None,
+            window: None,
+            delay: None,
+            condition: None,
+            text: Narrator::meaning(detector, at),
+        };
+        match definition {
+            Definition::Window(window) => plain.over(window, detector),
+            _ => plain,
+        }
+    }
+
+    fn over(self, window: &Window, detector: &Detector) -> FeatureInfo {
+        FeatureInfo {
+            by: Some(detector.schema.text_name(window.by).to_string()),
+            aggregate: Some(window.aggregate.name().to_string()),
+            of: window.of.map(|source| detector.source_name(source).to_string()),
+            window: Some(format_duration(window.window_us)),
+            delay: (window.delay_us > 0).then(|| format_duration(window.delay_us)),
+            condition: window.condition.as_ref().map(|condition| condition.text.clone()),
+            ..self
+        }
+    }
+}
+
 /// A rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RuleInfo {
@@ -70,6 +149,12 @@ pub struct RuleInfo {
     pub when: String,
     /// What it asks for.
     pub outcome: Outcome,
+}
+
+impl RuleInfo {
+    fn of(rule: &Rule) -> RuleInfo {
+        RuleInfo { name: rule.name.clone(), when: rule.text.clone(), outcome: rule.outcome.into() }
+    }
 }
 
 /// How scores become outcomes. Amounts are in major units; null is not given.
@@ -83,6 +168,27 @@ pub struct PolicyInfo {
     pub false_decline_cost: Option<f64>,
     /// Reviews that people can do in a day.
     pub daily_review_budget: Option<f64>,
+}
+
+impl PolicyInfo {
+    fn of(policy: &Policy, champion: Option<&Model>) -> PolicyInfo {
+        let budget = champion.map(|model| model.review_score_min).filter(|score| *score > 0.0);
+        let plain = PolicyInfo {
+            review_score_min: budget,
+            review_cost: None,
+            false_decline_cost: None,
+            daily_review_budget: policy.daily_review_budget,
+        };
+        match policy.basis {
+            Basis::Thresholds { review, .. } => PolicyInfo {
+                review_score_min: Some(budget.map_or(review, |budget| budget.max(review))),
+                ..plain
+            },
+            Basis::Costs { review, false_decline } => {
+                PolicyInfo { review_cost: Some(review), false_decline_cost: Some(false_decline), ..plain }
+            }
+        }
+    }
 }
 
 /// What every feature adds to the margin of the model.
@@ -123,7 +229,8 @@ pub struct ReplayVerdict {
 }
 
 /// Fields of the event that are to be others.
-#[derive(Debug, Clone, PartialEq, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"changes": {"tx_amount": 12.5}}))]
 pub struct WhatIfRequest {
     /// New values by field; null takes an optional field away. The id stays.
