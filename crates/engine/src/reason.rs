@@ -240,7 +240,10 @@ impl Narrator<'_> {
                 let what = window.of.map_or("transactions".into(), |source| self.noun(source));
                 format!("{what} of the {entity} per time {span} over the same in {usual}")
             }
-            Aggregate::Sum | Aggregate::Mean | Aggregate::Min | Aggregate::Max | Aggregate::Std => {
+            Aggregate::Sum | Aggregate::Std => {
+                format!("{} of {of} of the {entity} {span}", statistic(window.aggregate))
+            }
+            Aggregate::Mean | Aggregate::Min | Aggregate::Max => {
                 format!("{} {of} of the {entity} {span}", statistic(window.aggregate))
             }
         };

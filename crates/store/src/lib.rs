@@ -488,11 +488,12 @@ pub trait Store: Send {
     fn shadow_scores(&mut self, after: i64, last: i64) -> Result<Vec<ShadowScore>>;
 
     /// What models have done lately: on the newest `limit` decisions, and on the newest `limit` labelled transactions. A
-    /// transaction that was labelled twice counts once, with its newest label.
+    /// transaction that was labelled twice counts once, with its newest label. With `matured_before_us`, an event time, it
+    /// is the newest `limit` transactions before that instead, and those without a label are genuine.
     ///
     /// # Errors
     /// If the database refuses.
-    fn record(&mut self, limit: usize) -> Result<Record>;
+    fn record(&mut self, limit: usize, matured_before_us: Option<i64>) -> Result<Record>;
 
     /// Up to `limit` entries of the log after a position, in order and in brief.
     ///

@@ -309,11 +309,14 @@ impl Store for Postgres {
         Ok(self.query(sql, &[&after, &last])?.iter().map(rows::read_shadow_score).collect())
     }
 
-    fn record(&mut self, limit: usize) -> Result<Record> {
+    fn record(&mut self, limit: usize, matured_before_us: Option<i64>) -> Result<Record> {
         let limit = limit as i64;
         let counted = |row: &Row| (row.get(0), row.get::<_, i64>(1) as u64);
         let scored = self.query(shadow::SCORED, &[&limit])?.iter().map(counted).collect();
-        let labelled = self.query(shadow::LABELLED, &[&limit])?;
+        let labelled = match matured_before_us {
+            None => self.query(shadow::LABELLED, &[&limit])?,
+            Some(before_us) => self.query(shadow::MATURED, &[&before_us, &limit])?,
+        };
         let labelled = labelled.iter().map(rows::read_labelled_score).collect();
         Ok(Record { versions: self.all_versions()?, scored, labelled })
     }

@@ -397,12 +397,12 @@ impl Store for Sqlite {
         rows::shadow_scores(&self.connection, after, last)
     }
 
-    fn record(&mut self, limit: usize) -> Result<Record> {
+    fn record(&mut self, limit: usize, matured_before_us: Option<i64>) -> Result<Record> {
         if self.schema < SHADOW_SINCE {
             return Err(StoreError::Older { found: self.schema, known: SHADOW_SINCE });
         }
         let scored = rows::scored(&self.connection, limit)?;
-        let labelled = rows::labelled(&self.connection, limit)?;
+        let labelled = rows::labelled(&self.connection, limit, matured_before_us)?;
         Ok(Record { versions: self.all_versions()?, scored, labelled })
     }
 

@@ -116,8 +116,11 @@ pub(super) fn read_labelled_score(row: &Row) -> LabelledScore {
         sequence: row.get(0),
         fraud: row.get(1),
         amount_minor: row.get(2),
-        version: row.get(3),
-        score: row.get(4),
+        event_time_us: row.get(3),
+        key: row.get(4),
+        mark: row.get(5),
+        version: row.get(6),
+        score: row.get(7),
     }
 }
 

@@ -145,18 +145,35 @@ pub(super) fn scored(connection: &Connection, limit: usize) -> Result<Vec<(i64, 
 }
 
 /// Scores of the newest labelled transactions.
-pub(super) fn labelled(connection: &Connection, limit: usize) -> Result<Vec<LabelledScore>> {
-    let mut statement = connection.prepare_cached(shadow::LABELLED)?;
-    let rows = statement.query_map([limit as i64], |row| {
-        Ok(LabelledScore {
-            sequence: row.get(0)?,
-            fraud: row.get(1)?,
-            amount_minor: row.get(2)?,
-            version: row.get(3)?,
-            score: row.get(4)?,
-        })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+pub(super) fn labelled(
+    connection: &Connection,
+    limit: usize,
+    matured_before_us: Option<i64>,
+) -> Result<Vec<LabelledScore>> {
+    let limit = limit as i64;
+    let rows: rusqlite::Result<_> = match matured_before_us {
+        None => {
+            connection.prepare_cached(shadow::LABELLED)?.query_map([limit], read_labelled_score)?.collect()
+        }
+        Some(before_us) => connection
+            .prepare_cached(shadow::MATURED)?
+            .query_map([before_us, limit], read_labelled_score)?
+            .collect(),
+    };
+    Ok(rows?)
+}
+
+fn read_labelled_score(row: &Row) -> rusqlite::Result<LabelledScore> {
+    Ok(LabelledScore {
+        sequence: row.get(0)?,
+        fraud: row.get(1)?,
+        amount_minor: row.get(2)?,
+        event_time_us: row.get(3)?,
+        key: row.get(4)?,
+        mark: row.get(5)?,
+        version: row.get(6)?,
+        score: row.get(7)?,
+    })
 }
 
 pub(super) fn rejections(connection: &Connection) -> Result<Vec<NewRejection>> {
