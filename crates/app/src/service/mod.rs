@@ -14,6 +14,10 @@ pub mod render;
 pub mod models;
 /// How they fare on what became known.
 pub mod figures;
+/// The same in curves and thresholds.
+pub mod performance;
+/// How far decisions are from what the champion learnt from.
+pub mod drift;
 /// What people do with alerts.
 pub mod alerts;
 /// The thread that decides and remembers.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use engine::{Detector, Model};
 use lab::artifact::ModelFile;
+use lab::drift::Baseline;
 use lab::facts::Facts;
 use store::{NewShadowScore, StoredDecision};
 
@@ -23,6 +24,8 @@ pub struct Loaded {
     pub facts: Facts,
     /// Trees.
     pub trees: usize,
+    /// Where features and scores were when it was trained, if its file says so.
+    pub baseline: Option<Baseline>,
     /// The model, bound to the detector.
     pub model: Model,
 }
@@ -191,7 +194,8 @@ impl Models {
 
 impl Loaded {
     fn new(file: &ModelFile, facts: Facts, detector: &Detector) -> Result<Loaded> {
-        Ok(Loaded { facts, trees: file.forest.tree_count(), model: file.bind(detector)? })
+        let (trees, baseline) = (file.forest.tree_count(), file.baseline.clone());
+        Ok(Loaded { facts, trees, baseline, model: file.bind(detector)? })
     }
 }
 

@@ -121,6 +121,8 @@ pub struct Shared {
     pub models: Arc<Models>,
     /// How alerts are kept.
     pub alerts: alerts::Config,
+    /// How long after it happened a transaction without a label counts as genuine, in microseconds of event time.
+    pub mature_after_us: Option<i64>,
 }
 
 /// How the pipeline is.

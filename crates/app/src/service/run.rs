@@ -134,6 +134,7 @@ impl Service {
             condition: Mutex::new(Condition::default()),
             models,
             alerts: settings.alerts,
+            mature_after_us: settings.mature_after_us,
         });
         let (requests, queue) = mpsc::channel(settings.queue);
         let inline = database.is_in_process() && settings.sync == Sync::Interval;
@@ -144,7 +145,8 @@ impl Service {
             requests,
             shared,
             readers: Mutex::new(Vec::new()),
-            compared: Mutex::new(None),
+            judged: api::Remembered::default(),
+            drift: api::Remembered::default(),
             alerts: Mutex::default(),
             recovery,
             past: Mutex::default(),
@@ -183,6 +185,7 @@ impl Service {
             redis: start_redis(settings, &detector)?,
             models,
             alerts: settings.alerts,
+            mature_after_us: settings.mature_after_us,
         });
         let (recorder, recorded) = std::sync::mpsc::channel();
         let condition = Arc::new(stream::condition::Condition::default());
@@ -203,7 +206,8 @@ impl Service {
             requests,
             shared,
             readers: Mutex::new(Vec::new()),
-            compared: Mutex::new(None),
+            judged: api::Remembered::default(),
+            drift: api::Remembered::default(),
             alerts: Mutex::default(),
             recovery: data_dir.recovery,
             past: Mutex::default(),

@@ -62,6 +62,9 @@ pub struct Settings {
     pub synthetic: generate::Config,
     /// How alerts are kept.
     pub alerts: alerts::Config,
+    /// How long after it happened a transaction without a label counts as genuine, in microseconds of event time; never, if
+    /// this is not said.
+    pub mature_after_us: Option<i64>,
 }
 
 impl Default for Settings {
@@ -84,15 +87,16 @@ impl Default for Settings {
             redis_ttl_s: 7 * 86_400,
             synthetic: generate::Config::default(),
             alerts: alerts::Config::default(),
+            mature_after_us: None,
         }
     }
 }
 
 /// The tables.
-const TABLES: [&str; 5] = ["alerts", "kafka", "kafka.properties", "models", "synthetic"];
+const TABLES: [&str; 6] = ["alerts", "kafka", "kafka.properties", "labels", "models", "synthetic"];
 
 /// The keys, each with the environment variable that overrides it.
-const KEYS: [(&str, &str); 18] = [
+const KEYS: [(&str, &str); 19] = [
     ("listen", "REDFLAG_LISTEN"),
     ("data_dir", "REDFLAG_DATA_DIR"),
     ("database", "REDFLAG_DATABASE"),
@@ -108,6 +112,7 @@ const KEYS: [(&str, &str); 18] = [
     ("redis_ttl", "REDFLAG_REDIS_TTL"),
     ("alerts.window", "REDFLAG_ALERTS_WINDOW"),
     ("alerts.due", "REDFLAG_ALERTS_DUE"),
+    ("labels.mature_after", "REDFLAG_LABELS_MATURE_AFTER"),
     ("synthetic.generators", "REDFLAG_SYNTHETIC_GENERATORS"),
     ("synthetic.rows", "REDFLAG_SYNTHETIC_ROWS"),
     ("synthetic.jobs", "REDFLAG_SYNTHETIC_JOBS"),
@@ -235,6 +240,9 @@ impl Settings {
             }
             "alerts.due" => {
                 self.alerts.due_us = duration(text).ok_or_else(|| expected("a duration, as 4h"))?;
+            }
+            "labels.mature_after" => {
+                self.mature_after_us = Some(duration(text).ok_or_else(|| expected("a duration, as 7d"))?);
             }
             "detector" => self.detector = text.to_string(),
             "model" if text == "registry" => self.model = ModelSource::Registry,

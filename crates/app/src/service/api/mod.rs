@@ -25,7 +25,7 @@ use utoipa_axum::routes;
 use super::activity::Cube;
 use super::generate::jobs::Generations;
 use super::past::Past;
-use super::pipeline::{Request, Shared, lock};
+use super::pipeline::{Request, Shared, lock, now_us};
 use super::recovery::Recovery;
 use super::wire;
 use crate::stream::feed::Feed;
@@ -34,7 +34,7 @@ use crate::stream::settings::KafkaSettings;
 
 pub use alerts::{Brief as AlertsBrief, watch_alerts};
 pub use live::{Frame, publish};
-pub use models::LastComparison;
+pub use models::{Judged, Remembered};
 pub use read::read;
 
 /// What every handler can reach.
@@ -51,7 +51,9 @@ pub struct Doors {
     /// The database, for more connections; `None` if nothing is stored.
     pub database: Option<Database>,
     /// How the models in use were last found to fare.
-    pub compared: Mutex<Option<LastComparison>>,
+    pub judged: Remembered<Judged>,
+    /// How far decisions were last found to be from what the champion learnt from.
+    pub drift: Remembered<wire::Drift>,
     /// What viewers see of alerts.
     pub alerts: Mutex<AlertsBrief>,
     /// Where snapshots are kept.
@@ -70,6 +72,19 @@ pub struct Doors {
     pub generations: Generations,
     /// How the stream from Kafka is; `None` where transactions come in over HTTP.
     pub stream: Option<StreamDoor>,
+}
+
+impl Doors {
+    /// Whether transactions with this mark count as real ones: those without one do, and in the demo the simulator's own.
+    pub fn is_real(&self, mark: Option<&str>) -> bool {
+        mark.is_none() || mark == self.source.mark.as_deref()
+    }
+
+    /// The event time before which transactions without a label are genuine, if there is one.
+    pub fn matured_before_us(&self) -> Option<i64> {
+        let newest_us = lock(&self.shared.stats).stream_us.unwrap_or_else(now_us);
+        self.shared.mature_after_us.map(|after_us| newest_us - after_us)
+    }
 }
 
 /// What the doors know of Kafka.
@@ -120,8 +135,6 @@ impl StreamDoor {
         wire::AlertRequest,
         wire::AlertConflict,
         wire::NextAlertRequest,
-        wire::Performance,
-        wire::Drift,
         wire::GeneratorList,
         wire::SyntheticReport,
         wire::Health,
@@ -152,6 +165,8 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(generate::job, generate::cancel))
         .routes(routes!(generate::generate_alias))
         .routes(routes!(models::models))
+        .routes(routes!(models::performance))
+        .routes(routes!(models::drift))
         .routes(routes!(models::promote))
         .routes(routes!(read::stats))
         .routes(routes!(read::health))

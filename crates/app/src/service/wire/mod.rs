@@ -332,6 +332,9 @@ pub struct Source {
     pub rate_per_second: Option<f64>,
     /// Simulated seconds in a second.
     pub time_factor: Option<f64>,
+    /// What the simulator marks its transactions with. In its world they are the real ones.
+    #[schema(example = "simulator:card:7")]
+    pub mark: Option<String>,
 }
 
 /// Kinds of sources.

@@ -5,8 +5,9 @@ use utoipa::ToSchema;
 
 use super::{Instant, ModelRole};
 
-/// Champion and challengers on the same labelled transactions: the newest 100,000 that all of them have scored, without
-/// synthetic ones.
+/// Champion and challengers on the same transactions of which is known what they were: the newest 100,000 that all of them
+/// have scored, without synthetic ones. Known is what has a label; with `labels.mature_after`, what is older than that, and
+/// then without a label it is genuine.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Performance {
     /// Transactions.
@@ -52,11 +53,11 @@ pub struct ModelPerformance {
     pub precision_recall: Vec<PrecisionRecallPoint>,
     /// Scores against shares of fraud, in up to ten bins of equally many transactions.
     pub calibration: Vec<CalibrationBin>,
-    /// What thresholds of review would have done, rising, at most 200 and the present one among them. An alert is a score of
-    /// at least the threshold.
+    /// What other thresholds of review would have done, rising, at most 200 and the present one among them. An alert is what the
+    /// policy would then not approve.
     pub thresholds: Vec<ThresholdPoint>,
-    /// How many of the riskiest entities of a day had a fraud, mean over days (the Handbook's card precision, without the
-    /// removal of known ones); empty without a key field.
+    /// How many of the riskiest entities of a day had a fraud, mean over days: the Handbook's card precision, which counts a
+    /// defrauded entity on the first day that it is found. Empty where transactions have no key.
     pub card_precision: Vec<CardPrecisionAt>,
 }
 
@@ -93,7 +94,7 @@ pub struct CalibrationBin {
     pub fraud_share: f64,
 }
 
-/// What a threshold of review would have done. Shares are null where they divide by nothing.
+/// What a least score for a review would have done. Shares are null where they divide by nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct ThresholdPoint {
     /// The threshold.
@@ -116,8 +117,8 @@ pub struct ThresholdPoint {
     pub f1: Option<f64>,
     /// Share of transactions that are on the right side.
     pub accuracy: Option<f64>,
-    /// Cost a day: reviews of all alerts and the amounts of frauds that do not alert, in major units; null where the detector
-    /// does not say what a review costs.
+    /// Cost a day: of reviews, of genuine transactions that are declined, and the amounts of frauds that do not alert, in major
+    /// units; null where the detector has no costs.
     pub cost_per_day: Option<f64>,
     /// Amounts of the frauds that alert, a day, in major units.
     pub caught_amount_per_day: f64,
@@ -134,12 +135,13 @@ pub struct CardPrecisionAt {
     pub ceiling: f64,
 }
 
-/// How far the newest decisions are from what the champion learnt from.
+/// How far the newest decisions are from what the champion learnt from. Without a word of that in its file they are compared with
+/// the first of the newest 200,000 entries of the log, at most 10,000 as well.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Drift {
     /// What is compared with.
     pub reference: DriftReference,
-    /// Decisions looked at: the newest, at most 10,000, without synthetic ones.
+    /// Decisions looked at: the champion's newest, at most 10,000, without synthetic ones.
     pub decisions: u64,
     /// When the first of them happened; null without any.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -159,8 +161,8 @@ pub struct Drift {
 pub enum DriftReference {
     /// The rows that the champion learnt from.
     Training,
-    /// The champion's first 10,000 decisions here: its file does not say what it learnt from.
-    First,
+    /// Older decisions: the champion's file does not say what it learnt from.
+    Earlier,
     /// Neither: there are too few decisions.
     None,
 }
