@@ -179,6 +179,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/decisions/{id}/contributions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What every feature added to the score of one decision, for fraud and against it: Shapley values of the margin, which add up
+         *     to it. Computed from the stored features by the model that decided then, which must be in use or in the registry.
+         */
+        get: operations["contributions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/decisions/{id}/reasons": {
         parameters: {
             query?: never;
@@ -191,6 +211,63 @@ export interface paths {
          *     then, which must be in use or in the registry.
          */
         get: operations["reasons"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/decisions/{id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Recompute one decision from base, log and model, and compare it with what is stored, to the last bit. Takes as long as it
+         *     takes to replay the log up to it: about a second for a million entries.
+         */
+        post: operations["replay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/decisions/{id}/what-if": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What would have been decided if fields of the event had been others, with the past as it was then. Nothing is stored. The
+         *     first question about a decision replays the log up to it; those that follow are quick.
+         */
+        post: operations["what_if"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/detector": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The detector, for people: fields, features with their windows in words, rules, how scores become outcomes. */
+        get: operations["detector"];
         put?: never;
         post?: never;
         delete?: never;
@@ -321,9 +398,50 @@ export interface paths {
          * The models that are known here: the champion, which decides, the challengers, which score the same events in the shadow,
          *     and those that the registry keeps for this detector.
          * @description `live` puts champion and challengers side by side, on the same transactions: of the newest 100,000 that have a label,
-         *     those that all of them have scored. A transaction without a label is not counted as genuine.
+         *     those that all of them have scored, without synthetic ones. A transaction without a label is not counted as genuine, unless
+         *     `labels.mature_after` says after how long it is.
          */
         get: operations["models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/drift": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How far the champion's newest decisions are from what it learnt from, feature by feature and of the score: the population
+         *     stability index, with the share of missing values and of values that it has never seen.
+         */
+        get: operations["drift"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/performance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Champion and challengers on what became known, in curves: ROC, precision and recall, calibration, card precision, and what
+         *     other thresholds of review would have meant in alerts, frauds and money.
+         */
+        get: operations["performance"];
         put?: never;
         post?: never;
         delete?: never;
@@ -990,11 +1108,14 @@ export interface components {
          * @enum {string}
          */
         Disposition: "fraud" | "genuine";
-        /** @description How far the newest decisions are from what the champion learnt from. */
+        /**
+         * @description How far the newest decisions are from what the champion learnt from. Without a word of that in its file they are compared with
+         *     the first of the newest 200,000 entries of the log, at most 10,000 as well.
+         */
         Drift: {
             /**
              * Format: int64
-             * @description Decisions looked at: the newest, at most 10,000, without synthetic ones.
+             * @description Decisions looked at: the champion's newest, at most 10,000, without synthetic ones.
              */
             decisions: number;
             /** @description Of the features, the most drifted first. */
@@ -1017,7 +1138,7 @@ export interface components {
          * @description What drift is measured from.
          * @enum {string}
          */
-        DriftReference: "training" | "first" | "none";
+        DriftReference: "training" | "earlier" | "none";
         /**
          * @description Where the windows of an entity were found.
          * @enum {string}
@@ -1644,8 +1765,8 @@ export interface components {
              */
             calibration_error?: number | null;
             /**
-             * @description How many of the riskiest entities of a day had a fraud, mean over days (the Handbook's card precision, without the
-             *     removal of known ones); empty without a key field.
+             * @description How many of the riskiest entities of a day had a fraud, mean over days: the Handbook's card precision, which counts a
+             *     defrauded entity on the first day that it is found. Empty where transactions have no key.
              */
             card_precision: components["schemas"]["CardPrecisionAt"][];
             /** @description Its id. */
@@ -1657,8 +1778,8 @@ export interface components {
             /** @description What it does here. */
             role: components["schemas"]["ModelRole"];
             /**
-             * @description What thresholds of review would have done, rising, at most 200 and the present one among them. An alert is a score of
-             *     at least the threshold.
+             * @description What other thresholds of review would have done, rising, at most 200 and the present one among them. An alert is what the
+             *     policy would then not approve.
              */
             thresholds: components["schemas"]["ThresholdPoint"][];
         };
@@ -1720,8 +1841,9 @@ export interface components {
             text: string;
         };
         /**
-         * @description Champion and challengers on the same labelled transactions: the newest 100,000 that all of them have scored, without
-         *     synthetic ones.
+         * @description Champion and challengers on the same transactions of which is known what they were: the newest 100,000 that all of them
+         *     have scored, without synthetic ones. Known is what has a label; with `labels.mature_after`, what is older than that, and
+         *     then without a label it is genuine.
          */
         Performance: {
             /**
@@ -1966,6 +2088,11 @@ export interface components {
             /** @description `http`, or `simulator` in the demo. */
             kind: components["schemas"]["SourceKind"];
             /**
+             * @description What the simulator marks its transactions with. In its world they are the real ones.
+             * @example simulator:card:7
+             */
+            mark?: string | null;
+            /**
              * Format: double
              * @description Transactions a second that the simulator sends.
              */
@@ -2091,7 +2218,7 @@ export interface components {
              */
             in_review: number;
         };
-        /** @description What a threshold of review would have done. Shares are null where they divide by nothing. */
+        /** @description What a least score for a review would have done. Shares are null where they divide by nothing. */
         ThresholdPoint: {
             /**
              * Format: double
@@ -2110,8 +2237,8 @@ export interface components {
             caught_amount_per_day: number;
             /**
              * Format: double
-             * @description Cost a day: reviews of all alerts and the amounts of frauds that do not alert, in major units; null where the detector
-             *     does not say what a review costs.
+             * @description Cost a day: of reviews, of genuine transactions that are declined, and the amounts of frauds that do not alert, in major
+             *     units; null where the detector has no costs.
              */
             cost_per_day?: number | null;
             /**
@@ -2844,6 +2971,47 @@ export interface operations {
             };
         };
     };
+    contributions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the transaction's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description all features, the largest contribution by size first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Contributions"];
+                };
+            };
+            /** @description no such transaction */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description it was decided by a model that is gone, or by one that cannot say why */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     reasons: {
         parameters: {
             query?: never;
@@ -2881,6 +3049,139 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the transaction's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description whether it comes out again */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayVerdict"];
+                };
+            };
+            /** @description no such transaction */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description its model or feature list is gone, or its log is a Kafka topic */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    what_if: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the transaction's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WhatIfRequest"];
+            };
+        };
+        responses: {
+            /** @description before and after */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhatIf"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description no such transaction */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description it does not come out again when recomputed, so its past is not known */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description fields cannot be so */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    detector: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description all of it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DetectorInfo"];
                 };
             };
         };
@@ -3241,6 +3542,82 @@ export interface operations {
                 };
             };
             /** @description the store or the registry cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    drift: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the most drifted feature first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Drift"];
+                };
+            };
+            /** @description this service stores nothing */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    performance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description all of them on the same transactions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Performance"];
+                };
+            };
+            /** @description this service stores nothing */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store cannot be read */
             503: {
                 headers: {
                     [name: string]: unknown;

@@ -35,7 +35,7 @@ export function day(at: string) {
 
 export function referenceWords(reference: Drift['reference']) {
   if (reference === 'training') return 'the rows that the champion learnt from'
-  if (reference === 'first') return "the champion's first decisions here"
+  if (reference === 'earlier') return 'older decisions here'
   return 'nothing yet'
 }
 
