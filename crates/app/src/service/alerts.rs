@@ -42,6 +42,8 @@ pub enum Refused {
     Changed,
     /// It does not allow that, and why.
     NotAllowed(&'static str),
+    /// It was changed and its labels are stored, but Kafka did not take them.
+    NotTold,
 }
 
 /// What is to be written, and learnt, for a change.

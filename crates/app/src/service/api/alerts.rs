@@ -230,7 +230,7 @@ pub async fn alert(State(api): State<Api>, id: Result<Path<String>, PathRejectio
         (status = 409, body = AlertConflict, description = "somebody was first, or it does not allow that"),
         (status = 413, body = Problem, description = "too large"),
         (status = 422, body = Problem, description = "fields are missing or wrong"),
-        (status = 503, body = Problem, description = "the store refuses; nothing was done"),
+        (status = 503, body = Problem, description = "the store refuses and nothing was done, or Kafka did not take the labels"),
     ))]
 pub async fn revise(State(api): State<Api>, id: Result<Path<String>, PathRejection>, body: Body) -> Response {
     let id = match number(id) {
@@ -281,7 +281,7 @@ pub async fn next(State(api): State<Api>, body: Body) -> Response {
         };
         match carry_out(&api, alert.id, wanted).await {
             // Somebody else was first: there is another.
-            Some(Err(Refused::Changed | Refused::NotAllowed(_) | Refused::Unknown)) => {}
+            Some(Err(_)) => {}
             done => return answer(&api, alert.id, done).await,
         }
     }
@@ -301,7 +301,9 @@ async fn carry_out(api: &Api, id: i64, wanted: AlertRequest) -> Option<Result<Pl
         answer.await.ok()?.inspect_err(|error| tracing::error!(%error, "an alert was not changed")).ok()?;
     if let Ok(plan) = &done {
         // They are stored; the windows that read labels learn them from the topic.
-        tell_topic(api, plan.clone()).await?;
+        if tell_topic(api, plan.clone()).await.is_none() {
+            return Some(Err(Refused::NotTold));
+        }
     }
     Some(done)
 }
@@ -337,7 +339,13 @@ async fn answer(api: &Api, id: i64, done: Option<Result<Plan, Refused>>) -> Resp
             conflict(api, id, "the alert was changed", detail).await
         }
         Some(Err(Refused::NotAllowed(why))) => conflict(api, id, "not allowed", why).await,
+        Some(Err(Refused::NotTold)) => not_told(),
     }
+}
+
+fn not_told() -> Response {
+    let detail = "the alert is closed and its labels are stored, but Kafka did not take them: reopen it and close it again";
+    problem(StatusCode::SERVICE_UNAVAILABLE, "labels not sent", detail, Vec::new())
 }
 
 async fn conflict(api: &Api, id: i64, title: &str, detail: &str) -> Response {
