@@ -1,8 +1,9 @@
 //! Alerts in PostgreSQL.
 
 use postgres::types::ToSql;
-use postgres::{Client, GenericClient, Transaction};
+use postgres::{Client, GenericClient, Statement, ToStatement, Transaction};
 
+use super::session::Session;
 use crate::alerts::{
     CHANGES, COLUMNS, COUNTS, FROM, Fold, INSERT_CHANGE, LINKS, REVISE, Suspect, Value, conditions,
     disposition_name, read_alert, read_alert_change,
@@ -30,26 +31,55 @@ const SETTLE: &str = "UPDATE alerts SET assignee = $2, disposition = $3, closed_
 const LINK: &str =
     "INSERT INTO alert_transactions (alert, sequence) SELECT * FROM UNNEST($1::bigint[], $2::bigint[])";
 
+/// The positions of decisions of this transaction, found by id and event time.
+const PLACES: &str = "SELECT s.n, d.sequence FROM UNNEST($1::text[], $2::bigint[]) WITH ORDINALITY AS s (id, event_time_us, n) \
+     JOIN decisions d ON d.id = s.id AND d.event_time_us = s.event_time_us ORDER BY d.sequence";
+
+/// What every group with suspects needs, prepared once a session.
+pub(super) struct Statements {
+    waiting: Statement,
+    places: Statement,
+    put: Statement,
+    link: Statement,
+}
+
+impl Statements {
+    pub(super) fn of(session: &mut Session) -> Result<Statements> {
+        let waiting = format!(
+            "SELECT {COLUMNS} {FROM} WHERE a.entity = ANY($1) AND a.state <> 'closed' ORDER BY a.id FOR UPDATE OF a"
+        );
+        Ok(Statements {
+            waiting: session.prepare(&waiting)?,
+            places: session.prepare(PLACES)?,
+            put: session.prepare(PUT_ALERTS)?,
+            link: session.prepare(LINK)?,
+        })
+    }
+}
+
 /// Enters decisions of a group that were not approved into the alerts of their entities. `FOR UPDATE`: whoever closes an alert
 /// at the same time does so before, and it is not found, or after, and learns that it has changed.
-pub(super) fn enter(transaction: &mut Transaction, window_us: i64, suspects: &[Suspect]) -> Result<()> {
+pub(super) fn enter(
+    transaction: &mut Transaction,
+    statements: &Statements,
+    window_us: i64,
+    suspects: &[Suspect],
+) -> Result<()> {
     if suspects.is_empty() {
         return Ok(());
     }
     let entities: Vec<&str> = suspects.iter().map(Suspect::entity).collect();
-    let waiting = format!(
-        "SELECT {COLUMNS} {FROM} WHERE a.entity = ANY($1) AND a.state <> 'closed' ORDER BY a.id FOR UPDATE OF a"
-    );
-    let waiting = read(transaction, &waiting, &[&entities])?;
+    let waiting = read(transaction, &statements.waiting, &[&entities])?;
     let mut fold = Fold::new(window_us, waiting);
     suspects.iter().for_each(|suspect| fold.enter(*suspect));
-    put_alerts(transaction, &fold.changed().collect::<Vec<_>>())?;
-    link(transaction, &fold.links)
+    put_alerts(transaction, &statements.put, &fold.changed().collect::<Vec<_>>())?;
+    link(transaction, &statements.link, &fold.links)
 }
 
 /// The suspects among decisions whose positions the database has just given.
 pub(super) fn suspects<'a>(
     transaction: &mut Transaction,
+    statements: &Statements,
     decisions: impl Iterator<Item = &'a NewDecision<'a>>,
 ) -> Result<Vec<Suspect<'a>>> {
     let unplaced: Vec<&NewDecision> = decisions.filter(|one| Suspect::of(0, one).is_some()).collect();
@@ -58,9 +88,7 @@ pub(super) fn suspects<'a>(
     }
     let ids: Vec<&str> = unplaced.iter().map(|decision| decision.id).collect();
     let times: Vec<i64> = unplaced.iter().map(|decision| decision.event_time_us).collect();
-    let sql = "SELECT s.n, d.sequence FROM UNNEST($1::text[], $2::bigint[]) WITH ORDINALITY AS s (id, event_time_us, n) \
-               JOIN decisions d ON d.id = s.id AND d.event_time_us = s.event_time_us ORDER BY d.sequence";
-    let placed = transaction.query(sql, &[&ids, &times])?;
+    let placed = transaction.query(&statements.places, &[&ids, &times])?;
     let suspect = |row: &postgres::Row| {
         let decision = unplaced[row.get::<_, i64>(0) as usize - 1];
         Suspect::of(row.get(1), decision)
@@ -132,7 +160,7 @@ pub(super) fn put(transaction: &mut Transaction, records: &[AlertRecord]) -> Res
     let known = transaction.query("SELECT id FROM alerts WHERE id = ANY($1)", &[&ids])?;
     let known: Vec<i64> = known.iter().map(|row| row.get(0)).collect();
     let new = || records.iter().filter(|record| !known.contains(&record.alert.id));
-    put_alerts(transaction, &new().map(|record| &record.alert).collect::<Vec<_>>())?;
+    put_alerts(transaction, PUT_ALERTS, &new().map(|record| &record.alert).collect::<Vec<_>>())?;
     for AlertRecord { alert, transactions, changes } in new() {
         let disposition = alert.disposition.map(disposition_name);
         let settled: [&(dyn ToSql + Sync); 6] = [
@@ -145,7 +173,7 @@ pub(super) fn put(transaction: &mut Transaction, records: &[AlertRecord]) -> Res
         ];
         transaction.execute(SETTLE, &settled)?;
         let links: Vec<(i64, i64)> = transactions.iter().map(|sequence| (alert.id, *sequence)).collect();
-        link(transaction, &links)?;
+        link(transaction, LINK, &links)?;
         changes.iter().try_for_each(|change| put_change(transaction, change))?;
     }
     Ok(())
@@ -161,13 +189,17 @@ fn value(value: &Value) -> &(dyn ToSql + Sync) {
 
 fn read(
     client: &mut impl GenericClient,
-    sql: &str,
+    sql: &(impl ToStatement + ?Sized),
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<StoredAlert>> {
     Ok(client.query(sql, parameters)?.iter().map(|row| read_alert!(row)).collect())
 }
 
-fn put_alerts(transaction: &mut Transaction, alerts: &[&StoredAlert]) -> Result<()> {
+fn put_alerts(
+    transaction: &mut Transaction,
+    sql: &(impl ToStatement + ?Sized),
+    alerts: &[&StoredAlert],
+) -> Result<()> {
     fn column<'a, T>(alerts: &[&'a StoredAlert], part: impl Fn(&'a StoredAlert) -> T) -> Vec<T> {
         alerts.iter().map(|alert| part(alert)).collect()
     }
@@ -207,13 +239,17 @@ fn put_alerts(transaction: &mut Transaction, alerts: &[&StoredAlert]) -> Result<
         &sequence,
         &mark,
     ];
-    transaction.execute(PUT_ALERTS, &columns)?;
+    transaction.execute(sql, &columns)?;
     Ok(())
 }
 
-fn link(transaction: &mut Transaction, links: &[(i64, i64)]) -> Result<()> {
+fn link(
+    transaction: &mut Transaction,
+    sql: &(impl ToStatement + ?Sized),
+    links: &[(i64, i64)],
+) -> Result<()> {
     let (alerts, sequences): (Vec<i64>, Vec<i64>) = links.iter().copied().unzip();
-    transaction.execute(LINK, &[&alerts, &sequences])?;
+    transaction.execute(sql, &[&alerts, &sequences])?;
     Ok(())
 }
 

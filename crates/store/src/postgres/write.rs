@@ -50,6 +50,7 @@ pub(super) fn append(session: &mut Session, partitions: &mut Partitions, group: 
         session.prepare(&format!("COPY decisions (sequence, {COLUMNS}) FROM STDIN (FORMAT binary)"))?;
     let add_totals = session.prepare(ADD_TOTALS)?;
     let shadow = session.prepare(INSERT_SHADOW)?;
+    let alerting = alerts::Statements::of(session)?;
     let mut transaction = session.client.transaction()?;
     if !group.decisions.is_empty() {
         partitions.make(&mut transaction, group.decisions.iter().map(|decision| decision.event_time_us))?;
@@ -69,7 +70,7 @@ pub(super) fn append(session: &mut Session, partitions: &mut Partitions, group: 
         let decisions = group.decisions.iter();
         let suspects: Vec<Suspect> =
             decisions.filter_map(|decision| Suspect::of(decision.sequence, decision)).collect();
-        alerts::enter(&mut transaction, window_us, &suspects)?;
+        alerts::enter(&mut transaction, &alerting, window_us, &suspects)?;
     }
     group.revisions.iter().try_for_each(|revision| alerts::revise(&mut transaction, revision))?;
     insert_rejections(&mut transaction, &group.rejections)?;
@@ -86,6 +87,7 @@ pub(super) fn merge(session: &mut Session, partitions: &mut Partitions, group: &
     let copy = session.prepare(&format!("COPY decisions ({COLUMNS}) FROM STDIN (FORMAT binary)"))?;
     let add_totals = session.prepare(ADD_TOTALS)?;
     let shadow = session.prepare(INSERT_SHADOW)?;
+    let alerting = alerts::Statements::of(session)?;
     let mut transaction = session.client.transaction()?;
     let mut totals = Totals::default();
     if !group.decisions.is_empty() {
@@ -94,8 +96,8 @@ pub(super) fn merge(session: &mut Session, partitions: &mut Partitions, group: &
         let new = group.decisions.iter().filter(|decision| !known.contains(decision.id));
         insert_shadow(&mut transaction, &shadow, new.clone())?;
         if let Some(window_us) = group.alert_window_us {
-            let suspects = alerts::suspects(&mut transaction, new)?;
-            alerts::enter(&mut transaction, window_us, &suspects)?;
+            let suspects = alerts::suspects(&mut transaction, &alerting, new)?;
+            alerts::enter(&mut transaction, &alerting, window_us, &suspects)?;
         }
     }
     group.revisions.iter().try_for_each(|revision| alerts::revise(&mut transaction, revision))?;
