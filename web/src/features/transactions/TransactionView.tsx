@@ -1,16 +1,23 @@
 import { useEffect, useRef } from 'react'
 import type { RequestError } from '@/api/client'
+import { getDetector } from '@/api/inspection'
 import { useLive } from '@/api/store'
-import type { Decision } from '@/api/types'
+import { useAsked, type Asked } from '@/api/useAsked'
+import type { Decision, DetectorInfo } from '@/api/types'
 import { Link } from '@/components/ui/Link'
 import { Notice } from '@/components/ui/Notice'
 import { Skeleton } from '@/components/ui/Skeleton'
-import { Facts } from './Facts'
+import { Unanswered } from '@/components/ui/Unanswered'
+import { AlertLink } from './AlertLink'
+import { Contributions } from './Contributions'
+import { DecidedBy, EventFacts, FiredRules } from './Facts'
 import { FeatureTable } from './FeatureTable'
 import { LabelPanel } from './LabelPanel'
-import { Reasons } from './Reasons'
-import { Verdict } from './Verdict'
+import { Timeline } from './Timeline'
+import './transactions.css'
 import { useDecision } from './useDecision'
+import { Verdict } from './Verdict'
+import { WhatIfPanel } from './WhatIfPanel'
 
 export function TransactionView({ id }: { id: string }) {
   const [loading, again] = useDecision(id)
@@ -26,6 +33,9 @@ export function TransactionView({ id }: { id: string }) {
         <h1 ref={heading} tabIndex={-1}>
           <span className="kicker">Transaction</span> {id}
         </h1>
+        {loading.phase === 'ready' && loading.decision.key != null && (
+          <AlertLink decision={loading.decision} entity={loading.decision.key} />
+        )}
       </header>
       {loading.phase === 'loading' && <LoadingDecision />}
       {loading.phase === 'failed' && <Failed id={id} error={loading.error} again={again} />}
@@ -35,20 +45,44 @@ export function TransactionView({ id }: { id: string }) {
 }
 
 function Loaded({ decision, again }: { decision: Decision; again: () => void }) {
-  const currency = useLive((state) => state.stats?.currency) ?? ''
+  const [asked, askDetector] = useAsked('detector', getDetector)
+  const detector = asked.phase === 'ready' ? asked.value : null
+  const stated = useLive((state) => state.stats?.currency)
+  const currency = detector?.currency ?? stated ?? ''
   return (
     <>
       <Verdict decision={decision} currency={currency} />
-      <Reasons key={decision.id} decision={decision} />
-      <div className="transaction-body">
+      <div className="transaction-why">
+        <Contributions key={decision.id} decision={decision} />
         <div className="transaction-side">
           <LabelPanel key={decision.id} decision={decision} onLabelled={again} />
-          <Facts decision={decision} />
+          <FiredRules decision={decision} detector={detector} />
+          <DecidedBy decision={decision} />
         </div>
-        <FeatureTable features={decision.features} />
+      </div>
+      {decision.key != null && <Timeline key={decision.id} decision={decision} entity={decision.key} currency={currency} />}
+      <Hypothesis decision={decision} asked={asked} again={askDetector} />
+      <div className="transaction-body">
+        <div className="transaction-side">
+          <EventFacts decision={decision} detector={detector} />
+        </div>
+        <FeatureTable features={decision.features} detector={detector} />
       </div>
     </>
   )
+}
+
+/** The fields of the form are the detector's: without it there is none. */
+function Hypothesis({ decision, asked, again }: { decision: Decision; asked: Asked<DetectorInfo>; again: () => void }) {
+  if (asked.phase === 'loading') return <div className="panel placeholder what-if-loading" aria-busy="true" />
+  if (asked.phase === 'failed') {
+    return (
+      <div className="panel">
+        <Unanswered title="What the detector reads did not come" error={asked.error} again={again} />
+      </div>
+    )
+  }
+  return <WhatIfPanel key={decision.id} decision={decision} detector={asked.value} />
 }
 
 function Failed({ id, error, again }: { id: string; error: RequestError; again: () => void }) {
@@ -87,13 +121,14 @@ function LoadingDecision() {
           </div>
         ))}
       </div>
-      <div className="transaction-body">
+      <div className="transaction-why">
+        <div className="panel placeholder taller" />
         <div className="transaction-side">
           <div className="panel placeholder" />
           <div className="panel placeholder tall" />
         </div>
-        <div className="panel placeholder taller" />
       </div>
+      <div className="panel placeholder tall" />
     </div>
   )
 }
