@@ -5,19 +5,26 @@ import type { Alert, Decision } from '@/api/types'
 import { Link } from '@/components/ui/Link'
 import { count } from '@/components/ui/numbers'
 
-/** Leads to the alert of this entity that waits for somebody; nothing where none does. */
+/** Leads to the alert of this entity that waits for somebody. As high whatever the answer, so that nothing moves. */
 export function AlertLink({ decision, entity }: { decision: Decision; entity: string }) {
   const ask = useCallback((signal: AbortSignal) => listWaiting(entity, signal), [entity])
   const [asked] = useAsked(entity, ask)
-  if (asked.phase !== 'ready') return null
-  const alert = nearestOf(asked.value.items, decision)
-  if (!alert) return null
+  const alert = asked.phase === 'ready' ? nearestOf(asked.value.items, decision) : undefined
+  if (!alert) {
+    return (
+      <p className="alert-link" data-none>
+        {NONE_WORDS[asked.phase]}
+      </p>
+    )
+  }
   return (
     <Link href={`/alerts/${alert.id}`} className="alert-link">
       {words(alert)}
     </Link>
   )
 }
+
+const NONE_WORDS = { loading: 'Looking for alerts …', ready: 'No alert waits', failed: 'Alerts did not come' }
 
 /** Of several the one whose time this transaction is in; else the one that comes first. */
 function nearestOf(alerts: readonly Alert[], { event_time }: Decision) {

@@ -1,6 +1,6 @@
 import { useWidth } from '@/components/charts/useWidth'
 import { signed } from '@/components/ui/numbers'
-import { fitted, placeOf, reachOf, type Bar, type Reach } from './bars'
+import { fitted, lengthOf, reachOf, type Bar, type Reach } from './bars'
 
 /** Below this, words stand over their bar instead of beside it. */
 const NARROW = 620
@@ -30,11 +30,10 @@ export function SignedBars({ bars, said }: { bars: readonly Bar[]; said: string 
   return (
     <div ref={host} className="signed-bars">
       <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="img" aria-label={said}>
-        <Ends zero={zero} width={width} />
+        <Ends zero={zero} layout={layout} />
         {bars.map((bar, i) => (
           <Row key={bar.name} bar={bar} at={HEAD + i * layout.row} layout={layout} reach={reach} />
         ))}
-        <line className="signed-zero" x1={zero} x2={zero} y1={HEAD - 4} y2={height} />
       </svg>
     </div>
   )
@@ -49,20 +48,17 @@ function layoutFor(width: number): Layout {
   return { width, row: 35, words: words - 12, left: words + VALUE_WIDTH, room: width - words - 2 * VALUE_WIDTH, top: 10 }
 }
 
-function Ends({ zero, width }: { zero: number; width: number }) {
-  const fits = zero > 92
+/** What the sides mean: beside zero, or in the corners where words stand over the bars. */
+function Ends({ zero, layout: { width, left } }: { zero: number; layout: Layout }) {
+  const stacked = left === 0
   return (
     <>
-      {fits && (
-        <text className="signed-end" x={zero - 8} y={13} textAnchor="end">
-          ← against fraud
-        </text>
-      )}
-      {width - zero > 70 && (
-        <text className="signed-end" x={zero + 8} y={13}>
-          for fraud →
-        </text>
-      )}
+      <text className="signed-end" x={stacked ? 0 : zero - 8} y={13} textAnchor={stacked ? 'start' : 'end'}>
+        ← against fraud
+      </text>
+      <text className="signed-end" x={stacked ? width : zero + 8} y={13} textAnchor={stacked ? 'end' : 'start'}>
+        for fraud →
+      </text>
     </>
   )
 }
@@ -75,9 +71,11 @@ interface RowProps {
 }
 
 function Row({ bar, at, layout, reach }: RowProps) {
-  const { start, length } = placeOf(bar, reach)
   const side = bar.contribution < 0 ? 'against' : 'for'
-  const [x, long] = [layout.left + start * layout.room, Math.max(1, length * layout.room)]
+  const zero = layout.left + reach.zero * layout.room
+  const long = Math.max(1, lengthOf(bar, reach) * layout.room)
+  const x = side === 'against' ? zero - long : zero
+  const stacked = layout.left === 0
   return (
     <g className="signed-row" data-side={side}>
       <title>{`${bar.name}: ${bar.text}, ${signed(bar.contribution)}`}</title>
@@ -88,7 +86,8 @@ function Row({ bar, at, layout, reach }: RowProps) {
       <text className="signed-words" x={0} y={at + 28}>
         {fitted(bar.text, layout.words, WORD_LETTER)}
       </text>
-      <rect className="signed-bar" x={x} y={at + layout.top} width={long} height={layout.row < 40 ? 14 : 8} />
+      <rect className="signed-bar" x={x} y={at + layout.top} width={long} height={stacked ? 8 : 14} />
+      <line className="signed-zero" x1={zero} x2={zero} y1={stacked ? at + layout.top - 2 : at} y2={at + (stacked ? layout.top + 10 : layout.row)} />
       <Value bar={bar} at={at} x={x} long={long} layout={layout} />
     </g>
   )

@@ -8,7 +8,7 @@ import { OutcomeMark, outcomeWords } from '@/components/ui/OutcomeBadge'
 import { Panel } from '@/components/ui/Panel'
 import { dateTime } from '@/components/ui/times'
 import { Unanswered } from '@/components/ui/Unanswered'
-import { daysOf, inOrder, moved, placeIn, scaled, stretchAround, topOf, type Stretch } from './around'
+import { inOrder, marksOf, moved, placeIn, scaled, stretchAround, topOf, type Stretch } from './around'
 
 /** Points that are asked for at once: more would stand on one another. */
 const POINTS_MAX = 200
@@ -89,7 +89,7 @@ function Strip({ asked, decision, stretch, currency }: StripProps) {
           {countShort(top)} {currency}
         </span>
         <div className="timeline-room">
-          <Days stretch={stretch} />
+          <Marks stretch={stretch} />
           <ol aria-label="Transactions in their order of time">
             {points.map((point) => (
               <Point key={point.id} point={point} here={point.id === decision.id} place={placeIn(stretch, top, point)} currency={currency} />
@@ -105,11 +105,14 @@ function Strip({ asked, decision, stretch, currency }: StripProps) {
   )
 }
 
-function Days({ stretch }: { stretch: Stretch }) {
+/** As many as a phone has room for. */
+const MARKS_MAX = 5
+
+function Marks({ stretch }: { stretch: Stretch }) {
   const { from, to } = stretch
-  return daysOf(stretch, 6).map((day) => (
-    <span key={day} className="timeline-day" style={{ left: percent((day - from) / (to - from)) }} aria-hidden="true">
-      {dateTime(day).slice(5, 10)}
+  return marksOf(stretch, MARKS_MAX).map(({ at, text }) => (
+    <span key={at} className="timeline-mark" style={{ left: percent((at - from) / (to - from)) }} aria-hidden="true">
+      {text}
     </span>
   ))
 }

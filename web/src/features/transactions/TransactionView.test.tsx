@@ -101,6 +101,14 @@ describe('TransactionView', () => {
     expect(ask.mock.calls.some(([path]) => path === '/v1/alerts?entity=596&state=waiting')).toBe(true)
   })
 
+  it('says that no alert waits, or that it is not known', async () => {
+    await open()
+    expect(await screen.findByText('No alert waits')).toBeTruthy()
+    cleanup()
+    await open({ 'GET /v1/alerts': problem(503, 'Not ready') })
+    expect(await screen.findByText('Alerts did not come')).toBeTruthy()
+  })
+
   it('says that there is no such transaction', async () => {
     serve({ 'GET /v1/decisions/nobody': problem(404, 'Not found') })
     render(<TransactionView id="nobody" />)
@@ -238,7 +246,7 @@ describe('what if', () => {
     expect(form.getByText('● changed; was 418.76')).toBeTruthy()
     expect(form.getByText('3 changed')).toBeTruthy()
     fireEvent.click(form.getByRole('button', { name: 'What if?' }))
-    await screen.findByText(/With tx_amount 12.5, channel chip, no distance/)
+    await screen.findByText(/With tx_amount 12.5, channel chip, no distance it would have been approved instead of declined, at 0.020 instead of 0.910/)
     expect(sent(ask, '/v1/decisions/7/what-if')).toEqual({ changes: { tx_amount: 12.5, channel: 'chip', distance: null } })
   })
 

@@ -21,8 +21,15 @@ import { WhatIfPanel } from './WhatIfPanel'
 
 export function TransactionView({ id }: { id: string }) {
   const [loading, again] = useDecision(id)
+  const [asked, askDetector] = useAsked('detector', getDetector)
   const heading = useRef<HTMLHeadingElement>(null)
-  useEffect(() => heading.current?.focus({ preventScroll: true }), [id])
+  useEffect(() => {
+    heading.current?.focus({ preventScroll: true })
+    // From the timeline of the transaction before one comes here in the middle of the page.
+    scrollTo(0, 0)
+  }, [id])
+  // Words of the detector make rows higher: with them from the beginning nothing moves.
+  const waits = loading.phase === 'loading' || (loading.phase === 'ready' && asked.phase === 'loading')
 
   return (
     <div className="transaction">
@@ -37,15 +44,25 @@ export function TransactionView({ id }: { id: string }) {
           <AlertLink decision={loading.decision} entity={loading.decision.key} />
         )}
       </header>
-      {loading.phase === 'loading' && <LoadingDecision />}
+      {waits && <LoadingDecision />}
       {loading.phase === 'failed' && <Failed id={id} error={loading.error} again={again} />}
-      {loading.phase === 'ready' && <Loaded decision={loading.decision} again={again} />}
+      {loading.phase === 'ready' && asked.phase !== 'loading' && (
+        <Loaded decision={loading.decision} again={again} asked={asked} askDetector={askDetector} />
+      )}
     </div>
   )
 }
 
-function Loaded({ decision, again }: { decision: Decision; again: () => void }) {
-  const [asked, askDetector] = useAsked('detector', getDetector)
+type Answered = Exclude<Asked<DetectorInfo>, { phase: 'loading' }>
+
+interface LoadedProps {
+  decision: Decision
+  again: () => void
+  asked: Answered
+  askDetector: () => void
+}
+
+function Loaded({ decision, again, asked, askDetector }: LoadedProps) {
   const detector = asked.phase === 'ready' ? asked.value : null
   const stated = useLive((state) => state.stats?.currency)
   const currency = detector?.currency ?? stated ?? ''
@@ -73,8 +90,7 @@ function Loaded({ decision, again }: { decision: Decision; again: () => void }) 
 }
 
 /** The fields of the form are the detector's: without it there is none. */
-function Hypothesis({ decision, asked, again }: { decision: Decision; asked: Asked<DetectorInfo>; again: () => void }) {
-  if (asked.phase === 'loading') return <div className="panel placeholder what-if-loading" aria-busy="true" />
+function Hypothesis({ decision, asked, again }: { decision: Decision; asked: Answered; again: () => void }) {
   if (asked.phase === 'failed') {
     return (
       <div className="panel">

@@ -116,10 +116,10 @@ function Refusal({ error: { problem }, fields }: { error: RequestError; fields: 
   return (
     <div className="what-if-refused" role="alert">
       <p>
-        <b>Not answered.</b> {problem.title}
-        {problem.detail && `: ${problem.detail}`}.
+        <b>Not answered:</b> {problem.title}
+        {problem.errors.length === 0 && problem.detail && `: ${problem.detail}`}.{' '}
+        {atFields > 0 && (atFields === 1 ? 'One field is wrong, and says how.' : `${atFields} fields are wrong, and say how.`)}
       </p>
-      {atFields > 0 && <p>{atFields === 1 ? 'One field is wrong; it says how.' : `${atFields} fields are wrong; each says how.`}</p>}
       {others.map(({ field, expected }) => (
         <p key={field}>
           <code>{field}</code> expected {expected}

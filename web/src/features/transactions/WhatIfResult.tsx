@@ -1,6 +1,6 @@
 import type { ChangedFeature, Hypothetical, WhatIf } from '@/api/types'
-import { signed } from '@/components/ui/numbers'
-import { OutcomeBadge } from '@/components/ui/OutcomeBadge'
+import { score, signed } from '@/components/ui/numbers'
+import { OutcomeBadge, outcomeWords } from '@/components/ui/OutcomeBadge'
 import { ScoreBar } from '@/components/ui/ScoreBar'
 import { SortTable, type Column } from '@/components/ui/SortTable'
 import { shiftsOf, type Shift } from './changes'
@@ -43,14 +43,19 @@ export function WhatIfResult({ what: { before, after, changed }, changes }: Prop
 
 function inWords(before: Hypothetical, after: Hypothetical, changes: Record<string, unknown>) {
   const wished = Object.entries(changes).map(([name, value]) => (value === null ? `no ${name}` : `${name} ${received(value)}`))
-  const same = before.outcome === after.outcome && before.score === after.score
-  const end = same ? 'nothing would have been otherwise' : 'it would have come out so'
-  return `With ${wished.join(', ')}: ${end}.`
+  return `With ${wished.join(', ')} ${verdictWords(before, after)}.`
+}
+
+function verdictWords(before: Hypothetical, after: Hypothetical) {
+  if (before.outcome === after.outcome && before.score === after.score) return 'nothing would have been otherwise'
+  const scores = `at ${score(after.score)} instead of ${score(before.score)}`
+  if (before.outcome === after.outcome) return `it would have been ${outcomeWords[after.outcome]} as well, ${scores}`
+  return `it would have been ${outcomeWords[after.outcome]} instead of ${outcomeWords[before.outcome]}, ${scores}`
 }
 
 function Beside({ before, after }: { before: Hypothetical; after: Hypothetical }) {
   const lines = [
-    { name: 'Score', of: ({ score, outcome }: Hypothetical) => <ScoreBar score={score} outcome={outcome} /> },
+    { name: 'Score', of: (one: Hypothetical) => <ScoreBar score={one.score} outcome={one.outcome} /> },
     { name: 'Outcome', of: ({ outcome }: Hypothetical) => <OutcomeBadge outcome={outcome} /> },
     { name: 'Rules', of: ({ rules }: Hypothetical) => (rules.length > 0 ? rules.join(', ') : 'none fired') },
   ]

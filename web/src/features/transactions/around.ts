@@ -1,4 +1,5 @@
 import type { Decision, DecisionSummary } from '@/api/types'
+import { dateTime } from '@/components/ui/times'
 
 /** A stretch of event time, in ms since the epoch; `to` is no longer in it. */
 export interface Stretch {
@@ -6,9 +7,10 @@ export interface Stretch {
   to: number
 }
 
-const DAY_MS = 86_400_000
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
 const WIDEST_MS = 730 * DAY_MS
-const NARROWEST_MS = 3_600_000
+const NARROWEST_MS = HOUR_MS
 
 /** Four days with the moment in their middle. */
 export function stretchAround(moment: string): Stretch {
@@ -50,10 +52,20 @@ export function topOf(items: readonly DecisionSummary[]) {
   return ([1, 2, 5, 10].find((step) => step * decade >= largest) ?? 10) * decade
 }
 
-/** Midnights in the stretch, few enough to be read. */
-export function daysOf({ from, to }: Stretch, most: number): number[] {
-  const days = Math.max(1, Math.ceil((to - from) / DAY_MS / most))
-  const first = Math.ceil(from / DAY_MS) * DAY_MS
-  const count = Math.max(0, Math.ceil((to - first) / (days * DAY_MS)))
-  return Array.from({ length: count }, (_, i) => first + i * days * DAY_MS)
+/** Between marks of the axis: parts of a day, then days, weeks and so on. */
+const STEPS_MS = [HOUR_MS / 4, HOUR_MS, 3 * HOUR_MS, 6 * HOUR_MS, 12 * HOUR_MS, ...[1, 2, 4, 7, 14, 30, 60, 120, 365].map((days) => days * DAY_MS)]
+
+/** Round moments in the stretch, few enough to be read. */
+export function marksOf({ from, to }: Stretch, most: number): { at: number; text: string }[] {
+  const step = STEPS_MS.find((step) => (to - from) / step <= most) ?? (to - from) / most
+  const first = Math.ceil(from / step) * step
+  const count = Math.max(0, Math.ceil((to - first) / step))
+  return Array.from({ length: count }, (_, i) => first + i * step).map((at) => ({ at, text: markText(at, to - from) }))
+}
+
+/** A time of day between midnights, a date at them; of a long stretch with its year. */
+function markText(at: number, span: number) {
+  const text = dateTime(at)
+  if (at % DAY_MS !== 0) return text.slice(11, 16)
+  return span > 300 * DAY_MS ? text.slice(0, 10) : text.slice(5, 10)
 }

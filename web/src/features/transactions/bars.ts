@@ -44,10 +44,9 @@ export function reachOf(bars: readonly Bar[]): Reach {
   return { zero, scale: Math.min(...scales) }
 }
 
-/** Where a bar begins and how long it is, as parts of the room: left of zero if it speaks against fraud. */
-export function placeOf({ contribution }: Bar, { zero, scale }: Reach) {
-  const length = Math.abs(contribution) * scale
-  return { start: contribution < 0 ? zero - length : zero, length }
+/** How long a bar is, as a part of the room. */
+export function lengthOf({ contribution }: Bar, { scale }: Reach) {
+  return Math.abs(contribution) * scale
 }
 
 /** Text that fits a width, by what letters take on average; shortened at its end. */
