@@ -1,4 +1,4 @@
-import type { Decision, DecisionPage, LabelAccepted, LabelRequest, Outcome, Problem, ReasonList } from './types'
+import type { Decision, DecisionPage, LabelAccepted, LabelRequest, Outcome, Problem } from './types'
 
 /** What went wrong with a request, as the server's problem document tells it. */
 export class RequestError extends Error {
@@ -22,11 +22,6 @@ export function listDecisions(outcome: Outcome, limit: number, signal: AbortSign
 
 export function getDecision(id: string, signal: AbortSignal) {
   return request<Decision>(`/v1/decisions/${encodeURIComponent(id)}`, { signal })
-}
-
-/** What speaks for fraud in a decision, whatever its score. */
-export function getReasons(id: string, signal: AbortSignal) {
-  return request<ReasonList>(`/v1/decisions/${encodeURIComponent(id)}/reasons`, { signal })
 }
 
 export function postLabel(label: LabelRequest) {
