@@ -91,8 +91,7 @@ function About({ info }: { info: FeatureInfo }) {
   const window = windowWords(info)
   return (
     <span className="feature-about">
-      {info.text}
-      {window && <span className="feature-window">{window}</span>}
+      {info.text} {window && <span className="feature-window">{window}</span>}
     </span>
   )
 }

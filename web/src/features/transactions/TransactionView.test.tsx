@@ -283,6 +283,19 @@ describe('what if', () => {
     expect(form.queryByText(/expected a number/)).toBeNull()
   })
 
+  it('does not show an answer that came after a reset', async () => {
+    let answer: (response: Response) => void = () => undefined
+    const { form, enter } = await opened(() => new Promise((resolve) => (answer = resolve)))
+    enter('tx_amount', '12.5')
+    fireEvent.click(form.getByRole('button', { name: 'What if?' }))
+    expect(screen.getByText('Looking back to what was known then …')).toBeTruthy()
+    fireEvent.click(form.getByRole('button', { name: 'Reset' }))
+    answer(Response.json(whatIf()))
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(screen.queryByRole('table', { name: 'Before and after' })).toBeNull()
+    expect(screen.getByText(/^The answer stands here/)).toBeTruthy()
+  })
+
   it('says why it cannot be asked', async () => {
     const { form, enter } = await opened(problem(409, 'its past is not known', { detail: 'recomputed it comes out otherwise' }))
     enter('tx_amount', '1')

@@ -1,4 +1,4 @@
-import { useState, type SyntheticEvent } from 'react'
+import { useRef, useState, type SyntheticEvent } from 'react'
 import { asRequestError, type RequestError } from '@/api/client'
 import { askWhatIf } from '@/api/inspection'
 import type { Decision, DetectorInfo, FieldInfo, WhatIf } from '@/api/types'
@@ -7,10 +7,17 @@ import { askable, changesOf, enteredFrom, isChanged, type Entered } from './chan
 import { WhatIfField } from './WhatIfField'
 import { WhatIfResult } from './WhatIfResult'
 
+interface Told {
+  phase: 'told'
+  what: WhatIf
+  changes: Record<string, unknown>
+}
+
 type Asking =
   | { phase: 'idle' }
-  | { phase: 'asking' }
-  | { phase: 'told'; what: WhatIf; changes: Record<string, unknown> }
+  /** `before`: what stands there until the new answer is here. */
+  | { phase: 'asking'; before: Told | null }
+  | Told
   | { phase: 'refused'; error: RequestError }
 
 interface Props {
@@ -25,13 +32,20 @@ export function WhatIfPanel({ decision, detector }: Props) {
   const [entered, setEntered] = useState(first)
   const [asking, setAsking] = useState<Asking>({ phase: 'idle' })
   const changes = changesOf(decision.event, fields, entered)
+  const times = useRef(0)
+  // An answer that nobody waits for any more, since the form was reset, is not shown.
+  const settle = (time: number, result: Asking) => {
+    if (times.current === time) setAsking(result)
+  }
   const ask = () => {
-    setAsking({ phase: 'asking' })
+    const time = ++times.current
+    setAsking({ phase: 'asking', before: asking.phase === 'told' ? asking : null })
     askWhatIf(decision.id, changes)
-      .then((what) => setAsking({ phase: 'told', what, changes }))
-      .catch((error: unknown) => setAsking({ phase: 'refused', error: asRequestError(error) }))
+      .then((what) => settle(time, { phase: 'told', what, changes }))
+      .catch((error: unknown) => settle(time, { phase: 'refused', error: asRequestError(error) }))
   }
   const reset = () => {
+    times.current++
     setEntered(first)
     setAsking({ phase: 'idle' })
   }
@@ -39,7 +53,7 @@ export function WhatIfPanel({ decision, detector }: Props) {
     <Panel title="What if" note="other values, with the past as it was; nothing is stored" className="what-if">
       <div className="what-if-body">
         <Form fields={fields} entered={entered} first={first} asking={asking} onEnter={setEntered} onAsk={ask} onReset={reset} />
-        <div className="what-if-answer">
+        <div className="what-if-answer" aria-busy={asking.phase === 'asking'}>
           <Answer asking={asking} fields={fields} />
         </div>
       </div>
@@ -97,6 +111,8 @@ function mistakesOf(asking: Asking) {
 
 function Answer({ asking, fields }: { asking: Asking; fields: readonly FieldInfo[] }) {
   if (asking.phase === 'idle') return <p className="what-if-none">The answer stands here: score, outcome, rules, and which features changed.</p>
+  const told = asking.phase === 'asking' ? asking.before : asking.phase === 'told' ? asking : null
+  if (told) return <WhatIfResult what={told.what} changes={told.changes} />
   if (asking.phase === 'asking') {
     return (
       <p className="what-if-none" role="status">
@@ -104,8 +120,7 @@ function Answer({ asking, fields }: { asking: Asking; fields: readonly FieldInfo
       </p>
     )
   }
-  if (asking.phase === 'told') return <WhatIfResult what={asking.what} changes={asking.changes} />
-  return <Refusal error={asking.error} fields={fields} />
+  return asking.phase === 'refused' && <Refusal error={asking.error} fields={fields} />
 }
 
 /** Mistakes of fields stand at the fields; what belongs to none stands here. */
