@@ -549,6 +549,12 @@ pub trait Store: Send {
     /// If the database refuses.
     fn rejections(&mut self) -> Result<Vec<NewRejection>>;
 
+    /// The newest `limit` of them, newest first, and how many are kept.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn newest_rejections(&mut self, limit: usize) -> Result<(Vec<NewRejection>, u64)>;
+
     /// All that decisions were made with, in the order of their numbers.
     ///
     /// # Errors

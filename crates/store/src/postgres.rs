@@ -364,6 +364,13 @@ impl Store for Postgres {
         Ok(self.query(sql, &[])?.iter().map(rows::read_rejection).collect())
     }
 
+    fn newest_rejections(&mut self, limit: usize) -> Result<(Vec<NewRejection>, u64)> {
+        let sql = "SELECT received_at_us, source, reason, raw FROM rejections ORDER BY id DESC LIMIT $1";
+        let newest = self.query(sql, &[&(limit as i64)])?.iter().map(rows::read_rejection).collect();
+        let stored = self.query("SELECT count(*) FROM rejections", &[])?;
+        Ok((newest, stored.first().map_or(0, |row| row.get::<_, i64>(0)) as u64))
+    }
+
     fn all_versions(&mut self) -> Result<Vec<(i64, Versions)>> {
         let ids = self.query("SELECT id FROM versions ORDER BY id", &[])?;
         ids.iter().map(|row| Ok((row.get(0), (*self.versions(row.get(0))?).clone()))).collect()

@@ -447,6 +447,10 @@ impl Store for Sqlite {
         rows::rejections(&self.connection)
     }
 
+    fn newest_rejections(&mut self, limit: usize) -> Result<(Vec<NewRejection>, u64)> {
+        rows::newest_rejections(&self.connection, limit)
+    }
+
     fn all_versions(&mut self) -> Result<Vec<(i64, Versions)>> {
         let mut statement = self.connection.prepare("SELECT id FROM versions ORDER BY id")?;
         let ids: Vec<i64> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;

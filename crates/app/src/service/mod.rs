@@ -18,6 +18,10 @@ pub mod figures;
 pub mod performance;
 /// How far decisions are from what the champion learnt from.
 pub mod drift;
+/// How the service is, part by part.
+pub mod health;
+/// What came in and was no transaction, for people.
+pub mod rejections;
 /// What people do with alerts.
 pub mod alerts;
 /// The thread that decides and remembers.

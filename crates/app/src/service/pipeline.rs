@@ -393,7 +393,9 @@ impl Pipeline {
             alert_window_us: Some(self.shared.alerts.window_us),
             ..self.work.group(self.next_sequence, decided_at_us, self.version)
         };
+        let begun = Instant::now();
         let stored = self.store.append(&group);
+        let commit_us = begun.elapsed().as_micros() as u64;
         match stored {
             Ok(()) => {
                 self.since_snapshot += group.decisions.len() as u64;
@@ -402,6 +404,7 @@ impl Pipeline {
                 // one of them would be ahead of the log.
                 let last = group.decisions.last().map(|decision| decision.sequence);
                 self.next_sequence = last.map_or(self.next_sequence, |last| last + 1);
+                lock(&self.shared.stats).count_commit(commit_us, decided_at_us / 1_000_000);
                 self.count(&group, &answers, waiting, decided_at_us / 1_000_000);
                 self.publish(&answers);
                 answer_all(waiting, &answers);

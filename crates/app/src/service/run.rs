@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use super::activity::{self, Cube};
 use super::api::{self, Doors, Frame, StreamDoor};
 use super::generate::jobs::Generations;
+use super::health::{self, Troubles};
 use super::models::Models;
 use super::pipeline::{Condition, Pipeline, Request, Shared, lock, now_us};
 use super::recovery::Recovery;
@@ -24,6 +25,7 @@ use super::redis::{self, Redis};
 use super::settings::Settings;
 use super::stats::Stats;
 use super::wire;
+use crate::stream::lag::Lag;
 use crate::stream::{self, client, watchdog, worker::Stream};
 
 /// After the word to stop, requests under way get this long.
@@ -150,6 +152,8 @@ impl Service {
             alerts: Mutex::default(),
             recovery,
             past: Mutex::default(),
+            data_dir: settings.data_dir.clone(),
+            troubles: Troubles::default(),
             activity: Mutex::new(Cube::new(&detector_schema)),
             database: Some(database),
             frames: watch::Sender::new(Arc::new(Frame::default())),
@@ -201,7 +205,10 @@ impl Service {
         let (requests, queue) = mpsc::channel(1);
         let transactions = settings.kafka.transactions.clone();
         let feed = Mutex::new(None);
-        let door = StreamDoor { condition, transactions, settings: settings.kafka.clone(), feed, recorder };
+        let lag = Arc::new(Lag::default());
+        lag.watch(&settings.kafka, &settings.kafka.group(&shared.detector.name))?;
+        let door =
+            StreamDoor { condition, lag, transactions, settings: settings.kafka.clone(), feed, recorder };
         let api = Arc::new(Doors {
             requests,
             shared,
@@ -211,6 +218,8 @@ impl Service {
             alerts: Mutex::default(),
             recovery: data_dir.recovery,
             past: Mutex::default(),
+            data_dir: settings.data_dir.clone(),
+            troubles: Troubles::default(),
             activity: Mutex::new(Cube::new(&detector_schema)),
             database,
             frames: watch::Sender::new(Arc::new(Frame::default())),
@@ -295,6 +304,7 @@ async fn serve(
     let viewers = tokio::spawn(api::publish(Arc::clone(&api)));
     let alerts = tokio::spawn(api::watch_alerts(Arc::clone(&api)));
     let activity = tokio::spawn(activity::follow(Arc::clone(&api)));
+    let health = tokio::spawn(health::watch(Arc::clone(&api)));
     let driver = tokio::spawn(driver);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = api::router(api);
@@ -318,7 +328,7 @@ async fn serve(
     // Whoever served may have failed already; its end says so.
     stop.send(()).unwrap_or_default();
     let drained = tokio::time::timeout(DRAIN, serving).await;
-    [viewers, alerts, activity].iter().for_each(tokio::task::JoinHandle::abort);
+    [viewers, alerts, activity, health].iter().for_each(tokio::task::JoinHandle::abort);
     match drained {
         Ok(ended) => Ok(ended??),
         // Viewers keep their sockets open: they are not waited for.

@@ -50,6 +50,8 @@ mod stage;
 pub mod feed;
 /// What is shown of it.
 pub mod condition;
+/// How much waits in the topic.
+pub mod lag;
 /// Begins the process anew when the loop stands still.
 pub mod watchdog;
 /// The loop.

@@ -179,15 +179,26 @@ fn read_labelled_score(row: &Row) -> rusqlite::Result<LabelledScore> {
 pub(super) fn rejections(connection: &Connection) -> Result<Vec<NewRejection>> {
     let mut statement = connection
         .prepare_cached("SELECT received_at_us, source, reason, raw FROM rejections ORDER BY id")?;
-    let rows = statement.query_map([], |row| {
-        Ok(NewRejection {
-            received_at_us: row.get(0)?,
-            source: row.get(1)?,
-            reason: row.get(2)?,
-            raw: row.get(3)?,
-        })
-    })?;
+    let rows = statement.query_map([], read_rejection)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn newest_rejections(connection: &Connection, limit: usize) -> Result<(Vec<NewRejection>, u64)> {
+    let mut statement = connection.prepare_cached(
+        "SELECT received_at_us, source, reason, raw FROM rejections ORDER BY id DESC LIMIT ?",
+    )?;
+    let newest: rusqlite::Result<_> = statement.query_map([limit as i64], read_rejection)?.collect();
+    let stored: i64 = connection.query_row("SELECT count(*) FROM rejections", [], |row| row.get(0))?;
+    Ok((newest?, stored as u64))
+}
+
+fn read_rejection(row: &Row) -> rusqlite::Result<NewRejection> {
+    Ok(NewRejection {
+        received_at_us: row.get(0)?,
+        source: row.get(1)?,
+        reason: row.get(2)?,
+        raw: row.get(3)?,
+    })
 }
 
 pub(super) fn shape(connection: &Connection, schema: i64) -> Result<Shape> {

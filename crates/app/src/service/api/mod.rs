@@ -11,8 +11,10 @@ mod models;
 mod page;
 mod problem;
 mod read;
+mod rejections;
 mod write;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -24,11 +26,13 @@ use utoipa_axum::routes;
 
 use super::activity::Cube;
 use super::generate::jobs::Generations;
+use super::health::Troubles;
 use super::past::Past;
 use super::pipeline::{Request, Shared, lock, now_us};
 use super::recovery::Recovery;
 use super::wire;
 use crate::stream::feed::Feed;
+use crate::stream::lag::Lag;
 use crate::stream::recorder::Work;
 use crate::stream::settings::KafkaSettings;
 
@@ -56,6 +60,10 @@ pub struct Doors {
     pub drift: Remembered<wire::Drift>,
     /// What viewers see of alerts.
     pub alerts: Mutex<AlertsBrief>,
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// What last went wrong with each part.
+    pub troubles: Troubles,
     /// Where snapshots are kept.
     pub recovery: Recovery,
     /// The past of the decision that was last looked back from.
@@ -91,6 +99,8 @@ impl Doors {
 pub struct StreamDoor {
     /// How the stream is.
     pub condition: Arc<crate::stream::condition::Condition>,
+    /// How much waits in the topic.
+    pub lag: Arc<Lag>,
     /// Where transactions come in.
     pub transactions: String,
     /// How Kafka is reached.
@@ -137,8 +147,7 @@ impl StreamDoor {
         wire::NextAlertRequest,
         wire::GeneratorList,
         wire::SyntheticReport,
-        wire::Health,
-        wire::RejectionPage
+        wire::Health
     ))
 )]
 struct Document;
@@ -170,6 +179,7 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(models::promote))
         .routes(routes!(read::stats))
         .routes(routes!(read::health))
+        .routes(routes!(rejections::rejections))
         .routes(routes!(read::alive))
         .routes(routes!(read::ready))
         .routes(routes!(live::connect))

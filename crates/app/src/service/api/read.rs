@@ -13,20 +13,16 @@ use store::{Filter, Made, Store, StoredDecision};
 
 use super::problem::{invalid, problem, unavailable};
 use super::{Api, Doors};
+use crate::service::health::{health as health_of, is_ready};
 use crate::service::pipeline::{lock, now_us};
 use crate::service::reasons::explain;
-use crate::service::redis::Redis;
 use crate::service::wire::{
-    Decision, DecisionPage, DecisionSummary, Health, HealthPart, HealthStatus, Instant, Latency, Problem,
-    ReasonList, Stats, TimelinePoint,
+    Decision, DecisionPage, DecisionSummary, Health, Instant, Latency, Problem, ReasonList, Stats,
+    TimelinePoint,
 };
 
 /// The most decisions on a page.
 const PAGE_MAX: usize = 1_000;
-
-/// The parts without which decisions go on: where others read, and the registry that models come from.
-const REDIS: &str = "redis";
-const MODEL: &str = "model";
 
 /// Decisions, newest first.
 #[utoipa::path(get, path = "/v1/decisions", tag = "decisions",
@@ -209,46 +205,11 @@ pub fn current_stats(api: &Doors) -> Stats {
     }
 }
 
-/// Every part with its condition.
+/// Every part with its condition, its figures, what last went wrong with it, and what to do.
 #[utoipa::path(get, path = "/v1/health", tag = "service",
     responses((status = 200, body = Health, description = "good or not, part by part")))]
 pub async fn health(State(api): State<Api>) -> Json<Health> {
-    Json(current_health(&api))
-}
-
-fn current_health(api: &Doors) -> Health {
-    let condition = lock(&api.shared.condition).clone();
-    let part = |name: &str, problem: Option<String>, detail: String| HealthPart {
-        name: name.to_string(),
-        status: if problem.is_none() { HealthStatus::Ok } else { HealthStatus::Degraded },
-        detail: problem.unwrap_or(detail),
-        advice: None,
-        figures: Vec::new(),
-        last_error: None,
-    };
-    let size = condition.state;
-    let waiting = api.requests.max_capacity() - api.requests.capacity();
-    let held = format!("{} events of {} entities in {} bytes", size.events, size.entities, size.bytes);
-    let stopped = api.requests.is_closed().then(|| "the pipeline has stopped".to_string());
-    let models = &api.shared.models;
-    let model = models.current().champion_id().unwrap_or("no model: rules alone decide").to_string();
-    let mut parts = match &api.stream {
-        Some(stream) => {
-            let (problem, detail) = stream.condition.tell();
-            vec![part("kafka", problem.or(stopped), detail)]
-        }
-        None => vec![
-            part("store", condition.store_error, "accepts".to_string()),
-            part("engine", stopped, held),
-            part("queue", None, format!("{waiting} of {} requests waiting", api.requests.max_capacity())),
-        ],
-    };
-    parts.push(part(MODEL, models.trouble(), model));
-    if let Some(freshness) = api.shared.redis.as_ref().map(Redis::freshness) {
-        parts.push(part(REDIS, freshness.trouble(), freshness.to_string()));
-    }
-    let degraded = parts.iter().any(|part| part.status == HealthStatus::Degraded);
-    Health { status: if degraded { HealthStatus::Degraded } else { HealthStatus::Ok }, parts }
+    Json(health_of(&api))
 }
 
 /// The process is alive.
@@ -265,10 +226,8 @@ pub async fn alive() -> &'static str {
         (status = 503, body = Health, description = "they are not, and why"),
     ))]
 pub async fn ready(State(api): State<Api>) -> Response {
-    let health = current_health(&api);
-    let decides =
-        |part: &HealthPart| part.status == HealthStatus::Ok || [REDIS, MODEL].contains(&&*part.name);
-    if health.parts.iter().all(decides) {
+    let health = health_of(&api);
+    if is_ready(&health) {
         return "ready\n".into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response()
