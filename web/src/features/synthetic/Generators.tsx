@@ -105,7 +105,7 @@ function Training({ generator }: { generator: GeneratorInfo }) {
         one('generator', 0, losses.map((at) => [at.epoch, at.generator])),
         one('critic', 1, losses.map((at) => [at.epoch, at.critic])),
       ],
-      apart: [one('told apart', 2, told_apart.map((at) => [at.epoch, at.distance]))],
+      apart: [one('told apart', 0, told_apart.map((at) => [at.epoch, at.distance]))],
     }
   }, [losses, told_apart])
   const marks = useMemo(() => (best_epoch == null ? [] : [{ name: 'kept', x: best_epoch, token: '--ink-3' as const }]), [best_epoch])

@@ -55,7 +55,7 @@ function Pictures({ report: { principal, t_sne, columns } }: { report: Synthetic
   return (
     <>
       <p className="report-legend">
-        <span data-kind="real">real: bars and first dots</span> <span data-kind="synthetic">synthetic: lines and second dots</span>
+        <span data-kind="real">real: bars, and dots of this colour</span> <span data-kind="synthetic">synthetic: lines, and dots of this colour</span>
       </p>
       <div className="report-clouds">
         {principal && (
