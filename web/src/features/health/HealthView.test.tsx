@@ -34,7 +34,7 @@ describe('HealthView', () => {
     render(<HealthView />)
     expect(await screen.findByText(/Needs attention: pipeline\. Not in use here: kafka\./)).toBeTruthy()
     const [first] = screen.getAllByRole('region').filter((region) => region.className.includes('health-part'))
-    const part = within(first!)
+    const part = within(first ?? document.body)
     expect(part.getByRole('heading', { name: 'Pipeline' })).toBeTruthy()
     expect(part.getByText('Degraded')).toBeTruthy()
     expect(part.getByText('Send less, or give the service another core.')).toBeTruthy()
