@@ -41,9 +41,9 @@ export class Server {
     return new Server(findBinary(), port, { args: ['demo', ...options] })
   }
 
-  static async serve(dataDir: string) {
+  static async serve(dataDir: string, more: Readonly<Record<string, string>> = {}) {
     const port = await freePort()
-    const env = { REDFLAG_DATA_DIR: dataDir, REDFLAG_LISTEN: `127.0.0.1:${port}` }
+    const env = { ...more, REDFLAG_DATA_DIR: dataDir, REDFLAG_LISTEN: `127.0.0.1:${port}` }
     return new Server(findBinary(), port, { args: ['serve'], env })
   }
 
@@ -90,7 +90,7 @@ export class Server {
   }
 }
 
-function findBinary() {
+export function findBinary() {
   const binary = process.env.REDFLAG_BIN ?? BUILT
   if (!existsSync(binary)) throw new Error(`no redflag at ${binary}; build it with: make build (or set REDFLAG_BIN)`)
   return binary

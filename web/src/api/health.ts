@@ -6,9 +6,7 @@ export function getHealth(signal: AbortSignal) {
   return request<Health>('/v1/health', { signal })
 }
 
-/** Rejections that are listed one by one; their kinds count all of them. */
-const REJECTIONS_MAX = 50
-
-export function listRejections(signal: AbortSignal) {
-  return request<RejectionPage>(`/v1/rejections?limit=${REJECTIONS_MAX}`, { signal })
+/** The newest rejections, this many; their kinds count all of them. */
+export function listRejections(limit: number, signal: AbortSignal) {
+  return request<RejectionPage>(`/v1/rejections?limit=${limit}`, { signal })
 }

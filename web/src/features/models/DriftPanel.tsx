@@ -62,7 +62,7 @@ function inWords({ features, score }: Drift) {
   const shifting = features.filter((feature) => stabilityOf(feature) === 'shifting').length
   const rest = features.length - different - shifting
   const scores = score ? ` The score itself is ${stabilityOf(score)}.` : ''
-  return `Of ${count(features.length)} features ${different} are different, ${shifting} shifting and ${rest} stable.${scores}`
+  return `Features: ${different} different, ${shifting} shifting, ${rest} stable.${scores}`
 }
 
 const SHAPES = { stable: <circle cx="5" cy="5" r="3" />, shifting: <path d="M5 0.8 9.6 9H0.4Z" />, different: <path d="M1 1h8v8H1Z" /> }

@@ -39,8 +39,9 @@ export function referenceWords(reference: Drift['reference']) {
   return 'nothing yet'
 }
 
-/** best_f1_threshold → best F1 threshold */
+/** best_f1_threshold → Best F1 threshold */
 export function metricName(key: string) {
   const words = key.replaceAll('_', ' ').replace(/(?<=\d) (?=\d)/g, '.')
-  return words.replace(/\bauc\b/, 'AUC').replace(/\broc\b/, 'ROC').replace(/\bf1\b/, 'F1').replace(/\bfpr\b/, 'FPR').replace(/^brier/, 'Brier')
+  const named = words.replace(/\bauc\b/, 'AUC').replace(/\broc\b/, 'ROC').replace(/\bf1\b/, 'F1').replace(/\bfpr\b/, 'FPR')
+  return named.charAt(0).toUpperCase() + named.slice(1)
 }
