@@ -179,7 +179,6 @@ export function alert(id: number, entity: string): Alert {
     closed_by: null,
     closed_at: null,
     reopen_asked_by: null,
-    ...more,
   }
 }
 
