@@ -223,6 +223,12 @@ fn a_mixture_has_the_shares_that_were_asked_for_and_says_what_is_made() {
 }
 
 #[test]
+fn what_the_system_says_of_a_file_is_said_once() {
+    let error = read_columns(Path::new("absent.csv"), None).err().unwrap();
+    assert_eq!(format!("{error:#}").matches("No such file").count(), 1, "{error:#}");
+}
+
+#[test]
 fn a_file_of_made_rows_is_read_back_as_it_was_without_its_marks() {
     let folder = scratch("write");
     let table = a_table(50);
