@@ -10,6 +10,7 @@ mod models;
 mod page;
 mod problem;
 mod read;
+mod synthetic;
 mod write;
 
 use std::sync::{Arc, Mutex};
@@ -120,8 +121,6 @@ impl StreamDoor {
         wire::WhatIfRequest,
         wire::Performance,
         wire::Drift,
-        wire::GeneratorList,
-        wire::SyntheticReport,
         wire::Health,
         wire::RejectionPage
     ))
@@ -145,6 +144,8 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(generate::generate, generate::jobs))
         .routes(routes!(generate::job, generate::cancel))
         .routes(routes!(generate::generate_alias))
+        .routes(routes!(synthetic::generators))
+        .routes(routes!(synthetic::report))
         .routes(routes!(models::models))
         .routes(routes!(models::promote))
         .routes(routes!(read::stats))

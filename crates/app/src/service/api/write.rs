@@ -74,6 +74,7 @@ pub async fn only_where_decided(State(api): State<Api>, request: Request, next: 
 fn is_for_every_source(uri: &Uri) -> bool {
     uri.path().starts_with("/v1/models/")
         || uri.path().starts_with("/v1/alerts/")
+        || uri.path().starts_with("/v1/generate/")
         || ["/v1/generate", "/generate"].contains(&uri.path())
 }
 

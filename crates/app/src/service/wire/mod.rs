@@ -332,6 +332,9 @@ pub struct Source {
     pub rate_per_second: Option<f64>,
     /// Simulated seconds in a second.
     pub time_factor: Option<f64>,
+    /// What the simulator's transactions are marked with: they count as real here.
+    #[serde(skip)]
+    pub own_mark: Option<String>,
 }
 
 /// Kinds of sources.
