@@ -302,6 +302,10 @@ pub enum Made {
     Synthetic,
     /// This made them.
     By(String),
+    /// They happened, or this made them.
+    RealOrBy(String),
+    /// Something else than this made them.
+    NotBy(String),
 }
 
 /// An entry of the log.

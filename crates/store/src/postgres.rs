@@ -256,6 +256,14 @@ impl Store for Postgres {
                 parameters.push(mark);
                 conditions.push(format!("d.mark = ${}", parameters.len()));
             }
+            Some(Made::RealOrBy(mark)) => {
+                parameters.push(mark);
+                conditions.push(format!("(d.mark IS NULL OR d.mark = ${})", parameters.len()));
+            }
+            Some(Made::NotBy(mark)) => {
+                parameters.push(mark);
+                conditions.push(format!("d.mark <> ${}", parameters.len()));
+            }
             None => {}
         }
         if filter.outcome.is_some_and(|outcome| outcome != Outcome::Approve) {

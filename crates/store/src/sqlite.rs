@@ -336,6 +336,14 @@ impl Store for Sqlite {
                 parameters.push(mark);
                 Some(format!("{} = ?", self.mark()))
             }
+            Some(Made::RealOrBy(mark)) => {
+                parameters.push(mark);
+                Some(format!("({0} IS NULL OR {0} = ?)", self.mark()))
+            }
+            Some(Made::NotBy(mark)) => {
+                parameters.push(mark);
+                Some(format!("{} <> ?", self.mark()))
+            }
             None => None,
         };
         conditions.extend(made.as_deref());

@@ -116,7 +116,7 @@ fn filters_select_and_the_cursor_goes_on(database: &dyn Database) {
     let time = |at: i64| row(at).event_time_us;
     let all = Filter::default;
     type Matches = fn(&Row) -> bool;
-    let cases: [(Filter, Matches); 14] = [
+    let cases: [(Filter, Matches); 16] = [
         (all(), |_| true),
         (Filter { made: Some(Made::Real), ..all() }, |row| row.mark().is_none()),
         (Filter { made: Some(Made::Synthetic), ..all() }, |row| row.mark().is_some()),
@@ -124,6 +124,12 @@ fn filters_select_and_the_cursor_goes_on(database: &dyn Database) {
             row.mark() == Some("ctgan-3f2a9c01")
         }),
         (Filter { made: Some(Made::By("simulator".into())), ..all() }, |_| false),
+        (Filter { made: Some(Made::RealOrBy("ctgan-3f2a9c01".into())), ..all() }, |row| {
+            row.mark().is_none_or(|mark| mark == "ctgan-3f2a9c01")
+        }),
+        (Filter { made: Some(Made::NotBy("ctgan-3f2a9c01".into())), ..all() }, |row| {
+            row.mark().is_some_and(|mark| mark != "ctgan-3f2a9c01")
+        }),
         (
             Filter { made: Some(Made::By("simulator:card:7".into())), key: Some("c1".into()), ..all() },
             |row| row.sequence % 4 == 1 && row.sequence % 5 == 1 && row.sequence % 11 != 10,

@@ -12,6 +12,7 @@ mod page;
 mod problem;
 mod read;
 mod rejections;
+mod synthetic;
 mod write;
 
 use std::path::PathBuf;
@@ -145,8 +146,6 @@ impl StreamDoor {
         wire::AlertRequest,
         wire::AlertConflict,
         wire::NextAlertRequest,
-        wire::GeneratorList,
-        wire::SyntheticReport,
         wire::Health
     ))
 )]
@@ -173,6 +172,8 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(generate::generate, generate::jobs))
         .routes(routes!(generate::job, generate::cancel))
         .routes(routes!(generate::generate_alias))
+        .routes(routes!(synthetic::generators))
+        .routes(routes!(synthetic::report))
         .routes(routes!(models::models))
         .routes(routes!(models::performance))
         .routes(routes!(models::drift))

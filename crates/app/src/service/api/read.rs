@@ -100,7 +100,8 @@ fn filter(query: &HashMap<String, String>) -> Result<Filter, Response> {
     Ok(filter)
 }
 
-fn made(value: &str) -> Option<Made> {
+/// How transactions came to be that a parameter asks for.
+pub fn made(value: &str) -> Option<Made> {
     match value {
         "true" => Some(Made::Synthetic),
         "false" => Some(Made::Real),
