@@ -42,8 +42,8 @@ describe('health', () => {
     const headers = { 'content-type': 'application/json' }
     const answer = await fetch(`${server.url}/v1/transactions`, { method: 'POST', headers, body: '{"transaction_id":"nonsense"}' })
     expect(answer.status).toBeGreaterThanOrEqual(400)
-    const row = page.getByRole('table', { name: 'The newest rejections' }).getByRole('row', { name: /nonsense/ })
-    await row.getByText('http').waitFor()
+    const row = page.getByRole('table', { name: 'The newest rejections' }).getByRole('row').filter({ hasText: 'nonsense' })
+    await row.getByText('http', { exact: true }).waitFor()
     await row.locator('summary').click()
     await row.locator('pre').getByText('{"transaction_id":"nonsense"}').waitFor()
   })
