@@ -1,6 +1,6 @@
 /** Requests about one decision looked at closely: what each feature did, whether it comes out again, what would have been. */
 import { request, withBody } from './client'
-import type { AlertPage, Contributions, DecisionPage, DetectorInfo, ReplayVerdict, WhatIf, WhatIfRequest } from './types'
+import type { Contributions, DecisionPage, DetectorInfo, ReplayVerdict, WhatIf, WhatIfRequest } from './types'
 
 export function getDetector(signal: AbortSignal) {
   return request<DetectorInfo>('/v1/detector', { signal })
@@ -25,12 +25,6 @@ export function listOfKey(key: string, from: number, to: number, limit: number, 
   const times = { from: new Date(from).toISOString(), to: new Date(to).toISOString() }
   const query = new URLSearchParams({ key, ...times, limit: String(limit) })
   return request<DecisionPage>(`/v1/decisions?${query.toString()}`, { signal })
-}
-
-/** Alerts of one entity that nobody has closed yet. */
-export function listWaiting(entity: string, signal: AbortSignal) {
-  const query = new URLSearchParams({ entity, state: 'waiting' })
-  return request<AlertPage>(`/v1/alerts?${query.toString()}`, { signal })
 }
 
 function doorsOf(id: string) {

@@ -1,5 +1,5 @@
 import { useCallback } from 'react'
-import { listWaiting } from '@/api/inspection'
+import { listWaiting } from '@/api/alerts'
 import { useAsked } from '@/api/useAsked'
 import type { Alert, Decision } from '@/api/types'
 import { Link } from '@/components/ui/Link'
