@@ -6,6 +6,7 @@ import { usePlace } from '@/components/ui/location'
 import { share } from '@/components/ui/numbers'
 import { Unanswered } from '@/components/ui/Unanswered'
 import { useNow } from '@/components/ui/useNow'
+import { AlertBanner } from './AlertBanner'
 import { Breakdowns } from './Breakdowns'
 import { Charts } from './Charts'
 import { DecisionsPanel } from './DecisionsPanel'
@@ -34,6 +35,7 @@ export function LiveView() {
       <Reading asked={asked} again={again} />
       {live ? <Charts paused={paused} /> : <Past activity={activity} />}
       <DecisionsPanel paused={paused} onPause={setPaused} past={!live} />
+      <AlertBanner />
       {activity && <Closer activity={activity} />}
     </div>
   )
