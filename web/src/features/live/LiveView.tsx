@@ -36,7 +36,8 @@ export function LiveView() {
       {live ? <Charts paused={paused} /> : <Past activity={activity} />}
       <DecisionsPanel paused={paused} onPause={setPaused} past={!live} />
       <AlertBanner />
-      {activity && <Closer activity={activity} />}
+      <Week week={activity?.week ?? NO_WEEK} />
+      {activity && <Breakdowns breakdowns={activity.breakdowns} />}
     </div>
   )
 }
@@ -45,15 +46,6 @@ function Past({ activity }: { activity: Activity | null }) {
   const currency = useLive((state) => state.stats?.currency) ?? ''
   if (!activity) return <div className="range-waiting" aria-busy="true" />
   return <RangeCharts activity={activity} currency={currency} />
-}
-
-function Closer({ activity }: { activity: Activity }) {
-  return (
-    <>
-      <Week week={activity.week} />
-      <Breakdowns breakdowns={activity.breakdowns} />
-    </>
-  )
 }
 
 /** What keeps the figures from being those of all decisions; its line is always there, so that nothing moves. */
@@ -79,3 +71,5 @@ function useShown(range: Range, activity: Activity | null) {
   const first = activity?.first ? Date.parse(activity.first) : bounds.to - 3_600_000
   return { from: bounds.from ?? first, to: bounds.to }
 }
+
+const NO_WEEK = Array.from({ length: 168 }, () => ({ decisions: 0, alerts: 0 }))
