@@ -67,12 +67,19 @@ async function draw(host: HTMLElement | null): Promise<Blob | null> {
   if (!pen) return null
   pen.fillStyle = groundOf(host)
   pen.fillRect(0, 0, paper.width, paper.height)
-  const canvas = host.querySelector('canvas')
+  const canvases = host.querySelectorAll('canvas')
   const svg = host.querySelector('svg')
-  if (canvas) pen.drawImage(canvas, 0, 0, paper.width, paper.height)
+  if (canvases.length > 0) for (const canvas of canvases) drawInPlace(pen, canvas, host)
   else if (svg) pen.drawImage(await pictureOf(svg, width, height), 0, 0, paper.width, paper.height)
   else return null
   return new Promise((resolve) => paper.toBlob(resolve, 'image/png'))
+}
+
+/** A panel may hold several charts, each in its own place. */
+function drawInPlace(pen: CanvasRenderingContext2D, canvas: HTMLCanvasElement, host: HTMLElement) {
+  const around = host.getBoundingClientRect()
+  const { left, top, width, height } = canvas.getBoundingClientRect()
+  pen.drawImage(canvas, (left - around.left) * 2, (top - around.top) * 2, width * 2, height * 2)
 }
 
 /** The first colour that is painted behind the chart. */

@@ -1,4 +1,4 @@
-import { useMemo } from 'react'
+import { useMemo, useState } from 'react'
 import { useLive } from '@/api/store'
 import type { Stats } from '@/api/types'
 import { Histogram } from '@/components/charts/Histogram'
@@ -46,8 +46,8 @@ const sharesSpec: TimeChartSpec = {
   top_min: 0.01,
 }
 
-export function Charts() {
-  const stats = useLive((state) => state.stats)
+export function Charts({ paused }: { paused: boolean }) {
+  const stats = useHeld(useLive((state) => state.stats), paused)
   return (
     <div className="charts">
       <VolumePanel stats={stats} />
@@ -113,6 +113,13 @@ function LatencyPanel({ stats }: Props) {
       />
     </Panel>
   )
+}
+
+/** What was there when it was paused. */
+function useHeld<T>(value: T, paused: boolean): T {
+  const [held, setHeld] = useState(value)
+  if (!paused && held !== value) setHeld(value)
+  return paused ? held : value
 }
 
 function useSeconds(stats: Stats | null) {

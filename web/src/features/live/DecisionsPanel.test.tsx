@@ -1,3 +1,4 @@
+import { useState } from 'react'
 import { act, cleanup, fireEvent, render, screen } from '@testing-library/react'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { decision, message, stats } from '@/api/samples'
@@ -20,13 +21,18 @@ beforeEach(() => {
   made = 0
   history.replaceState(null, '', '/')
   liveStore.update(() => initialState)
-  render(<DecisionsPanel />)
+  render(<Held />)
 })
 
 afterEach(() => {
   cleanup()
   vi.unstubAllGlobals()
 })
+
+function Held() {
+  const [paused, setPaused] = useState(false)
+  return <DecisionsPanel paused={paused} onPause={setPaused} past={false} />
+}
 
 describe('DecisionsPanel', () => {
   it('holds the place of the rows before the first message', () => {

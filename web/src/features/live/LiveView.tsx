@@ -1,14 +1,75 @@
+import { useState } from 'react'
+import { useLive } from '@/api/store'
+import type { Activity } from '@/api/types'
+import type { Asked } from '@/api/useAsked'
+import { usePlace } from '@/components/ui/location'
+import { share } from '@/components/ui/numbers'
+import { Unanswered } from '@/components/ui/Unanswered'
+import { useNow } from '@/components/ui/useNow'
+import { AlertBanner } from './AlertBanner'
+import { Breakdowns } from './Breakdowns'
 import { Charts } from './Charts'
 import { DecisionsPanel } from './DecisionsPanel'
+import './live.css'
+import { boundsOf, readRange, readSynthetic, type Range } from './range'
+import { RangeBar } from './RangeBar'
+import { RangeCharts } from './RangeCharts'
+import { RangeTiles } from './RangeTiles'
 import { Tiles } from './Tiles'
+import { useActivity } from './useActivity'
+import { Week } from './Week'
 
 export function LiveView() {
+  const { query } = usePlace()
+  const range = readRange(query)
+  const [paused, setPaused] = useState(false)
+  const [asked, again] = useActivity(range, readSynthetic(query), paused)
+  const activity = asked.phase === 'ready' ? asked.value : null
+  const live = range.name === 'live'
   return (
     <div className="live">
       <h1 className="unseen">Live decisions</h1>
+      <RangeBar range={range} shown={useShown(range, activity)} />
       <Tiles />
-      <Charts />
-      <DecisionsPanel />
+      <RangeTiles activity={activity} />
+      <Reading asked={asked} again={again} />
+      {live ? <Charts paused={paused} /> : <Past activity={activity} />}
+      <DecisionsPanel paused={paused} onPause={setPaused} past={!live} />
+      <AlertBanner />
+      <Week week={activity?.week ?? NO_WEEK} />
+      {activity && <Breakdowns breakdowns={activity.breakdowns} />}
     </div>
   )
 }
+
+function Past({ activity }: { activity: Activity | null }) {
+  const currency = useLive((state) => state.stats?.currency) ?? ''
+  if (!activity) return <div className="range-waiting" aria-busy="true" />
+  return <RangeCharts activity={activity} currency={currency} />
+}
+
+/** What keeps the figures from being those of all decisions; its line is always there, so that nothing moves. */
+function Reading({ asked, again }: { asked: Asked<Activity>; again: () => void }) {
+  if (asked.phase === 'failed') return <Unanswered title="The range did not come" error={asked.error} again={again} />
+  return (
+    <p className="range-reading" role="status">
+      {asked.phase === 'ready' && wordsOf(asked.value, asked.failure !== null)}
+    </p>
+  )
+}
+
+function wordsOf({ as_of, last, total }: Activity, failed: boolean) {
+  if (failed) return 'The newest answer did not come: these figures are old.'
+  if (as_of < last) return `History is still being read: ${share(as_of + 1, last + 1)}. Figures grow until then.`
+  return total.decisions === 0 ? 'Nothing was decided in this range.' : ''
+}
+
+/** What the fields say: of a range that ends now, its ends when it was chosen. */
+function useShown(range: Range, activity: Activity | null) {
+  const now = useNow(false)
+  const bounds = boundsOf(range, now)
+  const first = activity?.first ? Date.parse(activity.first) : bounds.to - 3_600_000
+  return { from: bounds.from ?? first, to: bounds.to }
+}
+
+const NO_WEEK = Array.from({ length: 168 }, () => ({ decisions: 0, alerts: 0 }))
