@@ -1,12 +1,13 @@
-import { useState } from 'react'
+import { lazy, Suspense, useState } from 'react'
 import { useLive } from '@/api/store'
-import type { Activity } from '@/api/types'
+import type { Activity, Breakdown } from '@/api/types'
 import type { Asked } from '@/api/useAsked'
 import { usePlace } from '@/components/ui/location'
 import { share } from '@/components/ui/numbers'
 import { Unanswered } from '@/components/ui/Unanswered'
 import { useNow } from '@/components/ui/useNow'
 import { AlertBanner } from './AlertBanner'
+import { Beside } from './Beside'
 import { Breakdowns } from './Breakdowns'
 import { Charts } from './Charts'
 import { DecisionsPanel } from './DecisionsPanel'
@@ -18,6 +19,9 @@ import { RangeTiles } from './RangeTiles'
 import { Tiles } from './Tiles'
 import { useActivity } from './useActivity'
 import { Week } from './Week'
+
+/** Its outlines are as large as all else on the page. */
+const WorldMap = lazy(() => import('./WorldMap'))
 
 export function LiveView() {
   const { query } = usePlace()
@@ -37,8 +41,21 @@ export function LiveView() {
       <DecisionsPanel paused={paused} onPause={setPaused} past={!live} />
       <AlertBanner />
       <Week week={activity?.week ?? NO_WEEK} />
-      {activity && <Breakdowns breakdowns={activity.breakdowns} />}
+      <Places breakdowns={activity?.breakdowns ?? []} />
+      <Beside range={range} paused={paused} />
+      {activity ? <Breakdowns breakdowns={activity.breakdowns} /> : <div className="breakdowns-waiting" aria-busy="true" />}
     </div>
+  )
+}
+
+/** Where a detector has no country there is no map, and its place is taken by what follows. */
+function Places({ breakdowns }: { breakdowns: readonly Breakdown[] }) {
+  const countries = breakdowns.find(({ kind }) => kind === 'country')
+  if (!countries) return null
+  return (
+    <Suspense fallback={<div className="panel world-panel" aria-busy="true" />}>
+      <WorldMap breakdown={countries} />
+    </Suspense>
   )
 }
 

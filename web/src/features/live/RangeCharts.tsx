@@ -1,11 +1,10 @@
-import { useMemo, useRef, type ReactNode } from 'react'
+import { useMemo } from 'react'
 import type { Activity, ActivityCounts } from '@/api/types'
-import { ChartMenu, type ChartTable } from '@/components/charts/ChartMenu'
 import { Histogram } from '@/components/charts/Histogram'
 import { navigate } from '@/components/ui/location'
 import { count, countShort } from '@/components/ui/numbers'
-import { Panel } from '@/components/ui/Panel'
-import { allSteps, flagged, frauds, savings, stepTable, volumes } from './activitySeries'
+import { allSteps, flagged, frauds, savings, scoreTable, stepTable, volumes } from './activitySeries'
+import { Charted } from './Charted'
 import { placeOfRange, STEP_MS } from './range'
 import { RangeChart, type RangeChartSpec } from './RangeChart'
 import { useZone } from './zone'
@@ -77,28 +76,4 @@ export function RangeCharts({ activity, currency }: { activity: Activity; curren
 function zoomTo(from: number, to: number) {
   const query = new URLSearchParams(location.search)
   navigate(placeOfRange(query, { name: 'between', from: from * 1_000, to: to * 1_000 }))
-}
-
-interface ChartedProps {
-  title: string
-  note: string
-  file: string
-  table: () => ChartTable
-  children: ReactNode
-}
-
-function Charted({ title, note, file, table, children }: ChartedProps) {
-  const picture = useRef<HTMLDivElement>(null)
-  return (
-    <Panel title={title} note={note} side={<ChartMenu name={file} table={table} picture={picture} />}>
-      <div ref={picture} className="range-chart-body">
-        {children}
-      </div>
-    </Panel>
-  )
-}
-
-export function scoreTable(bins: readonly number[]): ChartTable {
-  const edge = (index: number) => (index / bins.length).toFixed(2)
-  return { columns: ['from', 'to', 'decisions'], rows: bins.map((n, i) => [edge(i), edge(i + 1), n]) }
 }

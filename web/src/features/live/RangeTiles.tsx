@@ -20,7 +20,7 @@ const tiles: readonly Tile[] = [
   {
     name: 'Fraud share',
     value: (total) => fraudShare(total),
-    detail: (total) => `of labelled; ${share(total.frauds, total.decisions)} of all`,
+    detail: (total) => (total.genuine > 0 ? `of labelled; ${share(total.frauds, total.decisions)} of all` : `of all; only frauds are labelled`),
   },
   {
     name: 'Saved',
@@ -44,9 +44,10 @@ const tiles: readonly Tile[] = [
   },
 ]
 
-/** Of the transactions that have a label; without any nothing is known. */
-export function fraudShare({ frauds, genuine }: Pick<ActivityCounts, 'frauds' | 'genuine'>) {
-  return frauds + genuine === 0 ? NONE : percent(frauds / (frauds + genuine))
+/** Of the transactions that have a label. Where only frauds are labelled, of all; without any nothing is known. */
+export function fraudShare({ frauds, genuine, decisions }: Pick<ActivityCounts, 'frauds' | 'genuine' | 'decisions'>) {
+  if (frauds + genuine === 0) return NONE
+  return genuine === 0 ? share(frauds, decisions) : percent(frauds / (frauds + genuine))
 }
 
 /** What happened in the range, and the alerts that wait now. */

@@ -32,8 +32,9 @@ describe('the steps of a range', () => {
 
 describe('the fraud share', () => {
   it('is of labelled transactions, and unknown without any', () => {
-    expect(fraudShare({ frauds: 1, genuine: 3 })).toBe('25.0 %')
-    expect(fraudShare({ frauds: 0, genuine: 0 })).toBe('–')
+    expect(fraudShare({ frauds: 1, genuine: 3, decisions: 9 })).toBe('25.0 %')
+    expect(fraudShare({ frauds: 1, genuine: 0, decisions: 50 }), 'only frauds are labelled').toBe('2.00 %')
+    expect(fraudShare({ frauds: 0, genuine: 0, decisions: 9 })).toBe('–')
   })
 })
 

@@ -53,3 +53,9 @@ function stacked(steps: readonly Step[], above: keyof ActivityCounts, foot: keyo
 const times = (steps: readonly Step[]) => steps.map(({ at }) => at)
 
 const pick = (steps: readonly Step[], name: keyof ActivityCounts) => steps.map(({ counts }) => counts?.[name] ?? 0)
+
+/** Decisions by score, in equal bins over 0 to 1. */
+export function scoreTable(bins: readonly number[]): ChartTable {
+  const edge = (index: number) => (index / bins.length).toFixed(2)
+  return { columns: ['from', 'to', 'decisions'], rows: bins.map((n, i) => [edge(i), edge(i + 1), n]) }
+}
