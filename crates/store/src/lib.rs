@@ -559,6 +559,12 @@ pub trait Store: Send {
     /// If the database refuses.
     fn newest_rejections(&mut self, limit: usize) -> Result<(Vec<NewRejection>, u64)>;
 
+    /// When the newest `limit` of them came in, in microseconds since 1970, and why they are none, newest first.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn newest_reasons(&mut self, limit: usize) -> Result<Vec<(i64, String)>>;
+
     /// All that decisions were made with, in the order of their numbers.
     ///
     /// # Errors

@@ -379,6 +379,11 @@ impl Store for Postgres {
         Ok((newest, stored.first().map_or(0, |row| row.get::<_, i64>(0)) as u64))
     }
 
+    fn newest_reasons(&mut self, limit: usize) -> Result<Vec<(i64, String)>> {
+        let sql = "SELECT received_at_us, reason FROM rejections ORDER BY id DESC LIMIT $1";
+        Ok(self.query(sql, &[&(limit as i64)])?.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
     fn all_versions(&mut self) -> Result<Vec<(i64, Versions)>> {
         let ids = self.query("SELECT id FROM versions ORDER BY id", &[])?;
         ids.iter().map(|row| Ok((row.get(0), (*self.versions(row.get(0))?).clone()))).collect()

@@ -459,6 +459,10 @@ impl Store for Sqlite {
         rows::newest_rejections(&self.connection, limit)
     }
 
+    fn newest_reasons(&mut self, limit: usize) -> Result<Vec<(i64, String)>> {
+        rows::newest_reasons(&self.connection, limit)
+    }
+
     fn all_versions(&mut self) -> Result<Vec<(i64, Versions)>> {
         let mut statement = self.connection.prepare("SELECT id FROM versions ORDER BY id")?;
         let ids: Vec<i64> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;

@@ -10,6 +10,7 @@ use store::Database;
 use super::api::{Api, Doors};
 use super::pipeline::{Condition, lock, now_us};
 use super::redis::Freshness;
+use super::rejections::bare;
 use super::wire::{Health, HealthFigure, HealthPart, HealthStatus, Instant, PartError, SourceKind};
 
 /// How often the parts are looked at, so that what went wrong is remembered though nobody looked.
@@ -18,31 +19,55 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A file system with less than this share free is nearly full.
 const FREE_MIN: f64 = 0.05;
 
-/// Parts without which decisions go on: where others read, the registry that models come from, and room that is running out.
-const DISPENSABLE: [&str; 3] = [REDIS, MODEL, DISK];
+/// Parts without which decisions go on: where others read, the registry that models come from, and room that is running out. A queue
+/// that is full is worth a word and no reason to send nobody here: whoever waits in it is answered.
+const DISPENSABLE: [&str; 4] = [REDIS, MODEL, DISK, PIPELINE];
 
+/// What to do when the pipeline has stopped.
+const RESTART: &str = "restart the process; it goes on where the log ends";
+
+const PIPELINE: &str = "pipeline";
 const REDIS: &str = "redis";
 const MODEL: &str = "model";
 const DISK: &str = "disk";
 
 /// What last went wrong with each part, since the start.
 #[derive(Debug, Default)]
-pub struct Troubles(Mutex<BTreeMap<String, PartError>>);
+pub struct Troubles(Mutex<BTreeMap<String, Trouble>>);
+
+/// What last went wrong with a part.
+#[derive(Debug)]
+struct Trouble {
+    error: PartError,
+    /// Whether it is still wrong.
+    lasts: bool,
+}
 
 impl Troubles {
     /// The last one of a part.
     fn last(&self, part: &str) -> Option<PartError> {
-        lock(&self.0).get(part).cloned()
+        lock(&self.0).get(part).map(|trouble| trouble.error.clone())
     }
 
-    /// Remembers what is wrong now. What has been wrong all along keeps its time.
-    fn note(&self, parts: &[HealthPart]) {
+    /// Remembers what is wrong now. What has been wrong all along keeps its time, though its figures change; what is wrong once more
+    /// has a new one.
+    fn note(&self, parts: &[HealthPart], now: Instant) {
         let mut known = lock(&self.0);
-        for part in parts.iter().filter(|part| part.status == HealthStatus::Degraded) {
-            let same = known.get(&part.name).is_some_and(|error| error.text == part.detail);
-            if !same {
-                let error = PartError { at: Instant(now_us()), text: part.detail.clone() };
-                known.insert(part.name.clone(), error);
+        for part in parts {
+            let before = known.get_mut(&part.name);
+            if part.status != HealthStatus::Degraded {
+                before.into_iter().for_each(|trouble| trouble.lasts = false);
+                continue;
+            }
+            let text = part.detail.clone();
+            match before {
+                Some(trouble) if trouble.lasts && bare(&trouble.error.text) == bare(&text) => {
+                    trouble.error.text = text;
+                }
+                _ => {
+                    let trouble = Trouble { error: PartError { at: now, text }, lasts: true };
+                    known.insert(part.name.clone(), trouble);
+                }
             }
         }
     }
@@ -54,14 +79,14 @@ pub async fn watch(api: Api) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        api.troubles.note(&parts(&api));
+        api.troubles.note(&parts(&api), Instant(now_us()));
     }
 }
 
 /// How the service is now.
 pub fn health(api: &Doors) -> Health {
     let mut parts = parts(api);
-    api.troubles.note(&parts);
+    api.troubles.note(&parts, Instant(now_us()));
     for part in &mut parts {
         part.last_error = api.troubles.last(&part.name);
     }
@@ -70,10 +95,10 @@ pub fn health(api: &Doors) -> Health {
 }
 
 /// Whether transactions are decided.
-pub fn is_ready(health: &Health) -> bool {
+pub fn is_ready(api: &Doors, health: &Health) -> bool {
     let stands_in_the_way =
         |part: &HealthPart| part.status == HealthStatus::Degraded && !DISPENSABLE.contains(&&*part.name);
-    !health.parts.iter().any(stands_in_the_way)
+    !api.requests.is_closed() && !health.parts.iter().any(stands_in_the_way)
 }
 
 fn parts(api: &Doors) -> Vec<HealthPart> {
@@ -149,22 +174,21 @@ fn pipeline(api: &Doors) -> HealthPart {
             .figure("p99.9", p999, "us")
             .figure("max", max, "us")
     };
+    let stopped = api.requests.is_closed().then(|| "the pipeline has stopped".to_string());
     if api.stream.is_some() {
-        return timed(part("pipeline", None, "the stream's loop decides".to_string()));
+        let decides = part(PIPELINE, stopped, "the stream's loop decides".to_string());
+        return timed(decides.advise(RESTART));
     }
     let (waiting, bound) =
         (api.requests.max_capacity() - api.requests.capacity(), api.requests.max_capacity());
-    let problem = if api.requests.is_closed() {
-        Some("the pipeline has stopped".to_string())
-    } else {
-        (waiting == bound).then(|| format!("the queue is full: {bound} requests wait"))
-    };
-    let advice = if api.requests.is_closed() {
-        "restart the process; it goes on where the log ends"
+    let advice = if stopped.is_some() {
+        RESTART
     } else {
         "more comes in than is decided: look at the store's times, send batches, or share the stream over Kafka"
     };
-    timed(part("pipeline", problem, format!("{waiting} of {bound} requests waiting")).advise(advice))
+    let full = || (waiting == bound).then(|| format!("the queue is full: {bound} requests wait"));
+    let problem = stopped.or_else(full);
+    timed(part(PIPELINE, problem, format!("{waiting} of {bound} requests waiting")).advise(advice))
         .figure("waiting", waiting as f64, "count")
         .figure("bound", bound as f64, "count")
 }
@@ -247,4 +271,27 @@ fn redis(api: &Doors) -> HealthPart {
         .figure("waiting", freshness.waiting as f64, "count")
         .figure("written", freshness.written as f64, "count")
         .figure("dropped", freshness.dropped as f64, "count")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_after(troubles: &Troubles, problem: Option<&str>, at: i64) -> Option<(i64, String)> {
+        let problem = problem.map(str::to_string);
+        troubles.note(&[part("store", problem, "accepts".to_string())], Instant(at));
+        troubles.last("store").map(|error| (error.at.0, error.text))
+    }
+
+    #[test]
+    fn an_error_is_kept_after_recovery_and_has_the_time_at_which_it_began() {
+        let troubles = Troubles::default();
+        let told = |at: i64, text: &str| Some((at, text.to_string()));
+        assert_eq!(error_after(&troubles, None, 1), None);
+        assert_eq!(error_after(&troubles, Some("5 s behind"), 2), told(2, "5 s behind"));
+        assert_eq!(error_after(&troubles, Some("6 s behind"), 3), told(2, "6 s behind"));
+        assert_eq!(error_after(&troubles, None, 4), told(2, "6 s behind"));
+        assert_eq!(error_after(&troubles, Some("6 s behind"), 5), told(5, "6 s behind"));
+        assert_eq!(error_after(&troubles, Some("refused"), 6), told(6, "refused"));
+    }
 }

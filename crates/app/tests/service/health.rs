@@ -60,7 +60,7 @@ fn what_was_no_transaction_is_shown_newest_first_and_counted_by_what_is_wrong() 
     let service = Setup::new(&folder("rejections").join("data")).start();
     let mut client = service.client();
     assert_eq!(client.get("/v1/rejections").ok().json(), json!({"stored": 0, "kinds": [], "items": []}));
-    for amount in ["\"much\"", "\"more\"", "\"4111 1111 1111 1111\""] {
+    for amount in ["\"much; \"", "\"more\"", "\"2018-04-01 4111 1111 1111 1111\""] {
         let event = transaction("x", "2018-04-01T12:00:00Z", "c", "t").replace("12.34", amount);
         assert_eq!(client.post("/v1/transactions", event).status, 422);
     }

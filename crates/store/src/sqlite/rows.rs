@@ -192,6 +192,13 @@ pub(super) fn newest_rejections(connection: &Connection, limit: usize) -> Result
     Ok((newest?, stored as u64))
 }
 
+pub(super) fn newest_reasons(connection: &Connection, limit: usize) -> Result<Vec<(i64, String)>> {
+    let mut statement = connection
+        .prepare_cached("SELECT received_at_us, reason FROM rejections ORDER BY id DESC LIMIT ?")?;
+    let rows = statement.query_map([limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 fn read_rejection(row: &Row) -> rusqlite::Result<NewRejection> {
     Ok(NewRejection {
         received_at_us: row.get(0)?,

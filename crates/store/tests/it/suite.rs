@@ -43,6 +43,7 @@ on_every_database!(
     totals_count_what_was_written,
     a_group_that_fails_leaves_nothing,
     rejections_are_kept_up_to_a_bound,
+    the_newest_rejections_come_first,
     versions_are_numbered_once,
     a_reader_sees_what_is_committed,
     a_probe_leaves_no_trace,
@@ -295,6 +296,19 @@ fn rejections_are_kept_up_to_a_bound(database: &dyn Database) {
     assert_eq!(kept.len(), KEPT);
     assert_eq!((kept[0].as_str(), kept[KEPT - 1].as_str()), ("reason 10", "reason 100009"));
     assert_eq!(store.totals().unwrap().rejected, KEPT as u64 + 10);
+}
+
+fn the_newest_rejections_come_first(database: &dyn Database) {
+    let mut store = database.open();
+    assert_eq!(store.newest_rejections(5).unwrap(), (vec![], 0));
+    assert_eq!(store.newest_reasons(5).unwrap(), []);
+    let rejections = (0..7).map(rejection).collect();
+    store.append(&Group { rejections, ..Group::default() }).unwrap();
+    let newest_first = |numbers: std::ops::Range<usize>| numbers.rev().map(rejection).collect::<Vec<_>>();
+    assert_eq!(store.newest_rejections(3).unwrap(), (newest_first(4..7), 7));
+    assert_eq!(store.newest_rejections(500).unwrap(), (newest_first(0..7), 7));
+    let reasons = [(6, "reason 6".to_string()), (5, "reason 5".to_string())];
+    assert_eq!(store.newest_reasons(2).unwrap(), reasons);
 }
 
 fn versions_are_numbered_once(database: &dyn Database) {

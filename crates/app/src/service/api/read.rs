@@ -228,7 +228,7 @@ pub async fn alive() -> &'static str {
     ))]
 pub async fn ready(State(api): State<Api>) -> Response {
     let health = health_of(&api);
-    if is_ready(&health) {
+    if is_ready(&api, &health) {
         return "ready\n".into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response()

@@ -6,11 +6,12 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
+use store::Store;
 
 use super::Api;
 use super::problem::{invalid, unavailable};
 use super::read::read;
-use crate::service::rejections::{LOOKED_AT_MAX, page};
+use crate::service::rejections::{Found, LOOKED_AT_MAX, page};
 use crate::service::wire::{Problem, RejectionPage};
 
 /// The most rejections on a page.
@@ -40,12 +41,17 @@ pub async fn rejections(
         Err(response) => return response,
     };
     if api.database.is_none() {
-        return Json(page(&[], 0, limit)).into_response();
+        return Json(page(&Found::default())).into_response();
     }
-    match read(&api, |store| store.newest_rejections(LOOKED_AT_MAX)).await {
-        Some((newest, stored)) => Json(page(&newest, stored, limit)).into_response(),
+    match read(&api, move |store| find(store, limit)).await {
+        Some(found) => Json(page(&found)).into_response(),
         None => unavailable(),
     }
+}
+
+fn find(store: &mut dyn Store, limit: usize) -> store::Result<Found> {
+    let (newest, stored) = store.newest_rejections(limit)?;
+    Ok(Found { stored, reasons: store.newest_reasons(LOOKED_AT_MAX)?, newest })
 }
 
 #[expect(clippy::result_large_err, reason = "once a request, and only where it is wrong")]
