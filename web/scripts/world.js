@@ -39,8 +39,18 @@ const place = (point) => {
   return [Math.round((x * scale + WIDTH / 2) * 10) / 10, Math.round((y * scale - top) * 10) / 10]
 }
 
+/** A ring over the date line goes on beyond 180°, instead of back across the whole picture. */
+function unwrapped(ring) {
+  let before = ring[0][0]
+  return ring.map(([longitude, latitude]) => {
+    const turns = Math.round((before - longitude) / 360)
+    before = longitude + 360 * turns
+    return [before, latitude]
+  })
+}
+
 function pathOf(ring) {
-  const [first, ...rest] = ring.map(place)
+  const [first, ...rest] = unwrapped(ring).map(place)
   let [x, y] = first
   const steps = rest.map(([nextX, nextY]) => {
     const step = `${round(nextX - x)},${round(nextY - y)}`

@@ -318,6 +318,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/generate/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compare synthetic transactions of the store with real ones, the newest of each: how like them they are, what they give away,
+         *     and what they are fit for. It takes some seconds, and one is made at a time. In the demo the simulator's own transactions count
+         *     as real. Transactions without a label count as genuine.
+         */
+        post: operations["report"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/generate/{id}": {
         parameters: {
             query?: never;
@@ -329,8 +350,28 @@ export interface paths {
         get: operations["job"];
         put?: never;
         post?: never;
-        /** Stop a job. What it has sent stays. */
+        /** Stop a job. What it has sent stays, and frauds among it are still labelled. */
         delete: operations["cancel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/generators": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What can make transactions here: the detector's simulator, and the generators of the folder, with how they were trained. One
+         *     that is being trained is told by its checkpoint.
+         */
+        get: operations["generators"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -343,7 +384,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every part with its condition. */
+        /** Every part with its condition, its figures, what last went wrong with it, and what to do. */
         get: operations["health"];
         put?: never;
         post?: never;
@@ -464,6 +505,26 @@ export interface paths {
          *     posted after it is decided accordingly.
          */
         post: operations["promote"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rejections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What came in lately and was no transaction, newest first, and how often what is wrong with it is wrong. What looks like a card
+         *     number is masked.
+         */
+        get: operations["rejections"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2882,7 +2943,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description the store refuses; nothing was done */
+            /** @description the store refuses and nothing was done, or Kafka did not take the labels */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3359,6 +3420,67 @@ export interface operations {
             };
         };
     };
+    report: {
+        parameters: {
+            query?: {
+                /** @description what made them, as simulator:card:7; all synthetic ones without it */
+                synthetic?: string;
+                /** @description at most so many of each kind, 100 to 5000, default 2000 */
+                rows?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the report */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SyntheticReport"];
+                };
+            };
+            /** @description too few of either kind are stored, or they cannot be compared */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description a parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description another report is being made */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store cannot be read now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     job: {
         parameters: {
             query?: never;
@@ -3414,6 +3536,35 @@ export interface operations {
             };
             /** @description no such job */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    generators: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description all of it, by name */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneratorList"];
+                };
+            };
+            /** @description the folder cannot be read now */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3699,6 +3850,47 @@ export interface operations {
                 };
             };
             /** @description the registry cannot be written; nothing was changed */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rejections: {
+        parameters: {
+            query?: {
+                /** @description 1 to 500, default 50 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the newest of them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RejectionPage"];
+                };
+            };
+            /** @description a parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store cannot be read */
             503: {
                 headers: {
                     [name: string]: unknown;

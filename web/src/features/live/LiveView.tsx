@@ -1,7 +1,6 @@
 import { lazy, Suspense, useState } from 'react'
 import { useLive } from '@/api/store'
 import type { Activity, Breakdown } from '@/api/types'
-import type { Asked } from '@/api/useAsked'
 import { usePlace } from '@/components/ui/location'
 import { share } from '@/components/ui/numbers'
 import { Unanswered } from '@/components/ui/Unanswered'
@@ -33,10 +32,10 @@ export function LiveView() {
   return (
     <div className="live">
       <h1 className="unseen">Live decisions</h1>
-      <RangeBar range={range} shown={useShown(range, activity)} />
+      <RangeBar range={range} shown={useShown(range, activity)} said={asked.phase === 'ready' ? wordsOf(asked.value, asked.failure !== null) : ''} />
       <Tiles />
       <RangeTiles activity={activity} />
-      <Reading asked={asked} again={again} />
+      {asked.phase === 'failed' && <Unanswered title="The range did not come" error={asked.error} again={again} />}
       {live ? <Charts paused={paused} /> : <Past activity={activity} />}
       <DecisionsPanel paused={paused} onPause={setPaused} past={!live} />
       <AlertBanner />
@@ -65,16 +64,7 @@ function Past({ activity }: { activity: Activity | null }) {
   return <RangeCharts activity={activity} currency={currency} />
 }
 
-/** What keeps the figures from being those of all decisions; its line is always there, so that nothing moves. */
-function Reading({ asked, again }: { asked: Asked<Activity>; again: () => void }) {
-  if (asked.phase === 'failed') return <Unanswered title="The range did not come" error={asked.error} again={again} />
-  return (
-    <p className="range-reading" role="status">
-      {asked.phase === 'ready' && wordsOf(asked.value, asked.failure !== null)}
-    </p>
-  )
-}
-
+/** What keeps the figures from being those of all decisions. */
 function wordsOf({ as_of, last, total }: Activity, failed: boolean) {
   if (failed) return 'The newest answer did not come: these figures are old.'
   if (as_of < last) return `History is still being read: ${share(as_of + 1, last + 1)}. Figures grow until then.`

@@ -22,7 +22,7 @@ const kinds = [
 ] as const
 
 /** Which stretch of time the page shows, and whose decisions. */
-export function RangeBar({ range, shown }: Props) {
+export function RangeBar({ range, shown, said }: Props & { said: string }) {
   const { query } = usePlace()
   const [zone, setZone] = useZone()
   const go = (next: Range) => navigate(placeOfRange(query, next))
@@ -44,7 +44,12 @@ export function RangeBar({ range, shown }: Props) {
         onChange={(kind) => replacePlace(placeOfChoice(query, 'synthetic', kind === 'both' ? null : kind))}
       />
       <Segments label="Time zone" options={zones} value={zone} onChange={setZone} />
-      <span className="range-zone">{zoneWords(zone)}</span>
+      <p className="range-zone">
+        {zoneWords(zone)}{' '}
+        <span className="range-said" role="status">
+          {said}
+        </span>
+      </p>
     </section>
   )
 }
