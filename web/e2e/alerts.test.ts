@@ -142,7 +142,8 @@ it('said nothing on the console, and asked nobody but its own server', () => {
 
 async function openAs(name: string) {
   if (!browser) throw new Error('the browser is open')
-  const opened = await openPage(browser, `${server.url}/alerts`)
+  const opened = await openPage(browser, server.url)
+  await opened.page.goto(`${server.url}/alerts`)
   await opened.page.getByRole('textbox', { name: 'Working as' }).fill(name)
   await opened.page.keyboard.press('Enter')
   return opened

@@ -20,7 +20,9 @@ export function commandOf(document: OpenApi, operation: Operation, setting: Sett
   const parts: CurlParts = { url: setting.origin + placeOf(operation) }
   if (operation.responses?.['101']) return curl({ ...parts, ...upgrade })
   const [type, body] = bodyOf(document, operation.requestBody?.content, setting) ?? []
-  const options = operation.method === 'get' || operation.method === 'post' ? [] : [`-X ${operation.method.toUpperCase()}`]
+  // With a body curl posts by itself.
+  const said = operation.method === 'get' || (operation.method === 'post' && body !== undefined)
+  const options = said ? [] : [`-X ${operation.method.toUpperCase()}`]
   return curl({ ...parts, options, headers: type === undefined ? [] : [`content-type: ${type}`], body })
 }
 
