@@ -102,7 +102,7 @@ fn every_decision_comes_out_again() {
     let verdict = client.post("/v1/decisions/t60/replay", String::new()).ok().json();
     assert_eq!(verdict["identical"], false);
     assert!(verdict["differences"][0].as_str().unwrap().starts_with("score was Some("), "{verdict}");
-    let refused = client.post("/v1/decisions/t60/what-if", r#"{"changes": {"tx_amount": 1}}"#.to_string());
+    let refused = client.post("/v1/decisions/t60/what-if", r#"{"changes": {"tx_amount": 1}}"#);
     assert_eq!((refused.status, &refused.json()["title"]), (409, &json!("its past is not known")));
     service.stop();
 }
@@ -158,7 +158,7 @@ fn all_that_cannot_be_changed_is_said_at_once() {
     let service = Setup::new(&folder("inspection_mistakes")).start();
     let mut client = service.client();
     pay(&mut client, &payment(60, 40.0, "c1"));
-    let ask = |client: &mut Client, body: &str| client.post("/v1/decisions/t60/what-if", body.to_string());
+    let ask = |client: &mut Client, body: &str| client.post("/v1/decisions/t60/what-if", body);
     let wrong =
         r#"{"changes": {"tx_amount": "much", "transaction_id": "t1", "colour": 3, "customer_id": null}}"#;
     let refused = ask(&mut client, wrong);

@@ -22,7 +22,7 @@ const STOPPED_AFTER: Duration = Duration::from_secs(600);
 /// What is known of the files of the folder.
 #[derive(Default)]
 pub struct Shelf {
-    read: Mutex<HashMap<PathBuf, (Stamp, Option<Arc<Outline>>)>>,
+    read: Mutex<HashMap<PathBuf, Read>>,
 }
 
 /// What changes when a file is written anew.
@@ -34,6 +34,9 @@ struct Stamp {
 
 /// What a file says of a generator or of its training.
 type Outline = (Facts, History);
+
+/// What a file was when it was read, and what it said; `None` where it is nothing of ours.
+type Read = (Stamp, Option<Arc<Outline>>);
 
 /// A file of the folder that could be read.
 struct Found {
