@@ -73,10 +73,10 @@ function whoDecides(models: readonly ModelInfo[]) {
 }
 
 function measuredOn({ transactions, frauds, from, to }: Performance) {
-  if (transactions === 0) return 'No labelled transactions yet to measure on.'
+  if (transactions === 0) return 'No transactions yet of which is known what they were.'
   const share = percent(frauds / transactions)
   const when = from && to ? `, from ${day(from)} to ${day(to)} UTC` : ''
-  return `Measured on ${count(transactions)} labelled transactions, ${count(frauds)} of them fraud (${share})${when}.`
+  return `Measured on ${count(transactions)} transactions of which is known what they were, ${count(frauds)} of them fraud (${share})${when}.`
 }
 
 function Old({ again }: { again: () => void }) {

@@ -41,7 +41,7 @@ export function ThresholdPanel({ performance }: { performance: Performance }) {
   return (
     <Panel
       title="Where to set the threshold"
-      note="an alert is a score of at least the threshold"
+      note="the least score for a review; what the policy declines it declines at any"
       className="models-figures threshold"
       side={models.length > 1 && <Segments label="Model" options={options} value={model.id} onChange={choose} />}
     >
