@@ -22,7 +22,7 @@ export default defineConfig(
   reactHooks.configs.flat.recommended,
   { files: ['**/*.js'], extends: [tseslint.configs.disableTypeChecked] },
   {
-    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['eslint.config.js'] } } },
+    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['eslint.config.js', 'scripts/world.js'] } } },
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     rules: {
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],

@@ -30,12 +30,15 @@ export class Complaints {
   readonly heard: string[] = []
   /** While the server is down on purpose, a refused connection is no news. */
   serverDown = false
+  /** While a refusal is what is wanted, neither is that. */
+  refusalWanted = false
 
   constructor(page: Page, origin: string) {
     page.on('pageerror', (error) => this.heard.push(`uncaught: ${error.message}`))
     page.on('console', (said) => {
       if (said.type() !== 'error' && said.type() !== 'warning') return
       if (this.serverDown && /ERR_CONNECTION|WebSocket|Failed to load resource/.test(said.text())) return
+      if (this.refusalWanted && /status of 4\d\d/.test(said.text())) return
       this.heard.push(`${said.type()}: ${said.text()}`)
     })
     page.on('request', (request) => {

@@ -34,7 +34,12 @@ afterAll(async () => {
 })
 
 /** Examples that this server answers with a refusal, and what it says. */
-const REFUSED = { '/promote': 'no registry', '/generate/': 'no such job' }
+const REFUSED = {
+  '/promote': 'no registry',
+  '/generate/report': 'cannot be compared',
+  '/generate/': 'no such job',
+  '/alerts/1': 'no such alert',
+}
 
 describe('the live page', () => {
   it('connects and lists decisions', async () => {
@@ -177,7 +182,7 @@ describe('the documentation of the API', () => {
     for (const command of requests) {
       const { failed, said } = await shell.run(command)
       // This server decides by a model file: it says that it has no registry in which a model could be promoted.
-      // Nor has it a job of the name that stands for one.
+      // Nor has it a job or an alert of the name that stands for one, or anything synthetic to compare with.
       const refusal = Object.entries(REFUSED).find(([path]) => command.includes(path))?.[1]
       const expected = refusal ? said.includes(refusal) : !failed
       if (!expected) ran.push(`${command}\n${said}`)

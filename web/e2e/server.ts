@@ -2,12 +2,16 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 const READY_MAX_MS = 120_000
 const EXIT_MAX_MS = 30_000
+
+/** In a second, of the times in /proc. */
+const CLOCK_TICKS = 100
 
 const BUILT = fileURLToPath(new URL('../../target/release/redflag', import.meta.url))
 
@@ -30,15 +34,16 @@ export class Server {
   }
 
   /** A small world, so that its history and its model are made in a few seconds. */
-  static async demo(dataDir: string) {
+  static async demo(dataDir: string, { rate = 200, customers = 500 } = {}) {
     const port = await freePort()
-    const options = ['--port', String(port), '--data-dir', dataDir, '--rate', '200', '--customers', '500']
+    const options = ['--port', String(port), '--data-dir', dataDir]
+    options.push('--rate', String(rate), '--customers', String(customers))
     return new Server(findBinary(), port, { args: ['demo', ...options] })
   }
 
-  static async serve(dataDir: string) {
+  static async serve(dataDir: string, more: Readonly<Record<string, string>> = {}) {
     const port = await freePort()
-    const env = { REDFLAG_DATA_DIR: dataDir, REDFLAG_LISTEN: `127.0.0.1:${port}` }
+    const env = { ...more, REDFLAG_DATA_DIR: dataDir, REDFLAG_LISTEN: `127.0.0.1:${port}` }
     return new Server(findBinary(), port, { args: ['serve'], env })
   }
 
@@ -53,6 +58,13 @@ export class Server {
     child.on('error', listen)
     this.process = child
     await this.ready(child)
+  }
+
+  /** Seconds of processor time that it has used. */
+  async processorSeconds() {
+    const stat = await readFile(`/proc/${this.process?.pid}/stat`, 'utf8')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS
   }
 
   /** Asks it to end, as Ctrl-C does, and insists if it does not. */
@@ -78,7 +90,7 @@ export class Server {
   }
 }
 
-function findBinary() {
+export function findBinary() {
   const binary = process.env.REDFLAG_BIN ?? BUILT
   if (!existsSync(binary)) throw new Error(`no redflag at ${binary}; build it with: make build (or set REDFLAG_BIN)`)
   return binary

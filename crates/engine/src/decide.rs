@@ -41,6 +41,8 @@ pub struct Rule {
     pub name: String,
     /// The condition.
     pub when: BoolExpr,
+    /// The condition as the file writes it, in CEL.
+    pub text: String,
     /// What it asks for.
     pub outcome: Outcome,
 }
@@ -80,6 +82,16 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// The same with another least score for a review. Where costs decide, that is the model's to say, and nothing changes.
+    #[must_use]
+    pub fn reviewing_from(self, score_min: f64) -> Policy {
+        let basis = match self.basis {
+            Basis::Thresholds { decline, .. } => Basis::Thresholds { review: score_min, decline },
+            costs @ Basis::Costs { .. } => costs,
+        };
+        Policy { basis, ..self }
+    }
+
     /// The outcome that score and amount alone ask for. A NaN score (no model) approves. Below `review_score_min`,
     /// which the model sets from the review budget, nothing is sent to review.
     pub fn outcome(&self, score: f64, amount: f64, review_score_min: f64) -> Outcome {

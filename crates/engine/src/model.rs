@@ -99,6 +99,32 @@ impl Model {
         self.explainer.is_some()
     }
 
+    /// What each feature of a row adds to the margin, in place of what `contributions` held, and the margin that they are
+    /// added to: where nothing is known. The units are the margin's: log-odds for boosting. `None` if it cannot say why.
+    ///
+    /// # Panics
+    /// If the row is not one of the model's.
+    pub fn contributions(
+        &self,
+        features: &[f64],
+        scratch: &mut ReasonScratch,
+        contributions: &mut Vec<f64>,
+    ) -> Option<f64> {
+        let explainer = self.explainer.as_ref()?;
+        contributions.clear();
+        contributions.resize(features.len(), 0.0);
+        explainer.explain(features, &mut scratch.forest, contributions);
+        Some(explainer.expected())
+    }
+
+    /// The margin of a row: what the score is made of, before it is a probability.
+    ///
+    /// # Panics
+    /// If the row is not one of the model's.
+    pub fn margin(&self, features: &[f64], scratch: &mut Scratch) -> f64 {
+        self.scorer.margin(features, scratch)
+    }
+
     /// Appends the reasons for suspicion in a row of the feature matrix, largest contribution first.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! Why a transaction looks suspicious: the features that add most to its score, and what they say in words.
 
-use crate::detector::{Aggregate, Definition, Detector, FieldKind, Source, Window};
+use crate::detector::{Aggregate, Definition, Detector, Feature, FieldKind, Source, Window};
 use crate::expression::{Arithmetic, BoolExpr, Calendar, NumberExpr};
 use crate::time::{DAY_US, HOUR_US, SECOND_US};
 
@@ -191,12 +191,7 @@ impl Narrator<'_> {
     /// What a window measures, as a noun: "the card's 30-day mean".
     fn quantity(&self, window: &Window) -> String {
         let entity = self.entity(window);
-        let what = match window.aggregate {
-            Aggregate::Std => "standard deviation",
-            Aggregate::Max => "maximum",
-            Aggregate::Min => "minimum",
-            other => other.name(),
-        };
+        let what = statistic(window.aggregate);
         let of = match window.of {
             None | Some(Source::Amount) => String::new(),
             Some(source) => format!(" of {}", self.noun(source)),
@@ -210,22 +205,63 @@ impl Narrator<'_> {
         }
     }
 
+    /// What a feature is, without a value: "mean amount of the card in 30 days".
+    pub fn meaning(detector: &Detector, feature: usize) -> String {
+        let narrator = Narrator { detector, amount: f64::NAN, features: &[] };
+        let Feature { definition, text, .. } = &detector.features[feature];
+        match definition {
+            Definition::Field(source) => format!("{} of the transaction", narrator.noun(*source)),
+            Definition::Window(window) => narrator.meaning_of(window),
+            Definition::Expression(_) => text.clone(),
+        }
+    }
+
+    fn meaning_of(&self, window: &Window) -> String {
+        let (entity, span) = (self.entity(window), span(window));
+        let of = window.of.map_or("value".into(), |source| self.noun(source));
+        let told = match window.aggregate {
+            Aggregate::Count => format!("transactions of the {entity} {span}"),
+            Aggregate::Sum if window.of == Some(Source::Label) => {
+                format!("frauds among the {entity}'s transactions {span}")
+            }
+            Aggregate::Mean if window.of == Some(Source::Label) => {
+                format!("share of fraud among the {entity}'s transactions {span}")
+            }
+            Aggregate::Distinct => format!("different {} of the {entity} {span}", plural(&of, 2.0)),
+            Aggregate::Last => format!("{of} of the {entity}'s transaction before"),
+            Aggregate::TimeSinceLast => {
+                format!("seconds since the {entity}'s last {}", event_noun(window.of))
+            }
+            Aggregate::TimeSinceFirst => {
+                format!("seconds since the {entity}'s first {} {span}", event_noun(window.of))
+            }
+            Aggregate::RateRatio => {
+                let usual = window.baseline_us.map_or(String::new(), long);
+                let what = window.of.map_or("transactions".into(), |source| self.noun(source));
+                format!("{what} of the {entity} per time {span} over the same in {usual}")
+            }
+            Aggregate::Sum | Aggregate::Std => {
+                format!("{} of {of} of the {entity} {span}", statistic(window.aggregate))
+            }
+            Aggregate::Mean | Aggregate::Min | Aggregate::Max => {
+                format!("{} {of} of the {entity} {span}", statistic(window.aggregate))
+            }
+        };
+        let earlier = if window.exclude_current { ", without this one" } else { "" };
+        let counted =
+            window.condition.as_ref().map(|condition| format!(", of those with {}", condition.text));
+        format!("{told}{earlier}{}", counted.unwrap_or_default())
+    }
+
     /// "card" for the field `card_id`.
     fn entity(&self, window: &Window) -> String {
         self.noun(Source::Text(window.by))
     }
 
     fn noun(&self, source: Source) -> String {
-        let schema = &self.detector.schema;
         let name = match source {
-            Source::Amount => "amount",
             Source::Label => "fraud",
-            Source::Text(slot) => schema.text_name(slot),
-            Source::Number(slot) => {
-                let field = schema.fields.iter().find(|field| field.kind.number_slot() == Some(slot));
-                field.map_or("number", |field| field.name.as_str())
-            }
-            Source::Feature(column) => &self.detector.features[column].name,
+            other => self.detector.source_name(other),
         };
         name.strip_suffix("_id").unwrap_or(name).replace('_', " ")
     }
@@ -233,6 +269,16 @@ impl Narrator<'_> {
     fn money(&self, value: f64) -> String {
         let schema = &self.detector.schema;
         format!("{value:.*} {}", schema.amount_decimals as usize, schema.currency)
+    }
+}
+
+/// "standard deviation" for `std`.
+fn statistic(aggregate: Aggregate) -> &'static str {
+    match aggregate {
+        Aggregate::Std => "standard deviation",
+        Aggregate::Max => "maximum",
+        Aggregate::Min => "minimum",
+        other => other.name(),
     }
 }
 

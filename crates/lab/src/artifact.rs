@@ -9,6 +9,8 @@ use forest::Forest;
 use forest::read::NativeModel;
 use serde::{Deserialize, Serialize};
 
+use crate::drift::Baseline;
+
 /// A trained model as it is stored: JSON, readable by people.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelFile {
@@ -44,6 +46,9 @@ pub struct ModelFile {
     /// From the forest's scores to probabilities, if they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+    /// Where features and scores were in the training data; none of imported models, and of files made before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
     /// The forest.
     pub forest: Forest,
 }
@@ -96,6 +101,7 @@ impl ModelFile {
             review_score_min,
             metrics: BTreeMap::new(),
             calibration: None,
+            baseline: None,
             forest: native.forest,
         }
         .seal()

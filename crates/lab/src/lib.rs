@@ -27,6 +27,8 @@ pub mod artifact;
 pub mod facts;
 /// How good a model's scores are.
 pub mod evaluate;
+/// How far values are from where they were.
+pub mod drift;
 /// A recipe on several splits of the time.
 pub mod validate;
 /// Searching for the parameters of growing.

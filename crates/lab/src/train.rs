@@ -19,6 +19,7 @@ use forest::{Forest, Scorer};
 use crate::artifact::ModelFile;
 use crate::balance::prior_shift;
 use crate::calibrate;
+use crate::drift::{self, Baseline};
 use crate::engines::{Grower, Progress};
 use crate::synth::made::PARAMETER;
 
@@ -93,8 +94,10 @@ pub fn train_from(
     {
         metrics.extend([("brier_uncalibrated".to_string(), before), ("brier_calibrated".to_string(), after)]);
     }
+    let later = later.map(|later| later.calibrated(calibration.as_ref()));
+    let later_scores = later.as_ref().map(|later| later.scores.clone());
     let reviews = match (threshold, later) {
-        (Some(threshold), Some(later)) => Some(later.calibrated(calibration.as_ref()).choose(threshold)?),
+        (Some(threshold), Some(later)) => Some(later.choose(threshold)?),
         _ => {
             ensure!(recipe.threshold.is_none(), "a threshold {LATER_NEEDS}");
             None
@@ -102,6 +105,11 @@ pub fn train_from(
     };
     metrics.extend(reviews.iter().flat_map(Reviews::figures));
     let forest = growing.grow(set, &settled, progress)?;
+    let scores = later_scores.unwrap_or_else(|| {
+        let scores = score_rows(&forest.scorer(), set, drift::spaced(set.len()));
+        let calibrated = |score| calibration.as_ref().map_or(score, |found| found.probability(score));
+        scores.into_iter().map(calibrated).collect()
+    });
     let period = set.days();
     Ok(ModelFile {
         format: String::new(),
@@ -126,6 +134,7 @@ pub fn train_from(
         review_score_min: reviews.map_or(0.0, |reviews| reviews.score_min),
         metrics,
         calibration,
+        baseline: Some(Baseline::of(set, &scores)),
         forest,
     }
     .seal())
@@ -263,11 +272,15 @@ impl Growing<'_> {
 
 /// The score of each row.
 pub fn score_all(scorer: &Scorer, set: &TrainingSet) -> Vec<f64> {
+    score_rows(scorer, set, 0..set.len())
+}
+
+fn score_rows(scorer: &Scorer, set: &TrainingSet, rows: impl Iterator<Item = usize>) -> Vec<f64> {
     let mut scratch = forest::Scratch::default();
     let mut row = vec![0.0; set.columns.len()];
     let score = |index: usize| {
         row.iter_mut().zip(&set.columns).for_each(|(cell, column)| *cell = column[index]);
         scorer.score(&row, &mut scratch)
     };
-    (0..set.len()).map(score).collect()
+    rows.map(score).collect()
 }

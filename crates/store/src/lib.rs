@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use engine::Outcome;
 
+mod activity;
+mod alerts;
 mod database;
 mod sqlite;
 mod postgres;
@@ -14,6 +16,11 @@ mod shadow;
 mod shape;
 mod transfer;
 
+pub use activity::{Brief, BriefEntry};
+pub use alerts::{
+    AlertAction, AlertChange, AlertCounts, AlertFilter, AlertOrder, AlertRecord, AlertRevision, AlertState,
+    StoredAlert,
+};
 pub use database::Database;
 pub use postgres::{Address, Postgres, Scratch};
 pub use shadow::{LabelledScore, NewShadowScore, Record, ShadowScore};
@@ -39,6 +46,9 @@ pub enum StoreError {
     /// Another process writes the log.
     #[error("the database is in use by another redflag")]
     InUse,
+    /// An alert is not as it was when somebody looked at it.
+    #[error("the alert {0} was changed meanwhile")]
+    AlertChanged(i64),
     /// A decision was made with what the database does not know.
     #[error("the database knows no version {0}")]
     UnknownVersion(i64),
@@ -203,6 +213,11 @@ pub struct Group<'a> {
     pub rejections: Vec<NewRejection>,
     /// Answers to ids seen before.
     pub repeated: u64,
+    /// How far from an alert's first event another one of its entity joins it, in microseconds; without it decisions give
+    /// no alerts.
+    pub alert_window_us: Option<i64>,
+    /// What people do with alerts.
+    pub revisions: Vec<AlertRevision>,
 }
 
 /// A decision as it is read.
@@ -287,6 +302,10 @@ pub enum Made {
     Synthetic,
     /// This made them.
     By(String),
+    /// They happened, or this made them.
+    RealOrBy(String),
+    /// Something else than this made them.
+    NotBy(String),
 }
 
 /// An entry of the log.
@@ -392,7 +411,7 @@ pub trait Store: Send {
     /// Writes a group and ends its transaction, begun or not. When it returns, the group survives the end of the process.
     ///
     /// # Errors
-    /// If the database refuses; then nothing of the group is written.
+    /// If the database refuses, or an alert is not as a revision expects it; then nothing of the group is written.
     fn append(&mut self, group: &Group) -> Result<()>;
 
     /// Writes a group whose order another log (a topic) holds, and says how many of its decisions were new. It is written
@@ -473,17 +492,78 @@ pub trait Store: Send {
     fn shadow_scores(&mut self, after: i64, last: i64) -> Result<Vec<ShadowScore>>;
 
     /// What models have done lately: on the newest `limit` decisions, and on the newest `limit` labelled transactions. A
-    /// transaction that was labelled twice counts once, with its newest label.
+    /// transaction that was labelled twice counts once, with its newest label. With `matured_before_us`, an event time, it
+    /// is the newest `limit` transactions before that instead, and those without a label are genuine.
     ///
     /// # Errors
     /// If the database refuses.
-    fn record(&mut self, limit: usize) -> Result<Record>;
+    fn record(&mut self, limit: usize, matured_before_us: Option<i64>) -> Result<Record>;
+
+    /// Up to `limit` entries of the log after a position, in order and in brief.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn brief(&mut self, after: i64, limit: usize) -> Result<Vec<BriefEntry>>;
+
+    /// Alerts in the order of the filter.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn alerts(&mut self, filter: &AlertFilter) -> Result<Vec<StoredAlert>>;
+
+    /// The alert of this id.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn alert(&mut self, id: i64) -> Result<Option<StoredAlert>>;
+
+    /// How many alerts there are; those that were opened before `overdue_before_us` and are not closed are overdue.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn alert_counts(&mut self, overdue_before_us: i64) -> Result<AlertCounts>;
+
+    /// What was done with an alert, oldest first.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn alert_changes(&mut self, id: i64) -> Result<Vec<AlertChange>>;
+
+    /// Up to `limit` transactions of an alert, newest first.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn alert_decisions(&mut self, id: i64, limit: usize) -> Result<Vec<StoredDecision>>;
+
+    /// Up to `limit` alerts with greater ids than this one, in order, with everything about them.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn alert_records(&mut self, after: i64, limit: usize) -> Result<Vec<AlertRecord>>;
+
+    /// Writes alerts of another store. Those that are there are left as they are.
+    ///
+    /// # Errors
+    /// If the database refuses; then nothing of it is written.
+    fn put_alert_records(&mut self, records: &[AlertRecord]) -> Result<()>;
 
     /// The rejections that are kept, oldest first.
     ///
     /// # Errors
     /// If the database refuses.
     fn rejections(&mut self) -> Result<Vec<NewRejection>>;
+
+    /// The newest `limit` of them, newest first, and how many are kept.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn newest_rejections(&mut self, limit: usize) -> Result<(Vec<NewRejection>, u64)>;
+
+    /// When the newest `limit` of them came in, in microseconds since 1970, and why they are none, newest first.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn newest_reasons(&mut self, limit: usize) -> Result<Vec<(i64, String)>>;
 
     /// All that decisions were made with, in the order of their numbers.
     ///

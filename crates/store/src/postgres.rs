@@ -6,6 +6,7 @@
 //! Calls block on a runtime of the driver's own: they must not come from a thread that drives another one.
 
 mod address;
+mod alerts;
 mod copy;
 mod migrate;
 mod partitions;
@@ -30,9 +31,11 @@ use self::rows::{
 };
 pub use self::scratch::Scratch;
 use self::session::{Hold, Role, Session};
+use crate::activity::BRIEF;
 use crate::{
-    Filter, Group, LogEntry, Made, NewLabel, NewRejection, Record, Result, ShadowScore, Shape, Store,
-    StoreError, StoredDecision, Sync, Totals, Versions, shadow,
+    AlertChange, AlertCounts, AlertFilter, AlertRecord, BriefEntry, Filter, Group, LogEntry, Made, NewLabel,
+    NewRejection, Record, Result, ShadowScore, Shape, Store, StoreError, StoredAlert, StoredDecision, Sync,
+    Totals, Versions, shadow,
 };
 
 /// A PostgreSQL database of decisions.
@@ -253,6 +256,14 @@ impl Store for Postgres {
                 parameters.push(mark);
                 conditions.push(format!("d.mark = ${}", parameters.len()));
             }
+            Some(Made::RealOrBy(mark)) => {
+                parameters.push(mark);
+                conditions.push(format!("(d.mark IS NULL OR d.mark = ${})", parameters.len()));
+            }
+            Some(Made::NotBy(mark)) => {
+                parameters.push(mark);
+                conditions.push(format!("d.mark <> ${}", parameters.len()));
+            }
             None => {}
         }
         if filter.outcome.is_some_and(|outcome| outcome != Outcome::Approve) {
@@ -306,18 +317,71 @@ impl Store for Postgres {
         Ok(self.query(sql, &[&after, &last])?.iter().map(rows::read_shadow_score).collect())
     }
 
-    fn record(&mut self, limit: usize) -> Result<Record> {
+    fn record(&mut self, limit: usize, matured_before_us: Option<i64>) -> Result<Record> {
         let limit = limit as i64;
         let counted = |row: &Row| (row.get(0), row.get::<_, i64>(1) as u64);
         let scored = self.query(shadow::SCORED, &[&limit])?.iter().map(counted).collect();
-        let labelled = self.query(shadow::LABELLED, &[&limit])?;
+        let labelled = match matured_before_us {
+            None => self.query(shadow::LABELLED, &[&limit])?,
+            Some(before_us) => self.query(shadow::MATURED, &[&before_us, &limit])?,
+        };
         let labelled = labelled.iter().map(rows::read_labelled_score).collect();
         Ok(Record { versions: self.all_versions()?, scored, labelled })
+    }
+
+    fn brief(&mut self, after: i64, limit: usize) -> Result<Vec<BriefEntry>> {
+        Ok(self.query(BRIEF, &[&after, &(limit as i64)])?.iter().map(rows::read_brief).collect())
+    }
+
+    fn alerts(&mut self, filter: &AlertFilter) -> Result<Vec<StoredAlert>> {
+        self.read(|session| alerts::matching(&mut session.client, filter))
+    }
+
+    fn alert(&mut self, id: i64) -> Result<Option<StoredAlert>> {
+        self.read(|session| alerts::by_id(&mut session.client, id))
+    }
+
+    fn alert_counts(&mut self, overdue_before_us: i64) -> Result<AlertCounts> {
+        self.read(|session| alerts::counts(&mut session.client, overdue_before_us))
+    }
+
+    fn alert_changes(&mut self, id: i64) -> Result<Vec<AlertChange>> {
+        self.read(|session| alerts::changes(&mut session.client, id, id))
+    }
+
+    fn alert_decisions(&mut self, id: i64, limit: usize) -> Result<Vec<StoredDecision>> {
+        let sql = "WHERE d.sequence IN (SELECT sequence FROM alert_transactions WHERE alert = $1 \
+                   ORDER BY sequence DESC LIMIT $2) ORDER BY d.sequence DESC";
+        self.decisions_where(sql, &[&id, &(limit.min(i64::MAX as usize) as i64)])
+    }
+
+    fn alert_records(&mut self, after: i64, limit: usize) -> Result<Vec<AlertRecord>> {
+        self.read(|session| alerts::records(&mut session.client, after, limit))
+    }
+
+    fn put_alert_records(&mut self, records: &[AlertRecord]) -> Result<()> {
+        self.work(|session, _| {
+            let mut transaction = session.client.transaction()?;
+            alerts::put(&mut transaction, records)?;
+            Ok(transaction.commit()?)
+        })
     }
 
     fn rejections(&mut self) -> Result<Vec<NewRejection>> {
         let sql = "SELECT received_at_us, source, reason, raw FROM rejections ORDER BY id";
         Ok(self.query(sql, &[])?.iter().map(rows::read_rejection).collect())
+    }
+
+    fn newest_rejections(&mut self, limit: usize) -> Result<(Vec<NewRejection>, u64)> {
+        let sql = "SELECT received_at_us, source, reason, raw FROM rejections ORDER BY id DESC LIMIT $1";
+        let newest = self.query(sql, &[&(limit as i64)])?.iter().map(rows::read_rejection).collect();
+        let stored = self.query("SELECT count(*) FROM rejections", &[])?;
+        Ok((newest, stored.first().map_or(0, |row| row.get::<_, i64>(0)) as u64))
+    }
+
+    fn newest_reasons(&mut self, limit: usize) -> Result<Vec<(i64, String)>> {
+        let sql = "SELECT received_at_us, reason FROM rejections ORDER BY id DESC LIMIT $1";
+        Ok(self.query(sql, &[&(limit as i64)])?.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     fn all_versions(&mut self) -> Result<Vec<(i64, Versions)>> {

@@ -8,15 +8,35 @@ pub(crate) const SCORED: &str = "WITH newest AS (SELECT sequence, version FROM d
      SELECT s.version FROM newest n JOIN shadow_scores s ON s.sequence = n.sequence) AS scores \
      GROUP BY version ORDER BY version";
 
-/// Every score of the newest `$1` labelled transactions, in the SQL of both databases.
-pub(crate) const LABELLED: &str = "WITH labelled AS (SELECT d.sequence, l.fraud, d.amount_minor, d.version, d.score \
+/// The columns of a [`LabelledScore`] from the transactions of a common table `labelled`, in the SQL of both databases.
+macro_rules! scores_of_labelled {
+    ($labelled:literal) => {
+        concat!(
+            "WITH labelled AS (",
+            $labelled,
+            ") SELECT sequence, fraud, amount_minor, event_time_us, key, mark, version, score FROM labelled \
+             WHERE score IS NOT NULL UNION ALL \
+             SELECT j.sequence, j.fraud, j.amount_minor, j.event_time_us, j.key, j.mark, s.version, s.score \
+             FROM labelled j JOIN shadow_scores s ON s.sequence = j.sequence ORDER BY 1, 7"
+        )
+    };
+}
+
+/// Every score of the newest `$1` labelled transactions.
+pub(crate) const LABELLED: &str = scores_of_labelled!(
+    "SELECT d.sequence, l.fraud, d.amount_minor, d.event_time_us, d.key, d.mark, d.version, d.score \
      FROM labels l JOIN decisions d ON d.sequence = l.transaction_sequence \
      WHERE l.sequence = (SELECT max(sequence) FROM labels m WHERE m.transaction_sequence = l.transaction_sequence) \
-     ORDER BY l.sequence DESC LIMIT $1) \
-     SELECT sequence, fraud, amount_minor, version, score FROM labelled WHERE score IS NOT NULL UNION ALL \
-     SELECT j.sequence, j.fraud, j.amount_minor, s.version, s.score \
-     FROM labelled j JOIN shadow_scores s ON s.sequence = j.sequence \
-     ORDER BY 1, 4";
+     ORDER BY l.sequence DESC LIMIT $1"
+);
+
+/// Every score of the newest `$2` transactions before the event time `$1`; without a label they are genuine.
+pub(crate) const MATURED: &str = scores_of_labelled!(
+    "SELECT d.sequence, coalesce((SELECT fraud FROM labels m WHERE m.transaction_sequence = d.sequence \
+     ORDER BY m.sequence DESC LIMIT 1), false) AS fraud, \
+     d.amount_minor, d.event_time_us, d.key, d.mark, d.version, d.score \
+     FROM decisions d WHERE d.event_time_us < $1 ORDER BY d.sequence DESC LIMIT $2"
+);
 
 /// What a challenger said of an event, as it is written with the decision.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,8 +58,8 @@ pub struct ShadowScore {
     pub score: f64,
 }
 
-/// A score of a transaction that has a label: the champion's, or a challenger's.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A score of a transaction of which is known what it was: the champion's, or a challenger's.
+#[derive(Debug, Clone, PartialEq)]
 pub struct LabelledScore {
     /// Position of the decision.
     pub sequence: i64,
@@ -47,6 +67,12 @@ pub struct LabelledScore {
     pub fraud: bool,
     /// Amount in minor units.
     pub amount_minor: i64,
+    /// Event time.
+    pub event_time_us: i64,
+    /// The key field's value.
+    pub key: Option<String>,
+    /// What made it, if it is synthetic.
+    pub mark: Option<String>,
     /// Names the model.
     pub version: i64,
     /// Its score.

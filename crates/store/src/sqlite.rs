@@ -3,6 +3,7 @@
 //! Commits append to the log and never wait for the database file: moving the log into it (a checkpoint) is done by a
 //! thread of its own, because in the middle of a commit it would stall every answer that waits for that commit.
 
+mod alerts;
 mod checkpoints;
 mod rows;
 mod write;
@@ -21,17 +22,19 @@ use self::checkpoints::Checkpoints;
 use self::rows::{COLUMNS, read_decision, read_log_entry, read_totals};
 use self::write::Counts;
 use crate::{
-    Filter, Group, LogEntry, Made, NewLabel, NewRejection, Record, Result, ShadowScore, Shape, Store,
-    StoreError, StoredDecision, Totals, Versions,
+    AlertChange, AlertCounts, AlertFilter, AlertRecord, BriefEntry, Filter, Group, LogEntry, Made, NewLabel,
+    NewRejection, Record, Result, ShadowScore, Shape, Store, StoreError, StoredAlert, StoredDecision, Totals,
+    Versions,
 };
 
 /// The schema, one step a version. A released step is never edited.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/sqlite/0001_decisions.sql"),
     include_str!("../migrations/sqlite/0002_reasons.sql"),
     include_str!("../migrations/sqlite/0003_origins.sql"),
     include_str!("../migrations/sqlite/0004_shadow_scores.sql"),
     include_str!("../migrations/sqlite/0005_marks.sql"),
+    include_str!("../migrations/sqlite/0006_alerts.sql"),
 ];
 
 /// The schema version from which on decisions have reasons.
@@ -45,6 +48,9 @@ const SHADOW_SINCE: i64 = 4;
 
 /// The schema version from which on decisions say what made them.
 const MARKS_SINCE: i64 = 5;
+
+/// The schema version from which on there are alerts.
+const ALERTS_SINCE: i64 = 6;
 
 /// How long the one writer waits for a person with a shell on the database. Its callers can be told to try again, and
 /// that is better than to let them wait.
@@ -148,6 +154,11 @@ impl Sqlite {
             "NULL AS origin_partition, NULL AS origin_offset"
         };
         format!("{COLUMNS}, {reasons}, {origin}, {} AS mark", self.mark())
+    }
+
+    /// What is found of alerts; nothing in a file of before there were any.
+    fn if_alerts<T: Default>(&self, find: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        if self.schema >= ALERTS_SINCE { find(&self.connection) } else { Ok(T::default()) }
     }
 
     /// What made a transaction, in SQL.
@@ -325,6 +336,14 @@ impl Store for Sqlite {
                 parameters.push(mark);
                 Some(format!("{} = ?", self.mark()))
             }
+            Some(Made::RealOrBy(mark)) => {
+                parameters.push(mark);
+                Some(format!("({0} IS NULL OR {0} = ?)", self.mark()))
+            }
+            Some(Made::NotBy(mark)) => {
+                parameters.push(mark);
+                Some(format!("{} <> ?", self.mark()))
+            }
             None => None,
         };
         conditions.extend(made.as_deref());
@@ -386,17 +405,62 @@ impl Store for Sqlite {
         rows::shadow_scores(&self.connection, after, last)
     }
 
-    fn record(&mut self, limit: usize) -> Result<Record> {
+    fn record(&mut self, limit: usize, matured_before_us: Option<i64>) -> Result<Record> {
         if self.schema < SHADOW_SINCE {
             return Err(StoreError::Older { found: self.schema, known: SHADOW_SINCE });
         }
         let scored = rows::scored(&self.connection, limit)?;
-        let labelled = rows::labelled(&self.connection, limit)?;
+        let labelled = rows::labelled(&self.connection, limit, matured_before_us)?;
         Ok(Record { versions: self.all_versions()?, scored, labelled })
+    }
+
+    fn brief(&mut self, after: i64, limit: usize) -> Result<Vec<BriefEntry>> {
+        rows::brief(&self.connection, after, limit)
+    }
+
+    fn alerts(&mut self, filter: &AlertFilter) -> Result<Vec<StoredAlert>> {
+        self.if_alerts(|connection| alerts::matching(connection, filter))
+    }
+
+    fn alert(&mut self, id: i64) -> Result<Option<StoredAlert>> {
+        self.if_alerts(|connection| alerts::by_id(connection, id))
+    }
+
+    fn alert_counts(&mut self, overdue_before_us: i64) -> Result<AlertCounts> {
+        self.if_alerts(|connection| alerts::counts(connection, overdue_before_us))
+    }
+
+    fn alert_changes(&mut self, id: i64) -> Result<Vec<AlertChange>> {
+        self.if_alerts(|connection| alerts::changes(connection, id, id))
+    }
+
+    fn alert_decisions(&mut self, id: i64, limit: usize) -> Result<Vec<StoredDecision>> {
+        let sql = format!(
+            "SELECT {} FROM decisions WHERE sequence IN (SELECT sequence FROM alert_transactions WHERE alert = ? \
+             ORDER BY sequence DESC LIMIT ?) ORDER BY sequence DESC",
+            self.columns()
+        );
+        self.query(&sql, &[&id, &(limit as i64)])
+    }
+
+    fn alert_records(&mut self, after: i64, limit: usize) -> Result<Vec<AlertRecord>> {
+        self.if_alerts(|connection| alerts::records(connection, after, limit))
+    }
+
+    fn put_alert_records(&mut self, records: &[AlertRecord]) -> Result<()> {
+        self.in_transaction(|connection, _| alerts::put(connection, records))
     }
 
     fn rejections(&mut self) -> Result<Vec<NewRejection>> {
         rows::rejections(&self.connection)
+    }
+
+    fn newest_rejections(&mut self, limit: usize) -> Result<(Vec<NewRejection>, u64)> {
+        rows::newest_rejections(&self.connection, limit)
+    }
+
+    fn newest_reasons(&mut self, limit: usize) -> Result<Vec<(i64, String)>> {
+        rows::newest_reasons(&self.connection, limit)
     }
 
     fn all_versions(&mut self) -> Result<Vec<(i64, Versions)>> {

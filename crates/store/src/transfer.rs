@@ -14,6 +14,9 @@ use crate::{
 /// Decisions of one page.
 const PAGE: usize = 5_000;
 
+/// Alerts of one page.
+const ALERTS_PAGE: usize = 500;
+
 /// All event times.
 pub const ALWAYS: Range<i64> = i64::MIN..i64::MAX;
 
@@ -59,10 +62,21 @@ pub fn transfer(from: &mut dyn Store, to: &mut dyn Store, progress: &mut dyn FnM
         done += page.len() as u64;
         progress(done);
     }
+    transfer_alerts(from, to)?;
     if to.rejections()?.is_empty() {
         to.append(&Group { rejections: from.rejections()?, ..Group::default() })?;
     }
     to.set_totals(&from.totals()?)
+}
+
+fn transfer_alerts(from: &mut dyn Store, to: &mut dyn Store) -> Result<()> {
+    let mut after = -1;
+    loop {
+        let page = from.alert_records(after, ALERTS_PAGE)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.alert.id;
+        to.put_alert_records(&page)?;
+    }
 }
 
 /// A target is empty, or the beginning of the source.
@@ -132,6 +146,7 @@ pub fn checksums(store: &mut dyn Store, progress: &mut dyn FnMut(u64)) -> Result
     }
     let mut labels = Sum::default();
     store.labels(-1, i64::MAX)?.iter().for_each(|row| labels.add(row));
+    let alerts = alerts_sum(store)?;
     let mut rejections = Sum::default();
     store.rejections()?.iter().for_each(|row| rejections.add(row));
     let mut totals = Sum::default();
@@ -141,9 +156,20 @@ pub fn checksums(store: &mut dyn Store, progress: &mut dyn FnMut(u64)) -> Result
         decisions.of("decisions"),
         shadow.of("shadow_scores"),
         labels.of("labels"),
+        alerts.of("alerts"),
         rejections.of("rejections"),
         totals.of("totals"),
     ])
+}
+
+fn alerts_sum(store: &mut dyn Store) -> Result<Sum> {
+    let (mut sum, mut after) = (Sum::default(), -1);
+    loop {
+        let page = store.alert_records(after, ALERTS_PAGE)?;
+        let Some(last) = page.last() else { return Ok(sum) };
+        page.iter().for_each(|record| sum.add(record));
+        after = last.alert.id;
+    }
 }
 
 /// Sums up rows in their order.

@@ -1,4 +1,4 @@
-import type { Decision, DecisionPage, LabelAccepted, LabelRequest, Outcome, Problem, ReasonList } from './types'
+import type { Decision, DecisionPage, LabelAccepted, LabelRequest, Outcome, Problem } from './types'
 
 /** What went wrong with a request, as the server's problem document tells it. */
 export class RequestError extends Error {
@@ -24,17 +24,8 @@ export function getDecision(id: string, signal: AbortSignal) {
   return request<Decision>(`/v1/decisions/${encodeURIComponent(id)}`, { signal })
 }
 
-/** What speaks for fraud in a decision, whatever its score. */
-export function getReasons(id: string, signal: AbortSignal) {
-  return request<ReasonList>(`/v1/decisions/${encodeURIComponent(id)}/reasons`, { signal })
-}
-
 export function postLabel(label: LabelRequest) {
-  return request<LabelAccepted>('/v1/labels', {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(label),
-  })
+  return request<LabelAccepted>('/v1/labels', withBody('POST', label))
 }
 
 /** What the server says of itself, to be read by whoever reads the page of it. */
@@ -42,10 +33,30 @@ export function getDocument(signal: AbortSignal) {
   return request<unknown>('/openapi.json', { signal })
 }
 
-async function request<T>(path: string, init: RequestInit): Promise<T> {
+/** What a request needs that sends something. */
+export function withBody(method: 'POST' | 'PATCH', body: unknown): RequestInit {
+  return { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+}
+
+/** The answer to a request; of an empty one (204) `null`. */
+export async function request<T>(path: string, init: RequestInit): Promise<T> {
   const response = await reach(path, init)
   if (!response.ok) throw new RequestError(await readProblem(response))
-  return (await response.json()) as T
+  return (response.status === 204 ? null : await response.json()) as T
+}
+
+/** A file that is the answer, with the name that the server gives it; null where it gives none. */
+export async function requestFile(path: string, init: RequestInit) {
+  const response = await reach(path, init)
+  if (!response.ok) throw new RequestError(await readProblem(response))
+  const [, name = null] = /filename="([^"]+)"/.exec(response.headers.get('content-disposition') ?? '') ?? []
+  return { name, file: await response.blob() }
+}
+
+/** Whatever went wrong, as a problem that can be shown. */
+export function asRequestError(error: unknown) {
+  if (error instanceof RequestError) return error
+  return new RequestError(ownProblem('The answer could not be read', 0, String(error)))
 }
 
 async function reach(path: string, init: RequestInit) {

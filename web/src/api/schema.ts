@@ -72,6 +72,79 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What happened in a range of time, by when it was decided: the last hour in minutes unless asked otherwise. */
+        get: operations["activity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Alerts: what people have to look at. Without `state` those that are not closed, the greatest expected loss first. */
+        get: operations["alerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alerts/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give somebody the alert with the greatest expected loss on which nobody works. */
+        post: operations["next"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alerts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One alert with its transactions, what was done with it, and the other alerts of its entity. */
+        get: operations["alert"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Do something with an alert: assign it, say something, close it, or have it reopened, which takes two people. Closing it
+         *     labels all its transactions. If somebody was first, or a transaction has joined meanwhile, nothing is done, and the answer
+         *     shows the alert as it is.
+         */
+        patch: operations["revise"];
+        trace?: never;
+    };
     "/v1/decisions": {
         parameters: {
             query?: never;
@@ -106,6 +179,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/decisions/{id}/contributions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What every feature added to the score of one decision, for fraud and against it: Shapley values of the margin, which add up
+         *     to it. Computed from the stored features by the model that decided then, which must be in use or in the registry.
+         */
+        get: operations["contributions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/decisions/{id}/reasons": {
         parameters: {
             query?: never;
@@ -118,6 +211,63 @@ export interface paths {
          *     then, which must be in use or in the registry.
          */
         get: operations["reasons"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/decisions/{id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Recompute one decision from base, log and model, and compare it with what is stored, to the last bit. Takes as long as it
+         *     takes to replay the log up to it: about a second for a million entries.
+         */
+        post: operations["replay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/decisions/{id}/what-if": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What would have been decided if fields of the event had been others, with the past as it was then. Nothing is stored. The
+         *     first question about a decision replays the log up to it; those that follow are quick.
+         */
+        post: operations["what_if"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/detector": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The detector, for people: fields, features with their windows in words, rules, how scores become outcomes. */
+        get: operations["detector"];
         put?: never;
         post?: never;
         delete?: never;
@@ -168,6 +318,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/generate/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compare synthetic transactions of the store with real ones, the newest of each: how like them they are, what they give away,
+         *     and what they are fit for. It takes some seconds, and one is made at a time. In the demo the simulator's own transactions count
+         *     as real. Transactions without a label count as genuine.
+         */
+        post: operations["report"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/generate/{id}": {
         parameters: {
             query?: never;
@@ -179,8 +350,28 @@ export interface paths {
         get: operations["job"];
         put?: never;
         post?: never;
-        /** Stop a job. What it has sent stays. */
+        /** Stop a job. What it has sent stays, and frauds among it are still labelled. */
         delete: operations["cancel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/generators": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What can make transactions here: the detector's simulator, and the generators of the folder, with how they were trained. One
+         *     that is being trained is told by its checkpoint.
+         */
+        get: operations["generators"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -193,7 +384,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every part with its condition. */
+        /** Every part with its condition, its figures, what last went wrong with it, and what to do. */
         get: operations["health"];
         put?: never;
         post?: never;
@@ -248,9 +439,50 @@ export interface paths {
          * The models that are known here: the champion, which decides, the challengers, which score the same events in the shadow,
          *     and those that the registry keeps for this detector.
          * @description `live` puts champion and challengers side by side, on the same transactions: of the newest 100,000 that have a label,
-         *     those that all of them have scored. A transaction without a label is not counted as genuine.
+         *     those that all of them have scored, without synthetic ones. A transaction without a label is not counted as genuine, unless
+         *     `labels.mature_after` says after how long it is.
          */
         get: operations["models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/drift": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How far the champion's newest decisions are from what it learnt from, feature by feature and of the score: the population
+         *     stability index, with the share of missing values and of values that it has never seen.
+         */
+        get: operations["drift"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/performance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Champion and challengers on what became known, in curves: ROC, precision and recall, calibration, card precision, and what
+         *     other thresholds of review would have meant in alerts, frauds and money.
+         */
+        get: operations["performance"];
         put?: never;
         post?: never;
         delete?: never;
@@ -273,6 +505,26 @@ export interface paths {
          *     posted after it is decided accordingly.
          */
         post: operations["promote"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rejections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What came in lately and was no transaction, newest first, and how often what is wrong with it is wrong. What looks like a card
+         *     number is masked.
+         */
+        get: operations["rejections"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -340,8 +592,440 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * @description What happened in a range of time, by when it was decided. Every number is that of SQL over `decisions` and `labels` with
+         *     `from <= decided_at < to` and `sequence <= as_of`.
+         */
+        Activity: {
+            /**
+             * Format: int64
+             * @description The last position of the log that is counted; -1 for none.
+             */
+            as_of: number;
+            /** @description Decisions by value of a field, for each field that is a category or names an entity other than the key. */
+            breakdowns: components["schemas"]["Breakdown"][];
+            /**
+             * Format: date-time
+             * @description Time of the first decision of all; null without any.
+             */
+            first?: string | null;
+            /**
+             * Format: date-time
+             * @description The first instant counted: what was asked, down to a whole step.
+             */
+            from: string;
+            /**
+             * Format: int64
+             * @description The last position of the log. After a start it is read from its beginning; until `as_of` is here, figures grow.
+             */
+            last: number;
+            /** @description Steps in which something was decided, oldest first. */
+            points: components["schemas"]["ActivityPoint"][];
+            /** @description Decisions by score in 50 equal bins over 0 to 1. */
+            score_histogram: number[];
+            /** @description Length of a step. */
+            step: components["schemas"]["ActivityStep"];
+            /**
+             * Format: date-time
+             * @description The first instant no longer counted: what was asked, up to a whole step.
+             */
+            to: string;
+            /** @description What happened in all of the range. */
+            total: components["schemas"]["ActivityCounts"];
+            /** @description Decisions by the hour of the week in which they happened: 168, from Monday 00:00 UTC of the event time. */
+            week: components["schemas"]["WeekHour"][];
+        };
+        /** @description What happened, counted. Amounts are in major units. */
+        ActivityCounts: {
+            /**
+             * Format: double
+             * @description Sum of amounts.
+             */
+            amount: number;
+            /**
+             * Format: int64
+             * @description Decisions.
+             */
+            decisions: number;
+            /**
+             * Format: int64
+             * @description Of them declined.
+             */
+            declined: number;
+            /**
+             * Format: double
+             * @description Their amounts times their scores: what was saved in all likelihood.
+             */
+            expected_saved_amount: number;
+            /**
+             * Format: int64
+             * @description Declined transactions whose newest label is genuine: good customers turned away.
+             */
+            falsely_declined: number;
+            /**
+             * Format: double
+             * @description Their amount.
+             */
+            falsely_declined_amount: number;
+            /**
+             * Format: double
+             * @description Their amount.
+             */
+            fraud_amount: number;
+            /**
+             * Format: int64
+             * @description Transactions whose newest label is fraud.
+             */
+            frauds: number;
+            /**
+             * Format: int64
+             * @description Transactions whose newest label is genuine.
+             */
+            genuine: number;
+            /**
+             * Format: int64
+             * @description Of them sent to review.
+             */
+            in_review: number;
+            /**
+             * Format: int64
+             * @description Approved transactions whose newest label is fraud: what was missed.
+             */
+            missed: number;
+            /**
+             * Format: double
+             * @description Their amount.
+             */
+            missed_amount: number;
+            /**
+             * Format: int64
+             * @description Declined transactions whose newest label is fraud: what was saved for certain.
+             */
+            saved: number;
+            /**
+             * Format: double
+             * @description Their amount.
+             */
+            saved_amount: number;
+            /**
+             * Format: int64
+             * @description Declined transactions without a label.
+             */
+            unlabelled_declined: number;
+        };
+        /** @description What happened in a step. */
+        ActivityPoint: components["schemas"]["ActivityCounts"] & {
+            /**
+             * Format: date-time
+             * @description The beginning of the step.
+             */
+            at: string;
+        };
+        /**
+         * @description Lengths of steps.
+         * @enum {string}
+         */
+        ActivityStep: "minute" | "hour" | "day";
+        /**
+         * @description Transactions of one entity that were not approved within one window. The first of them opens it; it has the first one's
+         *     position in the log as its id.
+         */
+        Alert: {
+            /**
+             * Format: double
+             * @description Sum of amounts, in major units.
+             */
+            amount: number;
+            /** @description Who works on it. */
+            assignee?: string | null;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            closed_at?: string | null;
+            /** @description Who closed it. */
+            closed_by?: string | null;
+            /**
+             * Format: int64
+             * @description Of them declined.
+             */
+            declined: number;
+            disposition?: components["schemas"]["Disposition"] | null;
+            /**
+             * Format: date-time
+             * @description When it is due: when it was opened, and `alerts.due` later.
+             */
+            due_at: string;
+            /** @description The entity: the value of the key field, or the transaction's id where there is none. */
+            entity: string;
+            /**
+             * Format: date-time
+             * @description When its first transaction happened.
+             */
+            first_event_time: string;
+            /**
+             * Format: int64
+             * @description Its id.
+             */
+            id: number;
+            /**
+             * Format: date-time
+             * @description When its last transaction happened.
+             */
+            last_event_time: string;
+            /**
+             * Format: date-time
+             * @description When it was opened.
+             */
+            opened_at: string;
+            /** @description Severest outcome. */
+            outcome: components["schemas"]["Outcome"];
+            /** @description Whether it is past that, and not closed. */
+            overdue: boolean;
+            /**
+             * Format: double
+             * @description Expected loss: amounts times scores, in major units. The queue's order.
+             */
+            priority: number;
+            /** @description Why it looks suspicious. */
+            reasons: components["schemas"]["Reason"][];
+            /** @description Who asks to open it again; somebody else has to agree. */
+            reopen_asked_by?: string | null;
+            /** @description Rules that fired on it. */
+            rules: string[];
+            /**
+             * Format: double
+             * @description Greatest score; null without a model.
+             */
+            score?: number | null;
+            /** @description How it stands. */
+            state: components["schemas"]["AlertState"];
+            /** @description What made its transactions, if they are synthetic. */
+            synthetic?: string | null;
+            /** @description The transaction with the greatest score. */
+            transaction_id: string;
+            /**
+             * Format: int64
+             * @description Its transactions.
+             */
+            transactions: number;
+            /**
+             * Format: int64
+             * @description Counts up with every change; a change must name the one it was made for.
+             */
+            version: number;
+        };
+        /**
+         * @description What can be done with an alert.
+         * @enum {string}
+         */
+        AlertAction: "assign" | "note" | "close" | "reopen";
+        /** @description Something that was done with an alert. */
+        AlertChange: {
+            /** @description What. */
+            action: components["schemas"]["AlertAction"];
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description By whom. */
+            by: string;
+            /** @description What was said. */
+            note?: string | null;
+            /** @description To whom it was assigned, or what it was closed as. */
+            to?: string | null;
+            /**
+             * Format: int64
+             * @description The version that it made.
+             */
+            version: number;
+        };
+        /** @description An alert was changed by somebody else (a problem document with the alert). */
+        AlertConflict: {
+            /** @description The alert as it is. */
+            alert: components["schemas"]["Alert"];
+            /** @description What is wrong this time. */
+            detail: string;
+            /** @description The fields at fault. */
+            errors: components["schemas"]["ProblemField"][];
+            last_change?: components["schemas"]["AlertChange"] | null;
+            /**
+             * Format: int32
+             * @description 409.
+             */
+            status: number;
+            /** @description The kind in words. */
+            title: string;
+            /** @description Names the kind of problem. */
+            type: string;
+        };
+        /** @description How many alerts there are. */
+        AlertCounts: {
+            /**
+             * Format: int64
+             * @description Somebody does.
+             */
+            assigned: number;
+            /**
+             * Format: int64
+             * @description Closed.
+             */
+            closed: number;
+            /**
+             * Format: int64
+             * @description Nobody works on them.
+             */
+            open: number;
+            /**
+             * Format: int64
+             * @description Of both, those past their time.
+             */
+            overdue: number;
+            /**
+             * Format: double
+             * @description Expected loss of those that are not closed, in major units.
+             */
+            waiting_amount: number;
+        };
+        /** @description All of an alert. */
+        AlertDetail: {
+            /** @description The alert. */
+            alert: components["schemas"]["Alert"];
+            /** @description What was done with it, oldest first. */
+            history: components["schemas"]["AlertChange"][];
+            /** @description Other alerts of the entity, newest first, at most 20. */
+            of_entity: components["schemas"]["Alert"][];
+            /** @description Its transactions, newest first, at most 200. */
+            transactions: components["schemas"]["DecisionSummary"][];
+        };
+        /** @description Alerts in the order that was asked for. */
+        AlertPage: {
+            /** @description How many there are of each kind. */
+            counts: components["schemas"]["AlertCounts"];
+            /** @description The alerts. */
+            items: components["schemas"]["Alert"][];
+            /** @description Ask with this for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /**
+         * @description What is to be done with an alert.
+         * @example {
+         *       "action": "close",
+         *       "by": "ada",
+         *       "disposition": "fraud",
+         *       "note": "called the customer",
+         *       "version": 3
+         *     }
+         */
+        AlertRequest: {
+            /** @description What. */
+            action: components["schemas"]["AlertAction"];
+            /** @description To assign: to whom; null is nobody. */
+            assignee?: string | null;
+            /** @description Who does it. */
+            by: string;
+            disposition?: components["schemas"]["Disposition"] | null;
+            /** @description What there is to say. */
+            note?: string | null;
+            /**
+             * Format: int64
+             * @description The version that is looked at; another one is refused with 409, and the answer shows the alert as it is.
+             */
+            version: number;
+        };
+        /**
+         * @description How an alert stands.
+         * @enum {string}
+         */
+        AlertState: "open" | "assigned" | "closed";
         /** @description What a batch became, line by line. */
         BatchLine: components["schemas"]["DecisionSummary"] | components["schemas"]["LineProblem"];
+        /** @description Decisions by value of a field. */
+        Breakdown: {
+            /**
+             * @description The field.
+             * @example country
+             */
+            field: string;
+            /**
+             * Format: date-time
+             * @description If not null, values are counted from here on only: what is older has been let go.
+             */
+            from?: string | null;
+            /** @description What its values are. */
+            kind: components["schemas"]["BreakdownKind"];
+            /**
+             * Format: int64
+             * @description How many values there are beyond those listed.
+             */
+            others: number;
+            /** @description What happened in them. */
+            others_counts: components["schemas"]["ActivityCounts"];
+            /** @description Values with the most decisions, at most 50, of a category; at most 20 with the most alerts of entities. */
+            values: components["schemas"]["BreakdownValue"][];
+        };
+        /**
+         * @description What values of a field are.
+         * @enum {string}
+         */
+        BreakdownKind: "country" | "category" | "entity";
+        /** @description What happened with a value. */
+        BreakdownValue: components["schemas"]["ActivityCounts"] & {
+            /** @description The value. */
+            value: string;
+        };
+        /** @description Scores against what happened. */
+        CalibrationBin: {
+            /**
+             * Format: double
+             * @description Share of frauds among them.
+             */
+            fraud_share: number;
+            /**
+             * Format: double
+             * @description Their mean score.
+             */
+            mean_score: number;
+            /**
+             * Format: int64
+             * @description Transactions.
+             */
+            transactions: number;
+        };
+        /** @description Card precision at a number of alerts a day. */
+        CardPrecisionAt: {
+            /**
+             * Format: double
+             * @description What a perfect ranking would get.
+             */
+            ceiling: number;
+            /**
+             * Format: int64
+             * @description Entities a day that people look at.
+             */
+            k: number;
+            /**
+             * Format: double
+             * @description Share of them with a fraud that day, mean over days.
+             */
+            precision: number;
+        };
+        /** @description A feature before and after. */
+        ChangedFeature: {
+            /**
+             * Format: double
+             * @description As it would have been; null is missing.
+             */
+            after?: number | null;
+            /**
+             * Format: double
+             * @description As it was; null is missing.
+             */
+            before?: number | null;
+            /** @description Its name. */
+            name: string;
+        };
         /** @description The labelled transactions on which models are compared: all of them have scored each. */
         Compared: {
             /**
@@ -354,6 +1038,38 @@ export interface components {
              * @description Transactions.
              */
             transactions: number;
+        };
+        /** @description What a feature adds. */
+        Contribution: {
+            /**
+             * Format: double
+             * @description What it adds: above 0 speaks for fraud, below against it (a Shapley value).
+             */
+            contribution: number;
+            /** @description Its name in the detector. */
+            feature: string;
+            /** @description The same in words. */
+            text: string;
+            /**
+             * Format: double
+             * @description Its value; null is missing.
+             */
+            value?: number | null;
+        };
+        /** @description What every feature adds to the margin of the model. */
+        Contributions: {
+            /**
+             * Format: double
+             * @description The margin of an average row: where the model starts.
+             */
+            base: number;
+            /** @description Features, the largest contribution by size first. */
+            contributions: components["schemas"]["Contribution"][];
+            /**
+             * Format: double
+             * @description The margin of this one: `base` and all contributions.
+             */
+            margin: number;
         };
         /** @description Everything that is stored of a decision. */
         Decision: components["schemas"]["DecisionSummary"] & {
@@ -433,6 +1149,57 @@ export interface components {
             /** @description Fingerprint of rules and policy. */
             rules: string;
         };
+        /** @description The detector, for people. */
+        DetectorInfo: {
+            /** @description ISO 4217 code of amounts. */
+            currency: string;
+            /** @description Its features, in the order of the model's columns. */
+            features: components["schemas"]["FeatureInfo"][];
+            /** @description Fields of an event, in the order of the file. */
+            fields: components["schemas"]["FieldInfo"][];
+            /** @description Its name. */
+            name: string;
+            /** @description How scores become outcomes. */
+            policy: components["schemas"]["PolicyInfo"];
+            /** @description Its rules. */
+            rules: components["schemas"]["RuleInfo"][];
+        };
+        /**
+         * @description What an alert turned out to be. It becomes the label of its transactions.
+         * @enum {string}
+         */
+        Disposition: "fraud" | "genuine";
+        /**
+         * @description How far the newest decisions are from what the champion learnt from. Without a word of that in its file they are compared with
+         *     the first of the newest 200,000 entries of the log, at most 10,000 as well.
+         */
+        Drift: {
+            /**
+             * Format: int64
+             * @description Decisions looked at: the champion's newest, at most 10,000, without synthetic ones.
+             */
+            decisions: number;
+            /** @description Of the features, the most drifted first. */
+            features: components["schemas"]["FeatureDrift"][];
+            /**
+             * Format: date-time
+             * @description When the first of them happened; null without any.
+             */
+            from?: string | null;
+            /** @description What is compared with. */
+            reference: components["schemas"]["DriftReference"];
+            score?: components["schemas"]["FeatureDrift"] | null;
+            /**
+             * Format: date-time
+             * @description When the last of them happened; null without any.
+             */
+            to?: string | null;
+        };
+        /**
+         * @description What drift is measured from.
+         * @enum {string}
+         */
+        DriftReference: "training" | "earlier" | "none";
         /**
          * @description Where the windows of an entity were found.
          * @enum {string}
@@ -457,6 +1224,62 @@ export interface components {
             /** @description Where they were found. */
             source: components["schemas"]["EntitySource"];
         };
+        /** @description How far one value is from where it was. */
+        FeatureDrift: {
+            /** @description Share of the reference in each bin; missing values are in none. */
+            before: number[];
+            /** @description Inner edges of the bins, rising; a value at an edge is in the bin above it. */
+            edges: number[];
+            /**
+             * Format: double
+             * @description Share that is missing in the reference.
+             */
+            missing_before: number;
+            /**
+             * Format: double
+             * @description Share that is missing now.
+             */
+            missing_now: number;
+            /** @description The feature; `score` of the score. */
+            name: string;
+            /** @description The same now. */
+            now: number[];
+            /**
+             * Format: double
+             * @description Population stability index over up to ten bins of the reference and one of what is missing: below 0.1 is stable, above
+             *     0.25 is a different population. Shares of nothing count as half a row.
+             */
+            psi: number;
+            /**
+             * Format: double
+             * @description Share of the present values that lie outside of all values of the reference.
+             */
+            unseen: number;
+        };
+        /** @description A feature. */
+        FeatureInfo: {
+            /** @description Of a window: what is computed. */
+            aggregate?: string | null;
+            /** @description Of a window: the field that names the entity. */
+            by?: string | null;
+            /** @description Of a window: which events are in it. */
+            condition?: string | null;
+            /** @description Of a window: how far back it ends, as `7d`. */
+            delay?: string | null;
+            /** @description `field`, `window` or `expression`. */
+            kind: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Of a window: of what. */
+            of?: string | null;
+            /**
+             * @description All of it in words.
+             * @example mean amount of the customer's last 30 days
+             */
+            text: string;
+            /** @description Of a window: its length, as `30d`. */
+            window?: string | null;
+        };
         /** @description A feature with its value. */
         FeatureValue: {
             /** @description Its name in the detector. */
@@ -466,6 +1289,17 @@ export interface components {
              * @description Its value; null is missing.
              */
             value?: number | null;
+        };
+        /** @description A field of an event. */
+        FieldInfo: {
+            /** @description Its name. */
+            name: string;
+            /** @description Whether an event may lack it. */
+            optional: boolean;
+            /** @description What it holds: `id` (the event's), `time`, `amount`, `label`, `key`, `entity`, `category`, `number`, `bool`. */
+            role: string;
+            /** @description Words in the order of their codes, of a category that has one. */
+            values: string[];
         };
         /** @description Synthetic transactions. */
         GeneratedRows: {
@@ -642,6 +1476,67 @@ export interface components {
          * @enum {string}
          */
         GenerationState: "running" | "done" | "cancelled" | "failed";
+        /** @description A generator. */
+        GeneratorInfo: {
+            /**
+             * Format: int64
+             * @description The one whose weights it has; null while it is trained.
+             */
+            best_epoch?: number | null;
+            /**
+             * Format: int64
+             * @description Epochs it was trained for; null while it is trained.
+             */
+            epochs?: number | null;
+            /** @description Fingerprint of what it has seen. */
+            fingerprint: string;
+            /** @description Whether its rows can be posted here: they are events of this detector. */
+            fits: boolean;
+            /**
+             * Format: int64
+             * @description Of them fraud.
+             */
+            frauds: number;
+            /** @description Its own name, with which its rows are marked. */
+            id: string;
+            /** @description Losses while it was trained, oldest first, at most 400. */
+            losses: components["schemas"]["LossPoint"][];
+            /** @description `tablegan`, `wgan-gp`, `ctgan` or `smote`. */
+            method: string;
+            /** @description Its file, which requests name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Rows that it has seen.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Seed of everything random.
+             */
+            seed: number;
+            /**
+             * Format: date-time
+             * @description The first time it has seen; null where rows have no time.
+             */
+            seen_from?: string | null;
+            /**
+             * Format: date-time
+             * @description The first time it has no longer seen; null likewise.
+             */
+            seen_to?: string | null;
+            /** @description How well boosted trees told its rows from real ones while it was trained, oldest first. */
+            told_apart: components["schemas"]["ToldApartPoint"][];
+            /** @description Whether it is being trained now: its checkpoint is here and grows. */
+            training: boolean;
+        };
+        /** @description What can make transactions here. */
+        GeneratorList: {
+            /** @description Generators in the folder that `synthetic.generators` names, by name. */
+            generators: components["schemas"]["GeneratorInfo"][];
+            /** @description The simulator of the detector; null where it has none. */
+            simulator?: string | null;
+        };
         /** @description How the service is. */
         Health: {
             /** @description The parts. */
@@ -649,11 +1544,31 @@ export interface components {
             /** @description `ok` if every part is. */
             status: components["schemas"]["HealthStatus"];
         };
+        /** @description A figure of a part. */
+        HealthFigure: {
+            /**
+             * @description Its name.
+             * @example lag
+             */
+            name: string;
+            /** @description Its unit: `count`, `bytes`, `us`, `s`, `per_second` or `share`. */
+            unit: string;
+            /**
+             * Format: double
+             * @description Its value.
+             */
+            value: number;
+        };
         /** @description How one part is. */
         HealthPart: {
+            /** @description What to do about it; null where there is nothing to do. */
+            advice?: string | null;
             /** @description In words. */
             detail: string;
-            /** @description Its name. */
+            /** @description Its figures. */
+            figures: components["schemas"]["HealthFigure"][];
+            last_error?: components["schemas"]["PartError"] | null;
+            /** @description Its name: `source`, `pipeline`, `engine`, `model`, `store`, `disk`, `kafka`, `redis`. */
             name: string;
             /** @description How it is. */
             status: components["schemas"]["HealthStatus"];
@@ -662,7 +1577,23 @@ export interface components {
          * @description Good or not.
          * @enum {string}
          */
-        HealthStatus: "ok" | "degraded";
+        HealthStatus: "ok" | "degraded" | "off";
+        /** @description A decision that was not made, or the one that was. */
+        Hypothetical: {
+            /** @description What every feature adds, the largest by size first; empty where the model cannot say. */
+            contributions: components["schemas"]["Contribution"][];
+            /** @description The event. */
+            event: Record<string, unknown>;
+            /** @description What is decided. */
+            outcome: components["schemas"]["Outcome"];
+            /** @description Rules that fire. */
+            rules: string[];
+            /**
+             * Format: double
+             * @description Probability of fraud; null without a model.
+             */
+            score?: number | null;
+        };
         /** @description A label was stored. */
         LabelAccepted: {
             /** @description Fraud or not. */
@@ -781,12 +1712,15 @@ export interface components {
         LiveKind: "snapshot" | "update";
         /** @description A message of the live feed, a few times a second. */
         LiveMessage: {
+            /** @description Alerts that wait. */
+            alerts: components["schemas"]["AlertCounts"];
             /** @description Decisions since the last message, newest first, at most 50; up to 100 newest in a snapshot. */
             decisions: components["schemas"]["DecisionSummary"][];
             /** @description Jobs that send synthetic transactions or have ended less than half a minute ago, newest first. */
             generations: components["schemas"]["Generation"][];
             /** @description `snapshot` first, then `update`. */
             kind: components["schemas"]["LiveKind"];
+            newest_alert?: components["schemas"]["Alert"] | null;
             /**
              * Format: int64
              * @description Decisions since the last message that are not listed.
@@ -794,6 +1728,24 @@ export interface components {
             skipped: number;
             /** @description Figures. */
             stats: components["schemas"]["Stats"];
+        };
+        /** @description Losses at an epoch, means over its steps. */
+        LossPoint: {
+            /**
+             * Format: double
+             * @description Of the critic or discriminator.
+             */
+            critic: number;
+            /**
+             * Format: int64
+             * @description The epoch, from 1.
+             */
+            epoch: number;
+            /**
+             * Format: double
+             * @description Of the generator.
+             */
+            generator: number;
         };
         /** @description A model. Texts are empty and numbers 0 where nobody knows any more how it came to be. */
         ModelInfo: {
@@ -849,6 +1801,49 @@ export interface components {
             /** @description The models. */
             models: components["schemas"]["ModelInfo"][];
         };
+        /** @description One model on what became known. */
+        ModelPerformance: {
+            /**
+             * Format: double
+             * @description Area under the ROC curve; null unless frauds and genuine transactions are known.
+             */
+            auc_roc?: number | null;
+            /**
+             * Format: double
+             * @description Average precision; null likewise.
+             */
+            average_precision?: number | null;
+            /**
+             * Format: double
+             * @description Mean squared error of the scores as probabilities (Brier 1950); null without transactions.
+             */
+            brier?: number | null;
+            /** @description Scores against shares of fraud, in up to ten bins of equally many transactions. */
+            calibration: components["schemas"]["CalibrationBin"][];
+            /**
+             * Format: double
+             * @description Mean distance of scores and shares of fraud over `calibration`; null without transactions.
+             */
+            calibration_error?: number | null;
+            /**
+             * @description How many of the riskiest entities of a day had a fraud, mean over days: the Handbook's card precision, which counts a
+             *     defrauded entity on the first day that it is found. Empty where transactions have no key.
+             */
+            card_precision: components["schemas"]["CardPrecisionAt"][];
+            /** @description Its id. */
+            id: string;
+            /** @description Points of the precision-recall curve, at most 200. */
+            precision_recall: components["schemas"]["PrecisionRecallPoint"][];
+            /** @description Points of the ROC curve, at most 200. */
+            roc: components["schemas"]["RocPoint"][];
+            /** @description What it does here. */
+            role: components["schemas"]["ModelRole"];
+            /**
+             * @description What other thresholds of review would have done, rising, at most 200 and the present one among them. An alert is what the
+             *     policy would then not approve.
+             */
+            thresholds: components["schemas"]["ThresholdPoint"][];
+        };
         /** @description Something that was done to a model. */
         ModelPromotion: {
             /** @description `champion`, `challenger`, `retired`, or `rollback` to it. */
@@ -882,10 +1877,120 @@ export interface components {
          */
         ModelRole: "champion" | "challenger" | "registered";
         /**
+         * @description The next alert for somebody.
+         * @example {
+         *       "by": "ada"
+         *     }
+         */
+        NextAlertRequest: {
+            /** @description Who works on it. */
+            by: string;
+        };
+        /**
          * @description What happens to a transaction.
          * @enum {string}
          */
         Outcome: "approve" | "review" | "decline";
+        /** @description Something that went wrong. */
+        PartError: {
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description What. */
+            text: string;
+        };
+        /**
+         * @description Champion and challengers on the same transactions of which is known what they were: the newest 100,000 that all of them
+         *     have scored, without synthetic ones. Known is what has a label; with `labels.mature_after`, what is older than that, and
+         *     then without a label it is genuine.
+         */
+        Performance: {
+            /**
+             * Format: double
+             * @description Days between them, at least one: what "a day" divides by.
+             */
+            days: number;
+            /**
+             * Format: double
+             * @description What it costs to decline a genuine transaction, in major units; null where the detector does not say.
+             */
+            false_decline_cost?: number | null;
+            /**
+             * Format: int64
+             * @description Of them fraud.
+             */
+            frauds: number;
+            /**
+             * Format: date-time
+             * @description When the first of them happened; null without any.
+             */
+            from?: string | null;
+            /** @description The models, the champion first. */
+            models: components["schemas"]["ModelPerformance"][];
+            /**
+             * Format: double
+             * @description What a review costs, in major units; null where the detector does not say.
+             */
+            review_cost?: number | null;
+            /**
+             * Format: double
+             * @description The least score that is sent to review, of the champion.
+             */
+            review_score_min: number;
+            /**
+             * Format: date-time
+             * @description When the last of them happened; null without any.
+             */
+            to?: string | null;
+            /**
+             * Format: int64
+             * @description Transactions.
+             */
+            transactions: number;
+        };
+        /** @description How scores become outcomes. Amounts are in major units; null is not given. */
+        PolicyInfo: {
+            /**
+             * Format: double
+             * @description Reviews that people can do in a day.
+             */
+            daily_review_budget?: number | null;
+            /**
+             * Format: double
+             * @description What it costs to decline a genuine transaction.
+             */
+            false_decline_cost?: number | null;
+            /**
+             * Format: double
+             * @description What a review costs.
+             */
+            review_cost?: number | null;
+            /**
+             * Format: double
+             * @description The least score that is sent to review, of the champion.
+             */
+            review_score_min?: number | null;
+        };
+        /** @description A point of the precision-recall curve. */
+        PrecisionRecallPoint: {
+            /**
+             * Format: double
+             * @description Share of frauds among those that do.
+             */
+            precision: number;
+            /**
+             * Format: double
+             * @description Share of the frauds that score at least as high.
+             */
+            recall: number;
+            /**
+             * Format: double
+             * @description The score.
+             */
+            score: number;
+        };
         /** @description A problem document (RFC 9457). */
         Problem: {
             /** @description What is wrong this time. */
@@ -954,10 +2059,100 @@ export interface components {
             /** @description Features that speak for fraud, the strongest first. */
             reasons: components["schemas"]["Reason"][];
         };
+        /** @description One of them. */
+        RejectionInfo: {
+            /** @description What came in, at most 2,048 bytes. */
+            raw: string;
+            /** @description What is wrong with it. */
+            reason: string;
+            /**
+             * Format: date-time
+             * @description When it came in.
+             */
+            received_at: string;
+            /** @description Where from: `http`, or a place in a topic. */
+            source: string;
+        };
+        /** @description How often something is wrong. */
+        RejectionKind: {
+            /**
+             * Format: int64
+             * @description How often.
+             */
+            count: number;
+            /**
+             * Format: date-time
+             * @description When last.
+             */
+            last_at: string;
+            /** @description What is wrong. */
+            reason: string;
+        };
+        /** @description What came in and was no transaction, newest first. */
+        RejectionPage: {
+            /** @description The newest, as many as were asked for. */
+            items: components["schemas"]["RejectionInfo"][];
+            /** @description The same by what is wrong, the most frequent first, at most 20. Values are left out, so that alike ones are one. */
+            kinds: components["schemas"]["RejectionKind"][];
+            /**
+             * Format: int64
+             * @description Rejections that are stored.
+             */
+            stored: number;
+        };
+        /** @description Whether a decision comes out again when it is recomputed from base, log and model. */
+        ReplayVerdict: {
+            /** @description What differs, in words. */
+            differences: string[];
+            /**
+             * Format: int64
+             * @description Entries of the log that were replayed.
+             */
+            entries: number;
+            /** @description Every feature, score, outcome, rule and reason, to the last bit. */
+            identical: boolean;
+            /**
+             * Format: double
+             * @description How long it took.
+             */
+            seconds: number;
+        };
+        /** @description A point of the ROC curve. */
+        RocPoint: {
+            /**
+             * Format: double
+             * @description Share of the genuine transactions that score at least as high.
+             */
+            false_positive_rate: number;
+            /**
+             * Format: double
+             * @description The score.
+             */
+            score: number;
+            /**
+             * Format: double
+             * @description Share of the frauds that do.
+             */
+            true_positive_rate: number;
+        };
+        /** @description A rule. */
+        RuleInfo: {
+            /** @description Its name. */
+            name: string;
+            /** @description What it asks for. */
+            outcome: components["schemas"]["Outcome"];
+            /** @description When it fires, in CEL. */
+            when: string;
+        };
         /** @description Where transactions come from. */
         Source: {
             /** @description `http`, or `simulator` in the demo. */
             kind: components["schemas"]["SourceKind"];
+            /**
+             * @description What the simulator marks its transactions with. In its world they are the real ones.
+             * @example simulator:card:7
+             */
+            mark?: string | null;
             /**
              * Format: double
              * @description Transactions a second that the simulator sends.
@@ -1033,6 +2228,34 @@ export interface components {
             /** @description Totals since the database began. */
             totals: components["schemas"]["Totals"];
         };
+        /** @description Made transactions of the store beside real ones of the store: the report of `redflag synth report`. */
+        SyntheticReport: {
+            /** @description Histograms of columns beside each other, as SVG that takes its colours from the page. */
+            columns: string[];
+            /** @description All figures of the report. */
+            figures: Record<string, unknown>;
+            /** @description Principal components, as SVG. */
+            principal: string;
+            /**
+             * Format: int64
+             * @description Real transactions that were compared, the newest.
+             */
+            real_rows: number;
+            /**
+             * @description What made the transactions.
+             * @example simulator:card:7
+             */
+            synthetic: string;
+            /**
+             * Format: int64
+             * @description Made ones, the newest.
+             */
+            synthetic_rows: number;
+            /** @description t-SNE, as SVG. */
+            t_sne: string;
+            /** @description What they are fit for and what not, sentence by sentence. */
+            verdict: string[];
+        };
         /** @description Decisions on synthetic transactions since the database began. */
         SyntheticTotals: {
             /**
@@ -1055,6 +2278,70 @@ export interface components {
              * @description Of them sent to review.
              */
             in_review: number;
+        };
+        /** @description What a least score for a review would have done. Shares are null where they divide by nothing. */
+        ThresholdPoint: {
+            /**
+             * Format: double
+             * @description Share of transactions that are on the right side.
+             */
+            accuracy?: number | null;
+            /**
+             * Format: double
+             * @description Alerts a day.
+             */
+            alerts_per_day: number;
+            /**
+             * Format: double
+             * @description Amounts of the frauds that alert, a day, in major units.
+             */
+            caught_amount_per_day: number;
+            /**
+             * Format: double
+             * @description Cost a day: of reviews, of genuine transactions that are declined, and the amounts of frauds that do not alert, in major
+             *     units; null where the detector has no costs.
+             */
+            cost_per_day?: number | null;
+            /**
+             * Format: double
+             * @description Harmonic mean of the two.
+             */
+            f1?: number | null;
+            /**
+             * Format: int64
+             * @description Frauds that do not.
+             */
+            false_negatives: number;
+            /**
+             * Format: int64
+             * @description Genuine transactions that alert.
+             */
+            false_positives: number;
+            /**
+             * Format: double
+             * @description Share of frauds among the alerts.
+             */
+            precision?: number | null;
+            /**
+             * Format: double
+             * @description Share of the frauds that alert.
+             */
+            recall?: number | null;
+            /**
+             * Format: double
+             * @description The threshold.
+             */
+            score: number;
+            /**
+             * Format: int64
+             * @description Genuine transactions that do not.
+             */
+            true_negatives: number;
+            /**
+             * Format: int64
+             * @description Frauds that alert.
+             */
+            true_positives: number;
         };
         /** @description One second of the timeline. */
         TimelinePoint: {
@@ -1083,6 +2370,19 @@ export interface components {
              * @description Labels that say fraud.
              */
             labelled_fraud: number;
+        };
+        /** @description How well rows could be told apart at an epoch. */
+        ToldApartPoint: {
+            /**
+             * Format: double
+             * @description 0 not at all, 1 always.
+             */
+            distance: number;
+            /**
+             * Format: int64
+             * @description The epoch.
+             */
+            epoch: number;
         };
         /** @description Totals since the database began. */
         Totals: {
@@ -1133,6 +2433,40 @@ export interface components {
             repeated: number;
             /** @description Of the decisions those on synthetic transactions. */
             synthetic: components["schemas"]["SyntheticTotals"];
+        };
+        /** @description What happened in an hour of the week. */
+        WeekHour: {
+            /**
+             * Format: int64
+             * @description Of them sent to review or declined.
+             */
+            alerts: number;
+            /**
+             * Format: int64
+             * @description Decisions.
+             */
+            decisions: number;
+        };
+        /** @description What would have been decided, with the past as it was. */
+        WhatIf: {
+            /** @description As it would have been. */
+            after: components["schemas"]["Hypothetical"];
+            /** @description As it was. */
+            before: components["schemas"]["Hypothetical"];
+            /** @description Features that differ. */
+            changed: components["schemas"]["ChangedFeature"][];
+        };
+        /**
+         * @description Fields of the event that are to be others.
+         * @example {
+         *       "changes": {
+         *         "tx_amount": 12.5
+         *       }
+         *     }
+         */
+        WhatIfRequest: {
+            /** @description New values by field; null takes an optional field away. The id stays. */
+            changes: Record<string, unknown>;
         };
     };
     responses: never;
@@ -1329,6 +2663,297 @@ export interface operations {
             };
         };
     };
+    activity: {
+        parameters: {
+            query?: {
+                /** @description first instant, RFC 3339; default an hour before `to` */
+                from?: string;
+                /** @description first instant no longer wanted, RFC 3339; default now */
+                to?: string;
+                /** @description minute (the default; kept for two days), hour or day */
+                step?: string;
+                /** @description true: only synthetic transactions; false: none of them */
+                synthetic?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description what happened */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Activity"];
+                };
+            };
+            /** @description a parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description nothing is stored */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alerts: {
+        parameters: {
+            query?: {
+                /** @description waiting (open or assigned, the default), open, assigned, closed or all */
+                state?: string;
+                /** @description who works on it */
+                assignee?: string;
+                /** @description value of the key field */
+                entity?: string;
+                /** @description true: only those past their time and not closed */
+                overdue?: boolean;
+                /** @description true: only synthetic ones; false: none of them */
+                synthetic?: boolean;
+                /** @description priority (the default), age or newest */
+                order?: string;
+                /** @description 1 to 500, default 100 */
+                limit?: number;
+                /** @description next_cursor of the page before, in the same order */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description a page of them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertPage"];
+                };
+            };
+            /** @description a parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    next: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NextAlertRequest"];
+            };
+        };
+        responses: {
+            /** @description it is theirs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description no alert is open */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description fields are missing or wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store refuses; nothing was done */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alert: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the alert's id */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description all of it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDetail"];
+                };
+            };
+            /** @description no such alert */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revise: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the alert's id */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlertRequest"];
+            };
+        };
+        responses: {
+            /** @description done, and in the history */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description no such alert */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description somebody was first, or it does not allow that */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertConflict"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description fields are missing or wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store refuses and nothing was done, or Kafka did not take the labels */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     decisions: {
         parameters: {
             query?: {
@@ -1407,6 +3032,47 @@ export interface operations {
             };
         };
     };
+    contributions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the transaction's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description all features, the largest contribution by size first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Contributions"];
+                };
+            };
+            /** @description no such transaction */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description it was decided by a model that is gone, or by one that cannot say why */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     reasons: {
         parameters: {
             query?: never;
@@ -1444,6 +3110,139 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the transaction's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description whether it comes out again */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayVerdict"];
+                };
+            };
+            /** @description no such transaction */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description its model or feature list is gone, or its log is a Kafka topic */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    what_if: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the transaction's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WhatIfRequest"];
+            };
+        };
+        responses: {
+            /** @description before and after */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhatIf"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description no such transaction */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description it does not come out again when recomputed, so its past is not known */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description fields cannot be so */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    detector: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description all of it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DetectorInfo"];
                 };
             };
         };
@@ -1621,6 +3420,67 @@ export interface operations {
             };
         };
     };
+    report: {
+        parameters: {
+            query?: {
+                /** @description what made them, as simulator:card:7; all synthetic ones without it */
+                synthetic?: string;
+                /** @description at most so many of each kind, 100 to 5000, default 2000 */
+                rows?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the report */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SyntheticReport"];
+                };
+            };
+            /** @description too few of either kind are stored, or they cannot be compared */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description a parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description another report is being made */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store cannot be read now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     job: {
         parameters: {
             query?: never;
@@ -1676,6 +3536,35 @@ export interface operations {
             };
             /** @description no such job */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    generators: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description all of it, by name */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GeneratorList"];
+                };
+            };
+            /** @description the folder cannot be read now */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1814,6 +3703,82 @@ export interface operations {
             };
         };
     };
+    drift: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the most drifted feature first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Drift"];
+                };
+            };
+            /** @description this service stores nothing */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    performance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description all of them on the same transactions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Performance"];
+                };
+            };
+            /** @description this service stores nothing */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     promote: {
         parameters: {
             query?: never;
@@ -1885,6 +3850,47 @@ export interface operations {
                 };
             };
             /** @description the registry cannot be written; nothing was changed */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rejections: {
+        parameters: {
+            query?: {
+                /** @description 1 to 500, default 50 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the newest of them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RejectionPage"];
+                };
+            };
+            /** @description a parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store cannot be read */
             503: {
                 headers: {
                     [name: string]: unknown;

@@ -5,7 +5,7 @@
  * and shows the newest state the moment it is looked at again.
  */
 import { useSyncExternalStore } from 'react'
-import { OUTCOMES, type DecisionSummary, type LiveMessage, type Outcome, type Stats } from './types'
+import { OUTCOMES, type Alert, type AlertCounts, type DecisionSummary, type Generation, type LiveMessage, type Outcome, type Stats } from './types'
 
 export type Connection =
   | { phase: 'connecting'; again: boolean }
@@ -31,6 +31,11 @@ export interface LiveState {
   byOutcome: Readonly<Record<Outcome, readonly DecisionSummary[]>>
   listings: readonly Listing[]
   sampling: Sampling | null
+  alerts: AlertCounts | null
+  /** The newest alert since the server's start, for a banner. */
+  newestAlert: Alert | null
+  /** Jobs that send synthetic transactions or have just ended, newest first. */
+  generations: readonly Generation[]
 }
 
 interface Listing {
@@ -55,6 +60,9 @@ export const initialState: LiveState = {
   byOutcome: { approve: [], review: [], decline: [] },
   listings: [],
   sampling: null,
+  alerts: null,
+  newestAlert: null,
+  generations: [],
 }
 
 export function applyMessage(state: LiveState, message: LiveMessage, now: number): LiveState {
@@ -70,6 +78,9 @@ export function applyMessage(state: LiveState, message: LiveMessage, now: number
     byOutcome: sortIn(message.decisions, kept.byOutcome),
     listings,
     sampling: sampled(listings),
+    alerts: message.alerts,
+    newestAlert: message.newest_alert ?? null,
+    generations: message.generations,
   }
 }
 

@@ -10,8 +10,15 @@ import { Header } from './Header'
 import { readRoute, titleOf, type Route } from './routes'
 import { StatusBar } from './StatusBar'
 
-/** Of its own: who watches payments seldom reads documentation. */
+/** Pages of their own: who watches payments need not wait for them. */
 const DocsView = lazy(() => import('@/features/docs/DocsView').then((loaded) => ({ default: loaded.DocsView })))
+const AlertsView = lazy(() => import('@/features/alerts/AlertsView').then((loaded) => ({ default: loaded.AlertsView })))
+const AlertView = lazy(() => import('@/features/alerts/AlertView').then((loaded) => ({ default: loaded.AlertView })))
+const ModelsView = lazy(() => import('@/features/models/ModelsView').then((loaded) => ({ default: loaded.ModelsView })))
+const SyntheticView = lazy(() =>
+  import('@/features/synthetic/SyntheticView').then((loaded) => ({ default: loaded.SyntheticView })),
+)
+const HealthView = lazy(() => import('@/features/health/HealthView').then((loaded) => ({ default: loaded.HealthView })))
 
 export function App() {
   const { path } = usePlace()
@@ -29,7 +36,9 @@ export function App() {
       <Header view={route.view} />
       <main id="main">
         <StaleNotice />
-        <View route={route} />
+        <Suspense fallback={<p className="unseen">Loading</p>}>
+          <View route={route} />
+        </Suspense>
       </main>
       <StatusBar />
     </div>
@@ -43,12 +52,18 @@ function View({ route }: { route: Route }) {
       return unreachable ? <Unreachable /> : <LiveView />
     case 'transaction':
       return <TransactionView id={route.id} />
+    case 'alerts':
+      return <AlertsView />
+    case 'alert':
+      return <AlertView key={route.id} id={route.id} />
+    case 'models':
+      return <ModelsView />
+    case 'synthetic':
+      return <SyntheticView />
+    case 'health':
+      return <HealthView />
     case 'docs':
-      return (
-        <Suspense fallback={<p className="unseen">Loading</p>}>
-          <DocsView />
-        </Suspense>
-      )
+      return <DocsView />
     case 'unknown':
       return (
         <Notice tone="plain" title="There is no such page" actions={<Link href="/">To the live page</Link>}>

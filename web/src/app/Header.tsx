@@ -1,13 +1,13 @@
 import { useLive } from '@/api/store'
 import type { Stats } from '@/api/types'
 import { Link } from '@/components/ui/Link'
-import { count, NONE, rate } from '@/components/ui/numbers'
+import { count, countShort, NONE, rate } from '@/components/ui/numbers'
 import { Segments } from '@/components/ui/Segments'
 import { Skeleton } from '@/components/ui/Skeleton'
 import { dateTime } from '@/components/ui/times'
 import { ConnectionPill } from './ConnectionPill'
 import { DarkIcon, FlagIcon, LightIcon, SystemIcon } from './icons'
-import type { Route } from './routes'
+import { pages, type Route } from './routes'
 import { setTheme, useTheme } from './theme'
 
 const themes = [
@@ -26,12 +26,12 @@ export function Header({ view }: { view: Route['view'] }) {
         redflag
       </Link>
       <nav className="top-nav" aria-label="Pages">
-        <Link href="/" aria-current={view === 'live' ? 'page' : undefined}>
-          Live
-        </Link>
-        <Link href="/docs" aria-current={view === 'docs' ? 'page' : undefined}>
-          API
-        </Link>
+        {pages.map((page) => (
+          <Link key={page.view} href={page.path} aria-current={isAt(view, page.view) ? 'page' : undefined}>
+            {page.name}
+            {page.view === 'alerts' && <WaitingAlerts />}
+          </Link>
+        ))}
       </nav>
       <dl className="running">
         <Running name="detector" value={stats?.detector} />
@@ -44,6 +44,21 @@ export function Header({ view }: { view: Route['view'] }) {
         <Segments label="Colours" options={themes} value={useTheme()} onChange={setTheme} />
       </div>
     </header>
+  )
+}
+
+/** An alert belongs to the alerts. */
+function isAt(view: Route['view'], page: Route['view']) {
+  return view === page || (view === 'alert' && page === 'alerts')
+}
+
+function WaitingAlerts() {
+  const waiting = useLive((state) => state.alerts && state.alerts.open + state.alerts.assigned)
+  if (!waiting) return null
+  return (
+    <span className="nav-count" aria-label={`${count(waiting)} wait`}>
+      {countShort(waiting)}
+    </span>
   )
 }
 

@@ -1,22 +1,35 @@
-export type Route = { view: 'live' } | { view: 'transaction'; id: string } | { view: 'docs' } | { view: 'unknown' }
+export type Route =
+  | { view: 'live' | 'alerts' | 'models' | 'synthetic' | 'health' | 'docs' | 'unknown' }
+  | { view: 'transaction'; id: string }
+  | { view: 'alert'; id: string }
+
+/** The pages that the header leads to, in its order. */
+export const pages = [
+  { view: 'live', path: '/', name: 'Live' },
+  { view: 'alerts', path: '/alerts', name: 'Alerts' },
+  { view: 'models', path: '/models', name: 'Models' },
+  { view: 'synthetic', path: '/synthetic', name: 'Synthetic' },
+  { view: 'health', path: '/health', name: 'Health' },
+  { view: 'docs', path: '/docs', name: 'API' },
+] as const
 
 export function readRoute(path: string): Route {
-  if (path === '/' || path === '/index.html') return { view: 'live' }
-  if (path === '/docs' || path === '/docs/') return { view: 'docs' }
-  const id = /^\/transactions\/([^/]+)\/?$/.exec(path)?.[1]
-  return id === undefined ? { view: 'unknown' } : { view: 'transaction', id: decoded(id) }
+  const plain = path === '/index.html' ? '/' : path.replace(/(?<=.)\/$/, '')
+  const page = pages.find((page) => page.path === plain)
+  if (page) return { view: page.view }
+  const [, kind, id] = /^\/(transactions|alerts)\/([^/]+)$/.exec(plain) ?? []
+  if (id === undefined) return { view: 'unknown' }
+  return { view: kind === 'alerts' ? 'alert' : 'transaction', id: decoded(id) }
 }
 
 export function titleOf(route: Route) {
   switch (route.view) {
-    case 'live':
-      return 'redflag: live'
     case 'transaction':
       return `redflag: transaction ${route.id}`
-    case 'docs':
-      return 'redflag: API'
-    case 'unknown':
-      return 'redflag'
+    case 'alert':
+      return `redflag: alert ${route.id}`
+    default:
+      return ['redflag', pages.find(({ view }) => view === route.view)?.name].filter(Boolean).join(': ')
   }
 }
 

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
-use engine::{Decisions, Detector, EventBatch, Model, Narrator};
+use engine::{Detector, Model};
 use lab::artifact::ModelFile;
-use lab::dataset::EventReader;
 use serde_json::json;
-use store::{Store, StoredDecision};
+use store::StoredDecision;
 
 use super::WrongInput;
 use super::output::load_detector;
 use super::store::Kept;
 use crate::objects::is_url;
 use crate::registry::{Registry, RegistryError};
+use crate::service::past::Past;
 use crate::service::reasons;
 use crate::service::recovery::Recovery;
 use crate::service::wire::{Decision, Reason};
@@ -80,7 +80,7 @@ pub fn run(args: Args) -> Result<()> {
                 reasons::explain(&stored, &detector, model.as_ref()).map_err(WrongInput)?;
         }
         if replay {
-            verdict = Some(recompute(&recovery, &mut *store, &detector, model, &stored)?);
+            verdict = Some(Past::of(&stored, &recovery, &mut *store, &detector, model)?.differences);
         }
     }
     show(&stored, &decision, &detector, verdict.as_ref(), json)?;
@@ -143,55 +143,6 @@ fn model_of(
         }
         (Some(_), Some(file)) => Ok(Some(file.bind(detector)?)),
     }
-}
-
-/// Recomputes a decision from base, log and model; what differs, in words.
-fn recompute(
-    recovery: &Recovery,
-    store: &mut dyn Store,
-    detector: &Arc<Detector>,
-    model: Option<Model>,
-    stored: &StoredDecision,
-) -> Result<Vec<String>> {
-    let mut engine = recovery.restore_before(stored.sequence, detector, model, store)?;
-    let schema = Arc::new(detector.schema.clone());
-    let mut batch = EventBatch::new(Arc::clone(&schema));
-    EventReader::without_labels(&schema).read(stored.event.as_bytes(), &mut batch)?;
-    let mut decisions = Decisions::default();
-    engine.process(&batch, stored.sequence, &mut decisions);
-    Ok(differences(stored, detector, &decisions))
-}
-
-fn differences(stored: &StoredDecision, detector: &Detector, again: &Decisions) -> Vec<String> {
-    let mut found = Vec::new();
-    let names = detector.features.iter().map(|feature| &feature.name);
-    for ((name, was), is) in names.zip(&stored.features).zip(again.features_of(0)) {
-        if was.to_bits() != is.to_bits() && !(was.is_nan() && is.is_nan()) {
-            found.push(format!("{name} was {was:?}, is {is:?}"));
-        }
-    }
-    let score = Some(again.scores[0]).filter(|score| score.is_finite());
-    if stored.score.map(f64::to_bits) != score.map(f64::to_bits) {
-        found.push(format!("score was {:?}, is {score:?}", stored.score));
-    }
-    if stored.outcome != again.outcomes[0] {
-        found.push(format!("outcome was {}, is {}", stored.outcome.name(), again.outcomes[0].name()));
-    }
-    let rules: Vec<&str> =
-        again.rules_of(0).iter().map(|rule| detector.rules[*rule as usize].name.as_str()).collect();
-    if stored.rules != rules {
-        found.push(format!("rules were {:?}, are {rules:?}", stored.rules));
-    }
-    // Decisions made before there were reasons have none.
-    if let Some(was) = &stored.reasons {
-        let amount = stored.amount_minor as f64 / detector.schema.minor_per_unit();
-        let narrator = Narrator { detector, amount, features: again.features_of(0) };
-        let is = serde_json::to_string(&Reason::tell(again.reasons_of(0), narrator)).unwrap_or_default();
-        if *was != is {
-            found.push(format!("reasons were {was}, are {is}"));
-        }
-    }
-    found
 }
 
 /// A reason in a line.

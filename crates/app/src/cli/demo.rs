@@ -100,8 +100,13 @@ pub fn run(args: Args) -> Result<()> {
     let started = Instant::now();
     let model = prepare(&folder, &data_dir, &detector, &world, named)?;
     let simulator = world.simulator()?;
-    let source = source(args.rate, simulator.rows_per_day());
-    let settings = Settings { listen: listen_on, data_dir: folder.clone(), ..Settings::default() };
+    let source = source(args.rate, simulator.rows_per_day(), world.mark());
+    let settings = Settings {
+        listen: listen_on,
+        data_dir: folder.clone(),
+        mature_after_us: Some(world.label_delay_us),
+        ..Settings::default()
+    };
     let models = Arc::new(Models::of_file(&detector, Some(&model))?);
     let mut say = |entries| println!("replayed {entries} entries of the log");
     let service =
@@ -128,12 +133,13 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// Where the transactions come from, and how much quicker than in the world itself.
-fn source(rate: f64, rows_per_day: f64) -> Source {
+fn source(rate: f64, rows_per_day: f64, mark: String) -> Source {
     let time_factor = rate * DAY_S / rows_per_day;
     Source {
         kind: SourceKind::Simulator,
         rate_per_second: Some(rate),
         time_factor: Some((time_factor * 10.0).round() / 10.0),
+        mark: Some(mark),
     }
 }
 

@@ -57,7 +57,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let models = models(&settings, &detector)?;
     let kind = if settings.kafka.is_on() { SourceKind::Kafka } else { SourceKind::Http };
-    let source = Source { kind, rate_per_second: None, time_factor: None };
+    let source = Source { kind, rate_per_second: None, time_factor: None, mark: None };
     let name = detector.name.clone();
     let mut replayed = 0;
     let service = Service::start(&settings, data_dir, listener, detector, models, source, &mut |entries| {

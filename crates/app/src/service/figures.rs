@@ -21,74 +21,93 @@ pub struct Comparison {
     pub figures: HashMap<String, LiveFigures>,
 }
 
-/// Scores of one model, row by row the same transactions as the others'.
-#[derive(Default)]
-struct Scores {
-    scores: Vec<f64>,
-    /// Whether the champion's threshold asks for more than approval.
-    alerts: Vec<bool>,
+/// A transaction of which is known what it was, and that all models in use have scored.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Fraud or not.
+    pub fraud: bool,
+    /// Amount in major units.
+    pub amount: f64,
+    /// Event time.
+    pub event_time_us: i64,
+    /// The key field's value.
+    pub key: Option<String>,
+    /// A score of each model, in the order of the lineup.
+    pub scores: Vec<f64>,
 }
 
-/// Puts the models in use side by side, on the labelled transactions that all of them have scored. A score is an alert where
-/// the policy, with the review threshold of the champion, would not approve.
-pub fn compare(record: &Record, lineup: &Lineup, detector: &Detector) -> Comparison {
-    let ids: Vec<&str> = lineup.all().map(|loaded| &*loaded.model.id).collect();
-    let version_ids = record.versions.iter().filter_map(|(number, versions)| {
-        let at = ids.iter().position(|id| versions.model.as_deref() == Some(id))?;
-        Some((*number, at))
-    });
-    let model_of: HashMap<i64, usize> = version_ids.collect();
-    let review_score_min = lineup.champion.as_ref().map_or(0.0, |champion| champion.model.review_score_min);
-    let mut labels = Vec::new();
-    let mut models: Vec<Scores> = ids.iter().map(|_| Scores::default()).collect();
-    for transaction in record.labelled.chunk_by(|a, b| a.sequence == b.sequence) {
+/// The transactions that all models in use have scored, in the order of the log. `is_real` is asked for what made them.
+pub fn known(
+    record: &Record,
+    lineup: &Lineup,
+    detector: &Detector,
+    is_real: impl Fn(Option<&str>) -> bool,
+) -> Vec<Known> {
+    let model_of = model_by_version(record, lineup);
+    let models = lineup.all().count();
+    let transactions = record.labelled.chunk_by(|a, b| a.sequence == b.sequence);
+    let real = transactions.filter(|scores| is_real(scores[0].mark.as_deref()));
+    let gather = |transaction: &[LabelledScore]| {
         // A model can have scored it twice, under two sets of rules; the score is the same.
-        let scored: BTreeMap<usize, &LabelledScore> =
-            transaction.iter().filter_map(|score| Some((*model_of.get(&score.version)?, score))).collect();
-        if ids.is_empty() || scored.len() < ids.len() {
-            continue;
-        }
-        labels.push(transaction[0].fraud);
-        for (model, score) in models.iter_mut().zip(scored.values()) {
-            let amount = score.amount_minor as f64 / detector.schema.minor_per_unit();
-            let outcome = detector.policy.outcome(score.score, amount, review_score_min);
-            model.scores.push(score.score);
-            model.alerts.push(outcome != Outcome::Approve);
-        }
-    }
-    let frauds = labels.iter().filter(|fraud| **fraud).count() as u64;
-    let compared = Compared { transactions: labels.len() as u64, frauds };
+        let scores: BTreeMap<usize, f64> = transaction
+            .iter()
+            .filter_map(|score| Some((*model_of.get(&score.version)?, score.score)))
+            .collect();
+        let first = &transaction[0];
+        (models > 0 && scores.len() == models).then(|| Known {
+            fraud: first.fraud,
+            amount: first.amount_minor as f64 / detector.schema.minor_per_unit(),
+            event_time_us: first.event_time_us,
+            key: first.key.clone(),
+            scores: scores.into_values().collect(),
+        })
+    };
+    real.filter_map(gather).collect()
+}
+
+/// The place in the lineup of the model of each version.
+fn model_by_version(record: &Record, lineup: &Lineup) -> HashMap<i64, usize> {
+    let place = |id: &str| lineup.all().position(|loaded| &*loaded.model.id == id);
+    let versions = record.versions.iter();
+    versions.filter_map(|(number, versions)| Some((*number, place(versions.model.as_deref()?)?))).collect()
+}
+
+/// Puts the models in use side by side, on the transactions that all of them have scored. A score is an alert where the policy,
+/// with the review threshold of the champion, would not approve.
+pub fn compare(record: &Record, known: &[Known], lineup: &Lineup, detector: &Detector) -> Comparison {
+    let model_of = model_by_version(record, lineup);
     let scored = |at: usize| {
         let own = record.scored.iter().filter(|(version, _)| model_of.get(version) == Some(&at));
         own.map(|(_, count)| count).sum()
     };
-    let figures = ids.iter().zip(&models).enumerate();
-    let figures = figures.map(|(at, (id, scores))| (id.to_string(), scores.figures(&labels, scored(at))));
-    Comparison { compared, figures: figures.collect() }
+    let review_score_min = lineup.champion.as_ref().map_or(0.0, |champion| champion.model.review_score_min);
+    let alerts = |known: &Known, score: f64| {
+        detector.policy.outcome(score, known.amount, review_score_min) != Outcome::Approve
+    };
+    let models = lineup.all().enumerate();
+    let figures =
+        models.map(|(at, loaded)| (loaded.model.id.to_string(), live(known, at, scored(at), alerts)));
+    let frauds = known.iter().filter(|known| known.fraud).count() as u64;
+    Comparison { compared: Compared { transactions: known.len() as u64, frauds }, figures: figures.collect() }
 }
 
-impl Scores {
-    fn figures(&self, labels: &[bool], scored: u64) -> LiveFigures {
-        // Of one class alone there is no ranking.
-        let ranking = Ranking::new(&self.scores, labels).ok();
-        let mut confusion = Confusion::default();
-        for (alert, fraud) in self.alerts.iter().zip(labels) {
-            match (alert, fraud) {
-                (true, true) => confusion.true_positives += 1,
-                (true, false) => confusion.false_positives += 1,
-                (false, true) => confusion.false_negatives += 1,
-                (false, false) => confusion.true_negatives += 1,
-            }
-        }
-        let alerts = confusion.true_positives + confusion.false_positives;
-        let frauds = confusion.true_positives + confusion.false_negatives;
-        LiveFigures {
-            scored,
-            alerts,
-            auc_roc: ranking.as_ref().map(Ranking::auc_roc),
-            average_precision: ranking.as_ref().map(Ranking::average_precision),
-            precision: (alerts > 0).then(|| confusion.precision()),
-            recall: (frauds > 0).then(|| confusion.recall()),
-        }
+fn live(known: &[Known], at: usize, scored: u64, alerts: impl Fn(&Known, f64) -> bool) -> LiveFigures {
+    let (scores, labels): (Vec<f64>, Vec<bool>) =
+        known.iter().map(|known| (known.scores[at], known.fraud)).unzip();
+    // Of one class alone there is no ranking.
+    let ranking = Ranking::new(&scores, &labels).ok();
+    let mut confusion = Confusion::default();
+    for known in known {
+        confusion.add(alerts(known, known.scores[at]), known.fraud);
+    }
+    let alerts = confusion.true_positives + confusion.false_positives;
+    let frauds = confusion.true_positives + confusion.false_negatives;
+    LiveFigures {
+        scored,
+        alerts,
+        auc_roc: ranking.as_ref().map(Ranking::auc_roc),
+        average_precision: ranking.as_ref().map(Ranking::average_precision),
+        precision: (alerts > 0).then(|| confusion.precision()),
+        recall: (frauds > 0).then(|| confusion.recall()),
     }
 }

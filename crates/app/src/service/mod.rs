@@ -14,18 +14,32 @@ pub mod render;
 pub mod models;
 /// How they fare on what became known.
 pub mod figures;
+/// The same in curves and thresholds.
+pub mod performance;
+/// How far decisions are from what the champion learnt from.
+pub mod drift;
+/// How the service is, part by part.
+pub mod health;
+/// What came in and was no transaction, for people.
+pub mod rejections;
+/// What people do with alerts.
+pub mod alerts;
 /// The thread that decides and remembers.
 pub mod pipeline;
 /// What waits to be written for others to read.
 pub mod entities;
 /// Redis, where others read.
 pub mod redis;
+/// What happened, counted by time.
+pub mod activity;
 /// Figures of what happened: totals, rates, latency.
 pub mod stats;
 /// The wire types of the API.
 pub mod wire;
 /// Why a stored decision looks suspicious.
 pub mod reasons;
+/// A stored decision again, and what would have been decided instead.
+pub mod past;
 /// Synthetic transactions on demand.
 pub mod generate;
 /// HTTP and WebSocket.

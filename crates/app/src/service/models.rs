@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use engine::{Detector, Model};
 use lab::artifact::ModelFile;
+use lab::drift::Baseline;
 use lab::facts::Facts;
-use store::NewShadowScore;
+use store::{NewShadowScore, StoredDecision};
 
 use super::pipeline::lock;
 use crate::registry::{Registry, RegistryError, facts_of_file};
@@ -23,6 +24,8 @@ pub struct Loaded {
     pub facts: Facts,
     /// Trees.
     pub trees: usize,
+    /// Where features and scores were when it was trained, if its file says so.
+    pub baseline: Option<Baseline>,
     /// The model, bound to the detector.
     pub model: Model,
 }
@@ -137,6 +140,12 @@ impl Models {
         self.registry.as_ref()?.model(&self.detector.name, id).ok()?.bind(&self.detector).ok()
     }
 
+    /// The model that a decision was made with; the champion if that is gone. Reads the registry.
+    pub fn behind(&self, stored: &StoredDecision) -> Option<Model> {
+        let made = stored.versions.model.as_deref().and_then(|id| self.find(id));
+        made.or_else(|| self.current().champion.as_ref().map(|champion| champion.model.clone()))
+    }
+
     /// Looks whether something was promoted, and takes it over. What cannot be taken over leaves everything as it is.
     pub fn follow(&self) {
         let followed = self.load_newest();
@@ -185,7 +194,8 @@ impl Models {
 
 impl Loaded {
     fn new(file: &ModelFile, facts: Facts, detector: &Detector) -> Result<Loaded> {
-        Ok(Loaded { facts, trees: file.forest.tree_count(), model: file.bind(detector)? })
+        let (trees, baseline) = (file.forest.tree_count(), file.baseline.clone());
+        Ok(Loaded { facts, trees, baseline, model: file.bind(detector)? })
     }
 }
 

@@ -15,15 +15,16 @@ use axum::body::Bytes;
 use engine::features::EntityView;
 use engine::{Decisions, Detector, Engine, EventBatch, FieldError, Rejection, Status};
 use lab::dataset::EventReader;
-use store::{Group, NewDecision, NewLabel, NewRejection, Store};
+use store::{Group, NewDecision, NewLabel, NewRejection, Store, StoredDecision};
 use tokio::sync::{mpsc, oneshot};
 
+use super::alerts::{self, Plan, Refused};
 use super::models::{Challengers, Models, ShadowScores};
 use super::recovery::{Recovery, versions};
 use super::redis::Redis;
 use super::render::{self, Rendered};
 use super::stats::Stats;
-use super::wire::{DecisionSummary, Instant as WireInstant, LabelAccepted, StateSize};
+use super::wire::{AlertRequest, DecisionSummary, Instant as WireInstant, LabelAccepted, StateSize};
 
 /// Requests in one group: enough to share a commit, few enough to stay within a millisecond or two.
 const GROUP_MAX: usize = 256;
@@ -78,6 +79,15 @@ pub enum Request {
         /// `None` if nothing is held of it.
         reply: oneshot::Sender<Result<Option<EntityView>, Unavailable>>,
     },
+    /// Do something with an alert.
+    Revise {
+        /// The alert.
+        id: i64,
+        /// What.
+        wanted: AlertRequest,
+        /// What was written, or why nothing was.
+        reply: oneshot::Sender<Result<Result<Plan, Refused>, Unavailable>>,
+    },
     /// Count and keep what could not even be read.
     Reject(NewRejection),
     /// Finish: write a snapshot and end.
@@ -109,6 +119,10 @@ pub struct Shared {
     pub redis: Option<Redis>,
     /// What scores.
     pub models: Arc<Models>,
+    /// How alerts are kept.
+    pub alerts: alerts::Config,
+    /// How long after it happened a transaction without a label counts as genuine, in microseconds of event time.
+    pub mature_after_us: Option<i64>,
 }
 
 /// How the pipeline is.
@@ -310,6 +324,10 @@ impl Pipeline {
                     self.finish_group(&mut waiting);
                     drop(reply.send(self.label(&transaction_id, fraud)));
                 }
+                Request::Revise { id, wanted, reply } => {
+                    self.finish_group(&mut waiting);
+                    drop(reply.send(self.revise(id, &wanted).map_err(|error| self.refuse(&error))));
+                }
                 Request::Inspect { kind, id, reply } => drop(reply.send(Ok(self.engine.inspect(&kind, &id)))),
                 Request::Reject(rejection) => self.work.rejections.push(rejection),
             }
@@ -371,8 +389,13 @@ impl Pipeline {
         self.engine.process(&self.work.batch, self.next_sequence, &mut self.work.decisions);
         self.challengers.score(&self.work.decisions.features, self.work.batch.len(), &mut self.work.shadow);
         self.work.render(&self.engine);
-        let group = self.work.group(self.next_sequence, decided_at_us, self.version);
+        let group = Group {
+            alert_window_us: Some(self.shared.alerts.window_us),
+            ..self.work.group(self.next_sequence, decided_at_us, self.version)
+        };
+        let begun = Instant::now();
         let stored = self.store.append(&group);
+        let commit_us = begun.elapsed().as_micros() as u64;
         match stored {
             Ok(()) => {
                 self.since_snapshot += group.decisions.len() as u64;
@@ -381,6 +404,7 @@ impl Pipeline {
                 // one of them would be ahead of the log.
                 let last = group.decisions.last().map(|decision| decision.sequence);
                 self.next_sequence = last.map_or(self.next_sequence, |last| last + 1);
+                lock(&self.shared.stats).count_commit(commit_us, decided_at_us / 1_000_000);
                 self.count(&group, &answers, waiting, decided_at_us / 1_000_000);
                 self.publish(&answers);
                 answer_all(waiting, &answers);
@@ -422,19 +446,41 @@ impl Pipeline {
         let label = NewLabel { sequence, transaction_sequence: stored.sequence, fraud, known_at_us };
         let group = Group { labels: vec![label], ..Group::default() };
         self.store.append(&group)?;
-        self.next_sequence += 1;
+        self.learn(&group, std::slice::from_ref(&stored));
+        let known_at = WireInstant(known_at_us);
+        Ok(Some(LabelAccepted { transaction_id: stored.id, fraud, sequence, known_at }))
+    }
+
+    /// Learns the labels of a group that is stored, each of the decision at its place.
+    fn learn(&mut self, group: &Group, decisions: &[StoredDecision]) {
+        self.next_sequence += group.labels.len() as i64;
         let mut batch = EventBatch::new(Arc::clone(self.work.batch.schema()));
-        if self.reader.read(stored.event.as_bytes(), &mut batch).is_ok() {
-            self.engine.learn(&batch, 0, stored.sequence, fraud);
-            if let Some(redis) = &self.shared.redis {
-                redis.offer_learnt(&self.engine, &batch, 0);
+        for (label, decision) in group.labels.iter().zip(decisions) {
+            batch.clear();
+            if self.reader.read(decision.event.as_bytes(), &mut batch).is_ok() {
+                self.engine.learn(&batch, 0, decision.sequence, label.fraud);
+                if let Some(redis) = &self.shared.redis {
+                    redis.offer_learnt(&self.engine, &batch, 0);
+                }
             }
         }
         let mut stats = lock(&self.shared.stats);
-        stats.totals.add(&group);
-        stats.second(known_at_us / 1_000_000).labelled_fraud += u64::from(fraud);
-        let known_at = WireInstant(known_at_us);
-        Ok(Some(LabelAccepted { transaction_id: stored.id, fraud, sequence, known_at }))
+        stats.totals.add(group);
+        for label in &group.labels {
+            stats.second(label.known_at_us / 1_000_000).labelled_fraud += u64::from(label.fraud);
+        }
+    }
+
+    /// Does something with an alert; if that closes it, its transactions are labelled in the same transaction.
+    fn revise(&mut self, id: i64, wanted: &AlertRequest) -> store::Result<Result<Plan, Refused>> {
+        let plan = match Plan::of(&mut *self.store, id, wanted, now_us())? {
+            Ok(plan) => plan,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let group = plan.group(self.next_sequence);
+        self.store.append(&group)?;
+        self.learn(&group, &plan.labelled);
+        Ok(Ok(plan))
     }
 
     fn count(&self, group: &Group, answers: &[Answer], waiting: &[Waiting], now_s: i64) {
@@ -551,6 +597,7 @@ fn turn_away(request: Request) {
         Request::Decide { reply, .. } => drop(reply.send(Err(Unavailable))),
         Request::Label { reply, .. } => drop(reply.send(Err(Unavailable))),
         Request::Inspect { reply, .. } => drop(reply.send(Err(Unavailable))),
+        Request::Revise { reply, .. } => drop(reply.send(Err(Unavailable))),
         Request::Reject(_) | Request::Stop => {}
     }
 }
@@ -605,6 +652,7 @@ impl Work {
             labels: Vec::new(),
             rejections: self.rejections.clone(),
             repeated: self.repeated,
+            ..Group::default()
         }
     }
 

@@ -108,9 +108,10 @@ impl Recovery {
         detector: &Arc<Detector>,
         model: Option<Model>,
         store: &mut dyn Store,
+        progress: &mut dyn FnMut(u64),
     ) -> Result<Engine> {
         let (mut engine, from) = self.base_engine(detector, model)?;
-        replay_log(&mut engine, store, from, position - 1, &mut |_| {})?;
+        replay_log(&mut engine, store, from, position - 1, progress)?;
         Ok(engine)
     }
 

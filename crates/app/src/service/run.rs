@@ -14,8 +14,10 @@ use store::Sync;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
+use super::activity::{self, Cube};
 use super::api::{self, Doors, Frame, StreamDoor};
 use super::generate::jobs::Generations;
+use super::health::{self, Troubles};
 use super::models::Models;
 use super::pipeline::{Condition, Pipeline, Request, Shared, lock, now_us};
 use super::recovery::Recovery;
@@ -23,6 +25,7 @@ use super::redis::{self, Redis};
 use super::settings::Settings;
 use super::stats::Stats;
 use super::wire;
+use crate::stream::lag::Lag;
 use crate::stream::{self, client, watchdog, worker::Stream};
 
 /// After the word to stop, requests under way get this long.
@@ -121,6 +124,7 @@ impl Service {
             return Service::start_stream(settings, data_dir, listener, detector, models, source);
         }
         let recovery = data_dir.recovery;
+        let detector_schema = detector.schema.clone();
         let database = settings.database();
         let mut store = database.open(settings.sync).with_context(|| format!("database {database}"))?;
         store.hold_log().with_context(|| format!("database {database}"))?;
@@ -131,16 +135,26 @@ impl Service {
             stats: Mutex::new(Stats::new(store.totals()?, engine.stream_us())),
             condition: Mutex::new(Condition::default()),
             models,
+            alerts: settings.alerts,
+            mature_after_us: settings.mature_after_us,
         });
         let (requests, queue) = mpsc::channel(settings.queue);
         let inline = database.is_in_process() && settings.sync == Sync::Interval;
-        let pipeline = Pipeline::new(engine, store, recovery, Arc::clone(&shared), settings.snapshot_every)?;
+        let pipeline =
+            Pipeline::new(engine, store, recovery.clone(), Arc::clone(&shared), settings.snapshot_every)?;
         let (runtime, pipeline) = start_pipeline(pipeline, queue, inline)?;
         let api = Arc::new(Doors {
             requests,
             shared,
             readers: Mutex::new(Vec::new()),
-            compared: Mutex::new(None),
+            judged: api::Remembered::default(),
+            drift: api::Remembered::default(),
+            alerts: Mutex::default(),
+            recovery,
+            past: Mutex::default(),
+            data_dir: settings.data_dir.clone(),
+            troubles: Troubles::default(),
+            activity: Mutex::new(Cube::new(&detector_schema)),
             database: Some(database),
             frames: watch::Sender::new(Arc::new(Frame::default())),
             source,
@@ -161,6 +175,7 @@ impl Service {
         source: wire::Source,
     ) -> Result<Service> {
         let database = settings.remember.then(|| settings.database());
+        let detector_schema = detector.schema.clone();
         watchdog::await_server("Kafka", || client::reach(&settings.kafka))?;
         // What Kafka has committed must be stored for good: it will not come again.
         let open = |database: &store::Database| Ok(database.open(Sync::Commit)?);
@@ -173,25 +188,39 @@ impl Service {
             condition: Mutex::new(Condition::default()),
             redis: start_redis(settings, &detector)?,
             models,
+            alerts: settings.alerts,
+            mature_after_us: settings.mature_after_us,
         });
+        let (recorder, recorded) = std::sync::mpsc::channel();
         let condition = Arc::new(stream::condition::Condition::default());
         let setup = stream::worker::Setup {
             settings: settings.kafka.clone(),
             detector,
             store,
+            queue: (recorder.clone(), recorded),
             shared: Arc::clone(&shared),
             condition: Arc::clone(&condition),
         };
         let stream = Stream::start(setup, &settings.data_dir)?;
         let (requests, queue) = mpsc::channel(1);
         let transactions = settings.kafka.transactions.clone();
+        let feed = Mutex::new(None);
+        let lag = Arc::new(Lag::default());
+        lag.watch(&settings.kafka, &settings.kafka.group(&shared.detector.name))?;
         let door =
-            StreamDoor { condition, transactions, settings: settings.kafka.clone(), feed: Mutex::new(None) };
+            StreamDoor { condition, lag, transactions, settings: settings.kafka.clone(), feed, recorder };
         let api = Arc::new(Doors {
             requests,
             shared,
             readers: Mutex::new(Vec::new()),
-            compared: Mutex::new(None),
+            judged: api::Remembered::default(),
+            drift: api::Remembered::default(),
+            alerts: Mutex::default(),
+            recovery: data_dir.recovery,
+            past: Mutex::default(),
+            data_dir: settings.data_dir.clone(),
+            troubles: Troubles::default(),
+            activity: Mutex::new(Cube::new(&detector_schema)),
             database,
             frames: watch::Sender::new(Arc::new(Frame::default())),
             source,
@@ -273,6 +302,9 @@ async fn serve(
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let viewers = tokio::spawn(api::publish(Arc::clone(&api)));
+    let alerts = tokio::spawn(api::watch_alerts(Arc::clone(&api)));
+    let activity = tokio::spawn(activity::follow(Arc::clone(&api)));
+    let health = tokio::spawn(health::watch(Arc::clone(&api)));
     let driver = tokio::spawn(driver);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = api::router(api);
@@ -296,7 +328,7 @@ async fn serve(
     // Whoever served may have failed already; its end says so.
     stop.send(()).unwrap_or_default();
     let drained = tokio::time::timeout(DRAIN, serving).await;
-    viewers.abort();
+    [viewers, alerts, activity, health].iter().for_each(tokio::task::JoinHandle::abort);
     match drained {
         Ok(ended) => Ok(ended??),
         // Viewers keep their sockets open: they are not waited for.

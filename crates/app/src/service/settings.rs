@@ -7,7 +7,7 @@ use anyhow::Result;
 use engine::time::parse_duration;
 use store::{Database, Sync};
 
-use super::{generate, redis};
+use super::{alerts, generate, redis};
 use crate::cli::WrongInput;
 use crate::stream::settings::{self as kafka, KafkaSettings};
 
@@ -60,6 +60,11 @@ pub struct Settings {
     pub redis_ttl_s: u64,
     /// Synthetic transactions on demand.
     pub synthetic: generate::Config,
+    /// How alerts are kept.
+    pub alerts: alerts::Config,
+    /// How long after it happened a transaction without a label counts as genuine, in microseconds of event time; never, if
+    /// this is not said.
+    pub mature_after_us: Option<i64>,
 }
 
 impl Default for Settings {
@@ -81,15 +86,17 @@ impl Default for Settings {
             redis: None,
             redis_ttl_s: 7 * 86_400,
             synthetic: generate::Config::default(),
+            alerts: alerts::Config::default(),
+            mature_after_us: None,
         }
     }
 }
 
 /// The tables.
-const TABLES: [&str; 4] = ["kafka", "kafka.properties", "models", "synthetic"];
+const TABLES: [&str; 6] = ["alerts", "kafka", "kafka.properties", "labels", "models", "synthetic"];
 
 /// The keys, each with the environment variable that overrides it.
-const KEYS: [(&str, &str); 16] = [
+const KEYS: [(&str, &str); 19] = [
     ("listen", "REDFLAG_LISTEN"),
     ("data_dir", "REDFLAG_DATA_DIR"),
     ("database", "REDFLAG_DATABASE"),
@@ -103,6 +110,9 @@ const KEYS: [(&str, &str); 16] = [
     ("queue", "REDFLAG_QUEUE"),
     ("redis", "REDFLAG_REDIS"),
     ("redis_ttl", "REDFLAG_REDIS_TTL"),
+    ("alerts.window", "REDFLAG_ALERTS_WINDOW"),
+    ("alerts.due", "REDFLAG_ALERTS_DUE"),
+    ("labels.mature_after", "REDFLAG_LABELS_MATURE_AFTER"),
     ("synthetic.generators", "REDFLAG_SYNTHETIC_GENERATORS"),
     ("synthetic.rows", "REDFLAG_SYNTHETIC_ROWS"),
     ("synthetic.jobs", "REDFLAG_SYNTHETIC_JOBS"),
@@ -223,8 +233,16 @@ impl Settings {
                 (self.database, self.remember) = (Some(database), true);
             }
             "retention" => {
-                let retention = parse_duration(text).filter(|us| *us > 0);
-                self.retention_us = Some(retention.ok_or_else(|| expected("a duration, as 400d"))?);
+                self.retention_us = Some(duration(text).ok_or_else(|| expected("a duration, as 400d"))?)
+            }
+            "alerts.window" => {
+                self.alerts.window_us = duration(text).ok_or_else(|| expected("a duration, as 24h"))?;
+            }
+            "alerts.due" => {
+                self.alerts.due_us = duration(text).ok_or_else(|| expected("a duration, as 4h"))?;
+            }
+            "labels.mature_after" => {
+                self.mature_after_us = Some(duration(text).ok_or_else(|| expected("a duration, as 7d"))?);
             }
             "detector" => self.detector = text.to_string(),
             "model" if text == "registry" => self.model = ModelSource::Registry,
@@ -272,6 +290,10 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+fn duration(text: &str) -> Option<i64> {
+    parse_duration(text).filter(|us| *us > 0)
 }
 
 fn at_least_one(text: &str) -> Option<u64> {

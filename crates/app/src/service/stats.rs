@@ -34,9 +34,15 @@ pub struct Stats {
     pub decided: u64,
     /// Newest event time.
     pub stream_us: Option<i64>,
-    latency: Histogram<u64>,
-    latency_before: Histogram<u64>,
-    latency_since_s: i64,
+    latency: Latencies,
+    commits: Latencies,
+}
+
+/// Times of the last one to two minutes.
+struct Latencies {
+    current: Histogram<u64>,
+    before: Histogram<u64>,
+    since_s: i64,
 }
 
 /// What happened in one second.
@@ -66,8 +72,6 @@ pub struct LatencyUs {
 impl Stats {
     /// Figures that begin with the totals of an earlier run and the newest event time of the log.
     pub fn new(totals: Totals, stream_us: Option<i64>) -> Stats {
-        let histogram =
-            || Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).expect("bounds and three digits are valid");
         Stats {
             totals,
             score_histogram: vec![0; SCORE_BINS],
@@ -75,9 +79,8 @@ impl Stats {
             recent: VecDeque::with_capacity(RECENT),
             decided: 0,
             stream_us,
-            latency: histogram(),
-            latency_before: histogram(),
-            latency_since_s: 0,
+            latency: Latencies::new(),
+            commits: Latencies::new(),
         }
     }
 
@@ -115,28 +118,54 @@ impl Stats {
 
     /// Counts the time from receipt to answer.
     pub fn count_latency(&mut self, latency_us: u64, now_s: i64) {
-        if now_s - self.latency_since_s >= LATENCY_SPAN_S {
-            std::mem::swap(&mut self.latency, &mut self.latency_before);
-            self.latency.reset();
-            self.latency_since_s = now_s;
-        }
-        self.latency.saturating_record(latency_us.max(1));
+        self.latency.count(latency_us, now_s);
+    }
+
+    /// Counts the time that the store took for a group.
+    pub fn count_commit(&mut self, commit_us: u64, now_s: i64) {
+        self.commits.count(commit_us, now_s);
     }
 
     /// Percentiles of the last one to two minutes.
     pub fn latency(&self) -> LatencyUs {
-        let mut all = self.latency.clone();
-        if all.add(&self.latency_before).is_err() || all.is_empty() {
-            return LatencyUs::default();
-        }
-        let at = |quantile: f64| all.value_at_quantile(quantile);
-        LatencyUs { count: all.len(), percentiles: [at(0.5), at(0.9), at(0.99), at(0.999), all.max()] }
+        self.latency.percentiles()
+    }
+
+    /// The same of the store's times.
+    pub fn commits(&self) -> LatencyUs {
+        self.commits.percentiles()
     }
 
     /// Mean decisions a second over the last five whole seconds.
     pub fn rate_per_second(&self, now_s: i64) -> f64 {
         let counted = self.timeline.iter().rev().filter(|second| (now_s - 5..now_s).contains(&second.at_s));
         counted.map(|second| second.decisions).sum::<u64>() as f64 / 5.0
+    }
+}
+
+impl Latencies {
+    fn new() -> Latencies {
+        let histogram =
+            || Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).expect("bounds and three digits are valid");
+        Latencies { current: histogram(), before: histogram(), since_s: 0 }
+    }
+
+    fn count(&mut self, us: u64, now_s: i64) {
+        if now_s - self.since_s >= LATENCY_SPAN_S {
+            std::mem::swap(&mut self.current, &mut self.before);
+            self.current.reset();
+            self.since_s = now_s;
+        }
+        self.current.saturating_record(us.max(1));
+    }
+
+    fn percentiles(&self) -> LatencyUs {
+        let mut all = self.current.clone();
+        if all.add(&self.before).is_err() || all.is_empty() {
+            return LatencyUs::default();
+        }
+        let at = |quantile: f64| all.value_at_quantile(quantile);
+        LatencyUs { count: all.len(), percentiles: [at(0.5), at(0.9), at(0.99), at(0.999), all.max()] }
     }
 }
 

@@ -110,6 +110,11 @@ impl Condition {
         }
     }
 
+    /// Partitions that this process has.
+    pub fn partitions(&self) -> usize {
+        lock(&self.state).partitions.len()
+    }
+
     /// What is wrong, if anything is, and a sentence about the rest.
     pub fn tell(&self) -> (Option<String>, String) {
         let state = lock(&self.state).clone();

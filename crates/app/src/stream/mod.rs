@@ -41,7 +41,7 @@ mod labels;
 /// Decisions, alerts and dead letters as messages.
 mod publish;
 /// What goes to the database.
-mod recorder;
+pub mod recorder;
 /// The transaction: begin, add, commit, give up.
 mod transaction;
 /// One stage's consumer and its partitions.
@@ -50,6 +50,8 @@ mod stage;
 pub mod feed;
 /// What is shown of it.
 pub mod condition;
+/// How much waits in the topic.
+pub mod lag;
 /// Begins the process anew when the loop stands still.
 pub mod watchdog;
 /// The loop.

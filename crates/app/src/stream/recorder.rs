@@ -11,10 +11,14 @@ use anyhow::{Context, Result};
 use engine::Decisions;
 use engine::detector::Schema;
 use store::{Group, NewDecision, NewLabel, NewRejection, Origin, Store, StoredDecision, Versions};
+use tokio::sync::oneshot;
 
 use super::intake::Intake;
+use crate::service::alerts::{Plan, Refused};
 use crate::service::models::ShadowScores;
+use crate::service::pipeline::now_us;
 use crate::service::render::Rendered;
+use crate::service::wire::AlertRequest;
 
 /// A database that takes longer than this for what one transaction holds is treated as gone: Kafka gives the transaction up
 /// soon after.
@@ -97,16 +101,35 @@ impl Unit {
             labels: self.labels.clone(),
             rejections: self.rejections.clone(),
             repeated: self.repeated,
+            ..Group::default()
         }
     }
 }
 
-enum Work {
+/// What the thread that stores is asked.
+pub enum Work {
+    /// Store what was decided.
     Merge(Box<Unit>),
+    /// Do something with an alert.
+    Revise {
+        /// The alert.
+        id: i64,
+        /// What.
+        wanted: AlertRequest,
+        /// What was written, or why nothing was.
+        reply: oneshot::Sender<store::Result<Result<Plan, Refused>>>,
+    },
+
+    /// The numbers that stand for versions.
     Number(Vec<Versions>, Sender<store::Result<Vec<i64>>>),
+    /// Stored decisions by the ids of their transactions.
     Find(Vec<String>, Sender<store::Result<Vec<Option<StoredDecision>>>>),
+    /// Find out whether the database accepts.
     Probe,
 }
+
+/// The way to the thread that stores, and its end.
+pub type Queue = (Sender<Work>, Receiver<Work>);
 
 /// Hands units to the thread that stores them.
 pub struct Recorder {
@@ -128,12 +151,17 @@ struct Thread {
 }
 
 impl Recorder {
-    /// Records in `store`, if there is one.
+    /// Records in `store`, if there is one, alerts by this window.
     ///
     /// # Errors
     /// If no thread can be had.
-    pub fn new(schema: &Arc<Schema>, store: Option<Box<dyn Store>>) -> Result<Recorder> {
-        let thread = store.map(Thread::start).transpose()?;
+    pub fn new(
+        schema: &Arc<Schema>,
+        store: Option<Box<dyn Store>>,
+        queue: Queue,
+        alert_window_us: i64,
+    ) -> Result<Recorder> {
+        let thread = store.map(|store| Thread::start(store, queue, alert_window_us)).transpose()?;
         Ok(Recorder { schema: Arc::clone(schema), thread, idle: Vec::new() })
     }
 
@@ -228,15 +256,20 @@ fn merge_patiently(store: &mut dyn Store, group: &Group) -> store::Result<()> {
 }
 
 impl Thread {
-    fn start(mut store: Box<dyn Store>) -> Result<Thread> {
-        let (work, waiting) = channel();
+    fn start(mut store: Box<dyn Store>, (work, waiting): Queue, alert_window_us: i64) -> Result<Thread> {
         let (tell, done) = channel();
         let body = move || {
             for work in waiting {
                 let told = match work {
                     Work::Merge(unit) => {
-                        let merged = merge_patiently(&mut *store, &unit.group());
+                        let group = Group { alert_window_us: Some(alert_window_us), ..unit.group() };
+                        let merged = merge_patiently(&mut *store, &group);
                         tell.send((Some(unit), merged))
+                    }
+                    Work::Revise { id, wanted, reply } => {
+                        // Whoever asked may have gone.
+                        drop(reply.send(Plan::merge(&mut *store, id, &wanted, now_us())));
+                        continue;
                     }
                     Work::Number(versions, tell) => {
                         // Whoever asked may have lost patience.

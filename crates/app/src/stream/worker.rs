@@ -41,7 +41,7 @@ use super::labels::Labels;
 use super::progress::Progress;
 use super::publish::{Publisher, place};
 use super::record::{Records, continue_with};
-use super::recorder::{Recorder, Unit};
+use super::recorder::{self, Recorder, Unit};
 use super::restore::Restorer;
 use super::settings::KafkaSettings;
 use super::snapshots::Snapshots;
@@ -92,6 +92,8 @@ pub struct Setup {
     pub detector: Arc<Detector>,
     /// The database, if there is one.
     pub store: Option<Box<dyn Store>>,
+    /// The queue of the thread that writes to it.
+    pub queue: recorder::Queue,
     /// Figures for the doors.
     pub shared: Arc<Shared>,
     /// How the stream is, for the doors.

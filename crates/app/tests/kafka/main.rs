@@ -13,5 +13,6 @@ mod transactions;
 mod same_decisions;
 mod messages;
 mod recovery;
+mod alerts;
 mod doors;
 mod models;

@@ -1,10 +1,11 @@
 //! Synthetic transactions on demand: into the answer, into files, down the live stream; bounded, cancelled, watched.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
 use lab::synth::fit;
-use lab::synth::generator::{Method, Subject};
+use lab::synth::generator::{Generator, Method, Subject};
 use lab::synth::table::EventTable;
 use serde_json::{Value, json};
 
@@ -188,6 +189,29 @@ fn jobs_are_bounded_cancelled_and_watched() {
     service.stop();
 }
 
+/// A fraud without a label would be learnt as genuine.
+#[test]
+fn a_job_that_is_cancelled_labels_the_frauds_that_it_sent() {
+    let service = Setup::new(&folder("generate_cancelled").join("data")).start();
+    let mut client = service.client();
+    let wanted = json!({"rows": 5_000, "fraud_share": 0.5, "to": "stream", "rate": 500.0, "seed": 3});
+    let job = generate(&mut client, &wanted).json();
+    let path = job["links"]["self"].as_str().unwrap().to_string();
+    wait_until("frauds were sent", || client.get(&path).ok().json()["frauds"].as_u64() > Some(20));
+    let cancelled = client.send("DELETE", &path, b"").unwrap().ok().json();
+    assert_eq!(cancelled["state"], "cancelled");
+    let mut told = Value::Null;
+    wait_until("all frauds are labelled", || {
+        told = client.get(&path).ok().json();
+        told["labels"] == told["frauds"]
+    });
+    assert!(told["done"].as_u64().unwrap() < 5_000, "{told}");
+    assert_eq!((&told["state"], &told["ended_at"]), (&cancelled["state"], &cancelled["ended_at"]));
+    let totals = client.get("/v1/stats").ok().json()["totals"].clone();
+    assert_eq!((&totals["decisions"], &totals["labelled_fraud"]), (&told["done"], &told["frauds"]));
+    service.stop();
+}
+
 #[test]
 fn everything_that_is_wrong_is_said_at_once() {
     let service =
@@ -240,12 +264,25 @@ fn a_detector_with_a_field_of_the_marks_name_gets_no_synthetic_transactions() {
 
 /// A generator that was fitted on simulated events: its rows between two of them.
 fn fit_generator(path: &Path, detector: &str) -> String {
+    let settings = fit::Settings::of(Method::Smote);
+    let generator = train(detector, &settings, None, usize::MAX).unwrap();
+    generator.save(path).unwrap();
+    generator.facts.id.clone()
+}
+
+/// A training on simulated events, stopped after so many epochs.
+fn train(
+    detector: &str,
+    settings: &fit::Settings,
+    checkpoint: Option<&Path>,
+    epochs: usize,
+) -> anyhow::Result<Generator> {
     let text = format!("../../detectors/{detector}.toml");
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(text)).unwrap();
     let detector = engine::Detector::parse(&text).unwrap();
     let schema = std::sync::Arc::new(detector.schema.clone());
-    let settings = lab::simulate::Settings { rows: Some(3_000), customers: Some(50), ..Default::default() };
-    let made = lab::simulate::simulator(&detector.name, &settings).unwrap();
+    let world = lab::simulate::Settings { rows: Some(3_000), customers: Some(50), ..Default::default() };
+    let made = lab::simulate::simulator(&detector.name, &world).unwrap();
     let mut block = lab::dataset::Block::new(&schema);
     let mut reader = lab::dataset::SimulatedReader::new(made, &schema);
     while reader.read_one(&mut block) {}
@@ -253,10 +290,136 @@ fn fit_generator(path: &Path, detector: &str) -> String {
     table.push(&block.batch);
     let table = table.finish();
     let source = fit::Source { table: &table, subject: Subject::Events(detector.name.clone()), period: None };
-    let go_on = |_: &fit::Progress| std::ops::ControlFlow::Continue(());
-    let generator = fit::fit(&source, &fit::Settings::of(Method::Smote), None, &mut { go_on }).unwrap();
-    generator.save(path).unwrap();
-    generator.facts.id.clone()
+    let mut watch = |progress: &fit::Progress| match progress.epochs.0 < epochs {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    };
+    fit::fit(&source, settings, checkpoint, &mut watch)
+}
+
+/// Before, while and after it is trained.
+#[test]
+fn generators_are_listed_with_how_they_were_trained() {
+    let folder = folder("generators_list");
+    let generators = folder.join("generators");
+    std::fs::create_dir_all(&generators).unwrap();
+    let id = fit_generator(&generators.join("between.gen"), "card-handbook");
+    fit_generator(&generators.join("other.gen"), "banking");
+    std::fs::write(generators.join("broken.gen"), "no generator").unwrap();
+    let setup = Setup::new(&folder.join("data"))
+        .with("REDFLAG_SYNTHETIC_GENERATORS", generators.display().to_string());
+    let service = setup.start();
+    let mut client = service.client();
+    let mut list = || client.get("/v1/generators").ok().json();
+    let first = list();
+    assert_eq!(first["simulator"], "card-handbook");
+    let names = |list: &Value| -> Vec<String> {
+        let listed = list["generators"].as_array().unwrap();
+        listed.iter().map(|generator| generator["name"].as_str().unwrap().to_string()).collect()
+    };
+    assert_eq!(names(&first), ["between", "other"], "what is no generator is left out");
+    let between = &first["generators"][0];
+    assert_eq!((&between["id"], &between["method"]), (&json!(id), &json!("smote")));
+    assert_eq!(
+        (&between["rows"], &between["fits"], &between["training"]),
+        (&json!(3_000), &json!(true), &json!(false))
+    );
+    assert!(between["seen_from"].as_str() < between["seen_to"].as_str(), "{between}");
+    assert_eq!(first["generators"][1]["fits"], false, "another detector's events");
+    let settings = fit::Settings { epochs: 4, batch: 100, ..fit::Settings::of(Method::WganGp) };
+    let file = generators.join("new.gen");
+    let checkpoint = generators.join("new.gen.checkpoint");
+    assert!(train("card-handbook", &settings, Some(&checkpoint), 2).is_err(), "stopped");
+    let training = list();
+    assert_eq!(names(&training), ["between", "new", "other"]);
+    let new = &training["generators"][1];
+    assert_eq!((&new["training"], &new["epochs"], &new["fits"]), (&json!(true), &Value::Null, &json!(false)));
+    assert_eq!((new["losses"].as_array().unwrap().len(), &new["losses"][1]["epoch"]), (2, &json!(2)));
+    let trained = train("card-handbook", &settings, Some(&checkpoint), usize::MAX).unwrap();
+    trained.save(&file).unwrap();
+    std::fs::remove_file(&checkpoint).unwrap();
+    let done = list();
+    let new = &done["generators"][1];
+    assert_eq!((&new["training"], &new["epochs"], &new["fits"]), (&json!(false), &json!(4), &json!(true)));
+    assert_eq!(new["losses"].as_array().unwrap().len(), 4);
+    let (epoch, distance) = trained.history.best().unwrap();
+    assert_eq!(new["best_epoch"], epoch);
+    let told_apart = new["told_apart"].as_array().unwrap();
+    assert!(told_apart.contains(&json!({"epoch": epoch, "distance": distance})), "{told_apart:?}");
+    // A checkpoint cannot be asked for rows.
+    let wrong = client.post("/v1/generate?rows=3&generator=new.gen", "");
+    assert_eq!(wrong.problem_fields(), ["source.generator"]);
+    service.stop();
+}
+
+#[test]
+fn made_transactions_of_the_store_are_put_beside_real_ones() {
+    let folder = folder("generate_report");
+    let service = Setup::new(&folder.join("data")).start();
+    let mut client = service.client();
+    let few = client.post("/v1/generate/report", "");
+    assert_eq!(few.status, 409);
+    assert!(few.text().contains("0 real transactions are stored: at least 100 are needed"), "{}", few.text());
+    for (query, field) in
+        [("rows=99", "rows"), ("rows=5001", "rows"), ("synthetic=false", "synthetic"), ("seed=1", "seed")]
+    {
+        let wrong = client.post(&format!("/v1/generate/report?{query}"), "");
+        assert_eq!((wrong.status, wrong.problem_fields()), (422, vec![field.to_string()]), "{query}");
+    }
+    post_real(&mut client, 400);
+    let few = client.post("/v1/generate/report", "");
+    assert!(few.text().contains("0 synthetic transactions are stored"), "{}", few.text());
+    let jobs = [7, 8].map(|seed| {
+        let wanted = json!({"rows": 300, "fraud_share": 0.1, "seed": seed, "to": "stream"});
+        let job = generate(&mut client, &wanted).json();
+        ended(&mut client, &job)
+    });
+    assert!(jobs.iter().all(|job| job["labels"] == 30), "{jobs:?}");
+    let report =
+        client.post("/v1/generate/report?synthetic=simulator:card-handbook:7&rows=350", "").ok().json();
+    assert_eq!(report["synthetic"], "simulator:card-handbook:7");
+    assert_eq!((&report["real_rows"], &report["synthetic_rows"]), (&json!(350), &json!(300)));
+    assert_eq!(report["figures"]["synthetic"], json!({"rows": 300, "frauds": 30}));
+    assert_eq!(report["figures"]["real"], json!({"rows": 350, "frauds": 0}));
+    assert!(report["figures"]["quality"].is_f64());
+    let warnings = report["figures"]["warnings"].to_string();
+    assert!(warnings.contains("350 real and 270 synthetic transactions have no label yet"), "{warnings}");
+    let verdict = report["verdict"].as_array().unwrap();
+    assert!(verdict.iter().all(|said| said.as_str().unwrap().contains("it for: ")
+        || said.as_str().unwrap().starts_with("Cannot be told: ")));
+    let pictures =
+        report["columns"].as_array().unwrap().iter().chain([&report["principal"], &report["t_sne"]]);
+    assert!(
+        pictures.clone().count() > 3
+            && pictures.into_iter().all(|svg| svg.as_str().unwrap().contains("var(--real,"))
+    );
+    let both = client.post("/v1/generate/report", "").ok().json();
+    assert_eq!(both["synthetic"], "simulator:card-handbook:7, simulator:card-handbook:8");
+    assert_eq!(both["synthetic_rows"], 600);
+    // One at a time: whoever asks meanwhile is told to come back.
+    let ask = || service.client().post("/v1/generate/report", "");
+    let answers = std::thread::scope(|scope| {
+        let asked = [(); 4].map(|()| scope.spawn(ask));
+        asked.map(|asked| asked.join().unwrap())
+    });
+    let of = |status| answers.iter().filter(move |answer| answer.status == status);
+    assert!(of(200).count() > 0 && of(429).count() > 0, "{answers:?}");
+    assert_eq!(of(200).count() + of(429).count(), 4, "{answers:?}");
+    assert!(of(429).all(|answer| answer.header("retry-after") == Some("5")));
+    service.stop();
+}
+
+/// Transactions of a simulated world without its mark, as if they had happened.
+fn post_real(client: &mut Client, rows: u32) {
+    let made =
+        generate(client, &json!({"rows": rows, "seed": 1, "start": "2018-04-01T00:00:00Z"})).ok().json();
+    let mut lines = String::new();
+    for row in made["rows"].as_array().unwrap() {
+        let mut event = row.as_object().unwrap().clone();
+        event.remove("synthetic").unwrap();
+        lines += &format!("{}\n", Value::Object(event));
+    }
+    client.post("/v1/transactions/batch", lines).ok();
 }
 
 #[test]

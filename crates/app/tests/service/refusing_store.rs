@@ -57,7 +57,14 @@ fn while_the_store_refuses_callers_are_turned_away_and_then_it_mends_itself() {
     drop(held);
     // Nobody asks it to decide anything meanwhile.
     wait_until("it is ready again", || client.get("/readyz").status == 200);
-    assert_eq!(client.get("/v1/health").json()["status"], "ok");
+    let health = client.get("/v1/health").json();
+    assert_eq!(health["status"], "ok");
+    let store = health["parts"].as_array().unwrap().iter().find(|part| part["name"] == "store").unwrap();
+    assert!(
+        store["last_error"]["text"].as_str().unwrap().contains("locked"),
+        "what went wrong is remembered: {store}"
+    );
+    assert_eq!(store["advice"], serde_json::Value::Null);
     assert_state_is_the_log(client);
     service.kill();
     let service = setup.start();

@@ -104,7 +104,7 @@ fn field_feature(name: &Spanned<String>, schema: &Schema, mistakes: &mut Mistake
         _ => String::new(),
     };
     let definition = Definition::Field(source);
-    let feature = Feature { name: name.value.clone(), definition, reads: Vec::new() };
+    let feature = Feature { name: name.value.clone(), definition, text: String::new(), reads: Vec::new() };
     let canonical = format!("{}=field {values}", name.value);
     Declared::Columns { columns: vec![NamedFeature { feature, canonical }], condition: None }
 }
@@ -193,7 +193,7 @@ fn read_window_feature(
         };
         NamedFeature {
             canonical: canonical_window(&name, &window, schema, above),
-            feature: Feature { name, definition: Definition::Window(window), reads },
+            feature: Feature { name, definition: Definition::Window(window), text: String::new(), reads },
         }
     };
     Some(windows.into_iter().map(column).collect())
@@ -516,10 +516,11 @@ fn compile_feature(declared: Declared, scope: &Scope, mistakes: &mut Mistakes) -
         }
         Declared::Expression { name, unread } => {
             let compiled = unread.compile(|parsed| parsed.compile_number(scope), mistakes);
-            let source = &unread.source.value;
+            let source = unread.source.value.trim();
             let definition = Definition::Expression(compiled.unwrap_or(NumberExpr::Constant(f64::NAN)));
-            let canonical = format!("{}={}{}", name.value, source.trim(), lists_in(source, scope));
-            let feature = Feature { name: name.value, definition, reads: unread.columns(scope) };
+            let canonical = format!("{}={source}{}", name.value, lists_in(source, scope));
+            let (text, reads) = (source.to_string(), unread.columns(scope));
+            let feature = Feature { name: name.value, definition, text, reads };
             vec![NamedFeature { feature, canonical }]
         }
     }

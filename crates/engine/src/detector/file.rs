@@ -118,8 +118,9 @@ fn read_rules(
         }
         let (Some(when), Some(outcome)) = (when, outcome) else { continue };
         let compiled = compile_rule(&when, &scope, mistakes);
-        let canonical = format!("{}: {} -> {} {lists:?}", name.value, when.value.trim(), outcome.name());
-        rules.push((Rule { name: name.value, when: compiled, outcome }, canonical));
+        let text = when.value.trim().to_string();
+        let canonical = format!("{}: {text} -> {} {lists:?}", name.value, outcome.name());
+        rules.push((Rule { name: name.value, when: compiled, text, outcome }, canonical));
     }
     rules
 }

@@ -45,6 +45,8 @@ pub struct Feature {
     pub name: String,
     /// How its value comes about.
     pub definition: Definition,
+    /// Its expression as the file writes it; empty of a field or a window.
+    pub text: String,
     /// The columns that the definition itself reads, all to the left of it.
     pub reads: Vec<usize>,
 }
@@ -191,6 +193,20 @@ impl Detector {
             _ => None,
         };
         feature.reads.iter().flat_map(|read| self.entities_behind(*read)).chain(own).collect()
+    }
+
+    /// What a source is called: its field, or the feature that it was.
+    pub fn source_name(&self, source: Source) -> &str {
+        match source {
+            Source::Amount => "amount",
+            Source::Label => self.schema.label_field().unwrap_or("label"),
+            Source::Text(slot) => self.schema.text_name(slot),
+            Source::Number(slot) => {
+                let field = self.schema.fields.iter().find(|field| field.kind.number_slot() == Some(slot));
+                field.map_or("number", |field| field.name.as_str())
+            }
+            Source::Feature(column) => &self.features[column].name,
+        }
     }
 
     /// The names of the feature matrix's columns.

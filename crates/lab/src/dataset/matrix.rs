@@ -26,7 +26,7 @@ impl MatrixReader {
     /// If it cannot be read, lacks some of the names, or has none of them and another number of columns.
     pub fn open(path: &Path, names: &[String]) -> Result<MatrixReader, DatasetError> {
         let file =
-            File::open(path).map_err(|source| DatasetError::Open { path: path.to_path_buf(), source })?;
+            File::open(path).map_err(|reason| DatasetError::Open { path: path.to_path_buf(), reason })?;
         let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
         let mut record = StringRecord::new();
         let damaged = |message: String| DatasetError::Damaged { path: path.to_path_buf(), message };

@@ -51,12 +51,12 @@ pub struct Reject {
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// The operating system refused.
-    #[error("cannot open {path}: {source}")]
+    #[error("cannot open {path}: {reason}")]
     Open {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// What the system said. It is in the message, so it is no source, which would be said again.
+        reason: io::Error,
     },
     /// The ending names no known format.
     #[error("{0}: the ending must be .csv, .jsonl, .ndjson or .parquet")]
@@ -163,7 +163,7 @@ pub fn open(path: &Path, schema: &Arc<Schema>, map: &ColumnMap) -> Result<Box<dy
         let bytes = file.metadata()?.len();
         Ok((file, bytes))
     });
-    let (file, bytes) = opened.map_err(|source| DatasetError::Open { path: path.to_path_buf(), source })?;
+    let (file, bytes) = opened.map_err(|reason| DatasetError::Open { path: path.to_path_buf(), reason })?;
     match format {
         Format::Csv => Ok(Box::new(csv::CsvReader::new(path, file, bytes, schema, map)?)),
         Format::Parquet => Ok(Box::new(parquet::ParquetReader::new(path, file, schema, map)?)),

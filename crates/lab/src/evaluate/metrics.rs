@@ -245,15 +245,19 @@ impl Confusion {
     pub fn at(threshold: f64, scores: &[f64], labels: &[bool]) -> Result<Self, MetricError> {
         check_rows(scores, labels)?;
         let mut counts = Self::default();
-        for (score, fraud) in scores.iter().zip(labels) {
-            match (*score >= threshold, fraud) {
-                (true, true) => counts.true_positives += 1,
-                (true, false) => counts.false_positives += 1,
-                (false, false) => counts.true_negatives += 1,
-                (false, true) => counts.false_negatives += 1,
-            }
-        }
+        scores.iter().zip(labels).for_each(|(score, fraud)| counts.add(*score >= threshold, *fraud));
         Ok(counts)
+    }
+
+    /// Counts a row.
+    pub fn add(&mut self, predicted_fraud: bool, fraud: bool) {
+        let count = match (predicted_fraud, fraud) {
+            (true, true) => &mut self.true_positives,
+            (true, false) => &mut self.false_positives,
+            (false, false) => &mut self.true_negatives,
+            (false, true) => &mut self.false_negatives,
+        };
+        *count += 1;
     }
 
     /// The share of frauds among the alerts; 0 without alerts.

@@ -129,7 +129,7 @@ pub fn fit(
     );
     let facts = facts(source, settings);
     let Some(design) = settings.method.design() else {
-        return Ok(Generator { facts, body: Body::Smote(Smote::of(table)) });
+        return Ok(Generator { facts, history: History::default(), body: Body::Smote(Smote::of(table)) });
     };
     let (learnt, held_out) = hold_out(table, settings.seed);
     let encoder = Encoder::fit(&learnt, design.style());
@@ -148,7 +148,7 @@ pub fn fit(
         learnt: &learnt,
         held_out: &held_out,
         settings,
-        state: State { id: facts.id.clone(), settings: settings.clone(), ..State::default() },
+        state: State::new(&facts, settings),
         best: Vec::new(),
         path: checkpoint.map(Path::to_path_buf),
     };
@@ -165,7 +165,7 @@ pub fn fit(
         ..facts
     };
     let trained = Trained::new(encoder, polish, recipe, table, adversary);
-    Ok(Generator { facts, body: Body::Network(Box::new(trained)) })
+    Ok(Generator { facts, history: state.history, body: Body::Network(Box::new(trained)) })
 }
 
 fn facts(source: &Source, settings: &Settings) -> Facts {
@@ -215,17 +215,33 @@ struct State {
     settings: Settings,
     history: History,
     step: u64,
+    /// What is learnt from; checkpoints of earlier versions do not say it.
+    #[serde(default)]
+    facts: Option<Facts>,
 }
 
-impl Default for State {
-    fn default() -> State {
+impl State {
+    /// Before the first step.
+    fn new(facts: &Facts, settings: &Settings) -> State {
         State {
-            id: String::new(),
-            settings: Settings::of(Method::Ctgan),
+            id: facts.id.clone(),
+            settings: settings.clone(),
             history: History::default(),
             step: 0,
+            facts: Some(facts.clone()),
         }
     }
+}
+
+/// What a checkpoint says of a training: what it learns from, and how it has gone so far. The arrays are not read.
+///
+/// # Errors
+/// If the file cannot be read or is no checkpoint, or an earlier version wrote it.
+pub fn outline(checkpoint: &Path) -> Result<(Facts, History)> {
+    let no_checkpoint = || format!("{} is no checkpoint", checkpoint.display());
+    let text = Arrays::read_text(checkpoint)?;
+    let state: State = serde_json::from_str(&text).with_context(no_checkpoint)?;
+    Ok((state.facts.with_context(no_checkpoint)?, state.history))
 }
 
 struct Training<'a> {
@@ -346,7 +362,8 @@ impl Training<'_> {
             self.best = generator_of(self.adversary.as_mut());
             self.best.iter_mut().try_for_each(|array| arrays.fill(array))?;
         }
-        self.state = state;
+        let facts = self.state.facts.take();
+        self.state = State { facts, ..state };
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The file is safetensors: weights as arrays, and all else as one JSON text in its header.
 
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -9,10 +10,12 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, bail, ensure};
 use engine::time::format_instant;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::encode::Encoder;
 use super::encode::quantiles::Quantiles;
+use super::fit::History;
 use super::gan::{Adversary, Design, Recipe, adversary};
 use super::network::{Chance, Matrix};
 use super::polish::{BLOCK, Polish, made};
@@ -193,6 +196,8 @@ pub struct Wanted {
 pub struct Generator {
     /// What it has seen.
     pub facts: Facts,
+    /// How its training went; nothing where nothing was trained, or by a version that did not keep it.
+    pub history: History,
     pub(super) body: Body,
 }
 
@@ -368,7 +373,7 @@ impl Generator {
             }
             Body::Smote(smote) => Kept::Smote(smote.clone()),
         };
-        arrays.write(&serde_json::to_string(&(&self.facts, kept))?, path)
+        arrays.write(&serde_json::to_string(&(&self.facts, kept, &self.history))?, path)
     }
 
     /// Reads the file.
@@ -379,7 +384,7 @@ impl Generator {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let no_generator = || format!("{} is no generator", path.display());
         let (text, mut arrays) = Arrays::read(&bytes).with_context(no_generator)?;
-        let (facts, kept): (Facts, Kept) = serde_json::from_str(&text).with_context(no_generator)?;
+        let Text(facts, kept, history) = serde_json::from_str(&text).with_context(no_generator)?;
         let body = match kept {
             Kept::Smote(smote) => Body::Smote(smote),
             Kept::Network { encoder, polish, recipe, activity } => {
@@ -390,9 +395,24 @@ impl Generator {
                 Body::Network(Box::new(Trained { encoder, polish, recipe, activity, adversary }))
             }
         };
-        Ok(Generator { facts, body })
+        Ok(Generator { facts, history, body })
     }
 }
+
+/// What a generator's file says of it: what it has seen, and how its training went. What makes its rows is not read.
+///
+/// # Errors
+/// If the file cannot be read or is no generator's.
+pub fn outline(path: &Path) -> Result<(Facts, History)> {
+    let text = Arrays::read_text(path)?;
+    let Text(facts, IgnoredAny, history) =
+        serde_json::from_str(&text).with_context(|| format!("{} is no generator", path.display()))?;
+    Ok((facts, history))
+}
+
+/// The text of a file. Those of earlier versions have no history.
+#[derive(Deserialize)]
+struct Text<K>(Facts, K, #[serde(default)] History);
 
 /// What a file says beside its arrays.
 #[derive(Serialize, Deserialize)]
@@ -474,6 +494,23 @@ impl Arrays {
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
+    /// The text of a file alone: no more of it is read than its header, which is JSON behind its length.
+    pub(super) fn read_text(path: &Path) -> Result<String> {
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut file = std::fs::File::open(path)?;
+            let mut length = [0; 8];
+            file.read_exact(&mut length)?;
+            let mut header = Vec::new();
+            // A length beyond the file's end gives fewer bytes, not a buffer of that size.
+            file.take(u64::from_le_bytes(length)).read_to_end(&mut header)?;
+            Ok(header)
+        };
+        let header = read().with_context(|| format!("cannot read {}", path.display()))?;
+        let mut header: Header =
+            serde_json::from_slice(&header).with_context(|| format!("{} is no generator", path.display()))?;
+        header.texts.remove(TEXT).with_context(|| format!("{} is no generator", path.display()))
+    }
+
     pub(super) fn read(bytes: &[u8]) -> Result<(String, Arrays)> {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let text = header
@@ -497,4 +534,11 @@ impl Arrays {
         };
         Ok((text, Arrays { arrays: names.iter().map(array).collect::<Result<_>>()?, next: 0 }))
     }
+}
+
+/// The header of a file, as far as it is of use without the arrays.
+#[derive(Deserialize)]
+struct Header {
+    #[serde(rename = "__metadata__")]
+    texts: std::collections::HashMap<String, String>,
 }

@@ -86,7 +86,7 @@ fn mark_label(table: &mut Table, label: &str, path: &Path) -> Result<()> {
 
 fn csv_columns(path: &Path) -> Result<Vec<Column>> {
     let damaged = |error: csv::Error| DatasetError::Damaged { path: path.into(), message: error.to_string() };
-    let file = File::open(path).map_err(|source| DatasetError::Open { path: path.into(), source })?;
+    let file = File::open(path).map_err(|reason| DatasetError::Open { path: path.into(), reason })?;
     let mut reader = csv::Reader::from_reader(file);
     let header = reader.headers().map_err(damaged)?.clone();
     let mut cells: Vec<Vec<String>> = vec![Vec::new(); header.len()];
@@ -127,7 +127,7 @@ fn column_of_texts(name: String, cells: &[String]) -> Column {
 }
 
 fn parquet_columns(path: &Path) -> Result<Vec<Column>> {
-    let file = File::open(path).map_err(|source| DatasetError::Open { path: path.into(), source })?;
+    let file = File::open(path).map_err(|reason| DatasetError::Open { path: path.into(), reason })?;
     let unreadable = || format!("{}: not a readable Parquet file", path.display());
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).with_context(unreadable)?;
     let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();

@@ -7,6 +7,7 @@ mod metrics;
 mod handbook;
 mod schema;
 mod training;
+mod drift;
 mod engines;
 mod marks;
 mod synth;

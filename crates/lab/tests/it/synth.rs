@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use lab::synth::fit::{Progress, Settings, Source, fit};
-use lab::synth::generator::{Generator, Method, Subject, Wanted};
+use lab::synth::fit::{self, Progress, Settings, Source, fit};
+use lab::synth::generator::{self, Generator, Method, Subject, Wanted};
 use lab::synth::made::refuse_seen;
 use lab::synth::mix::{Mixture, mix};
 use lab::synth::read::{MARK, read_columns, write};
@@ -86,6 +86,8 @@ fn a_seed_makes_the_same_bytes_interrupted_or_not() {
         assert!(stopped.to_string().contains("3 of 6"), "{stopped}");
         let resumed = trained(&table, &settings, Some(&checkpoint), 0).unwrap();
         assert!(whole == bytes(&resumed, &folder.join("resumed")), "{method}: resumed");
+        // The history of a training that was stopped is the whole one's: it is in the bytes.
+        assert_eq!(resumed.history.losses.len(), 6, "{method}");
         let other = Settings { seed: 1, ..settings };
         assert!(
             whole != bytes(&trained(&table, &other, None, 0).unwrap(), &folder.join("other")),
@@ -115,6 +117,54 @@ fn a_file_makes_the_rows_that_its_generator_made() {
     std::fs::write(folder.join("generator"), b"not a generator").unwrap();
     let error = Generator::load(&folder.join("generator")).err().unwrap();
     assert!(format!("{error:#}").contains("is no generator"), "{error:#}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_file_and_a_checkpoint_tell_how_the_training_went() {
+    let folder = scratch("history");
+    let table = a_table(600);
+    let settings = settings(Method::WganGp, 4);
+    let checkpoint = folder.join("checkpoint");
+    trained(&table, &settings, Some(&checkpoint), 2).err().unwrap();
+    let (facts, so_far) = fit::outline(&checkpoint).unwrap();
+    let whole = trained(&table, &settings, Some(&checkpoint), 0).unwrap();
+    assert_eq!((&facts.id, facts.rows, facts.epochs), (&whole.facts.id, 600, (0, 0)));
+    assert_eq!((so_far.losses.len(), whole.history.losses.len()), (2, 4));
+    assert_eq!(so_far.losses, whole.history.losses[..2]);
+    assert_eq!(so_far.distances, whole.history.distances[..so_far.distances.len()]);
+    assert_eq!(whole.history.best().map(|(_, distance)| distance), whole.facts.distance);
+    let file = folder.join("generator");
+    whole.save(&file).unwrap();
+    assert_eq!(generator::outline(&file).unwrap(), (whole.facts.clone(), whole.history.clone()));
+    assert_eq!(Generator::load(&file).unwrap().history, whole.history);
+    for (wrong, said) in [(&checkpoint, "is no generator"), (&folder.join("absent"), "cannot read")] {
+        let error = format!("{:#}", generator::outline(wrong).unwrap_err());
+        assert!(error.contains(said), "{error}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Files of earlier versions end before the history.
+#[test]
+fn a_file_without_a_history_is_read() {
+    let folder = scratch("old");
+    let generator = trained(&a_table(300), &settings(Method::WganGp, 2), None, 0).unwrap();
+    let file = folder.join("generator");
+    generator.save(&file).unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = String::from_utf8(bytes[8..8 + length].to_vec()).unwrap();
+    let begin = header.find(",{\\\"losses\\\":").unwrap();
+    let end = begin + header[begin..].find("]\"").unwrap();
+    let mut old = format!("{}{}", &header[..begin], &header[end..]).into_bytes();
+    // The header is filled up with blanks, so that the arrays stay where they are.
+    old.resize(length, b' ');
+    std::fs::write(&file, [&bytes[..8], &old, &bytes[8 + length..]].concat()).unwrap();
+    let read = Generator::load(&file).unwrap();
+    assert_eq!((&read.facts, &read.history), (&generator.facts, &fit::History::default()));
+    assert_eq!(generator::outline(&file).unwrap().1, fit::History::default());
+    assert_eq!(rows(&read, 50, None).columns[0].values, rows(&generator, 50, None).columns[0].values);
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -170,6 +220,12 @@ fn a_mixture_has_the_shares_that_were_asked_for_and_says_what_is_made() {
     let impossible = Mixture { fraud_share: 0.5, synthetic_share: 0.1, seed: 1 };
     let error = mix(&table, &generator, &impossible).unwrap_err().to_string();
     assert!(error.contains("4050 frauds of the real file are wanted and it has 500"), "{error}");
+}
+
+#[test]
+fn what_the_system_says_of_a_file_is_said_once() {
+    let error = read_columns(Path::new("absent.csv"), None).err().unwrap();
+    assert_eq!(format!("{error:#}").matches("No such file").count(), 1, "{error:#}");
 }
 
 #[test]

@@ -107,6 +107,19 @@ fn the_page_is_one_file_and_the_figures_are_one_object() {
     assert_eq!(figures["columns"][0]["column"], "when");
 }
 
+/// Another page shows them in its own colours, dark or light, and none of its classes changes them.
+#[test]
+fn pictures_take_their_colours_from_whatever_shows_them() {
+    let pictures = &of_fixture().pictures;
+    // An instant is drawn as the time of day and the weekday.
+    assert_eq!(pictures.columns.len(), of_fixture().columns.len() + 1);
+    for svg in pictures.columns.iter().chain([&pictures.principal, &pictures.t_sne]) {
+        assert!(svg.starts_with("<svg") && svg.contains("role=\"img\"><title>"), "{svg:.200}");
+        assert!(svg.contains("var(--real,#0072b2)") && svg.contains("var(--synthetic,#d55e00)"));
+        assert!(svg.contains("var(--ink,#") && !svg.contains("class="), "{svg:.200}");
+    }
+}
+
 /// Numbers that depend on each other, a word that depends on them, and frauds among the large ones.
 fn rows(seed: u64, count: usize) -> Table {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

@@ -6,12 +6,13 @@ use super::session::SCHEMA_LOCK;
 use crate::{Result, StoreError};
 
 /// A released step is never edited.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../migrations/postgres/0001_decisions.sql"),
     include_str!("../../migrations/postgres/0002_reasons.sql"),
     include_str!("../../migrations/postgres/0003_origins.sql"),
     include_str!("../../migrations/postgres/0004_shadow_scores.sql"),
     include_str!("../../migrations/postgres/0005_marks.sql"),
+    include_str!("../../migrations/postgres/0006_alerts.sql"),
 ];
 
 const KNOWN: i64 = MIGRATIONS.len() as i64;

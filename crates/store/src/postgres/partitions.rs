@@ -107,8 +107,17 @@ impl Partitions {
             transaction.batch_execute(&format!(
                 "DELETE FROM labels USING {table} WHERE labels.transaction_sequence = {table}.sequence; \
                  DELETE FROM shadow_scores USING {table} WHERE shadow_scores.sequence = {table}.sequence; \
+                 DELETE FROM alert_transactions USING {table} WHERE alert_transactions.sequence = {table}.sequence; \
                  DROP TABLE {table};"
             ))?;
+        }
+        // An alert goes with the last of its transactions.
+        let expired = "DELETE FROM alerts WHERE last_event_us < $1 AND NOT EXISTS \
+                       (SELECT 1 FROM alert_transactions t WHERE t.alert = alerts.id)";
+        if transaction.execute(expired, &[&kept_from_us])? > 0 {
+            let orphans =
+                "DELETE FROM alert_changes c WHERE NOT EXISTS (SELECT 1 FROM alerts WHERE id = c.alert)";
+            transaction.execute(orphans, &[])?;
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use postgres::{Client, Row};
 
 use super::migrate::schema_version;
 use crate::{
-    LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Partition, Result, ShadowScore, Shape,
-    StoredDecision, StoredLabel, Timeliness, Totals, Versions,
+    Brief, BriefEntry, LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Partition, Result,
+    ShadowScore, Shape, StoredDecision, StoredLabel, Timeliness, Totals, Versions,
 };
 
 /// Decisions with their newest labels, to be followed by conditions.
@@ -69,6 +69,19 @@ pub(super) fn read_log_entry(row: &Row) -> LogEntry {
     }
 }
 
+pub(super) fn read_brief(row: &Row) -> BriefEntry {
+    let decision = Brief {
+        decided_at_us: row.get(1),
+        event_time_us: row.get(2),
+        amount_minor: row.get(3),
+        score: row.get(4),
+        outcome: Outcome::from_name(row.get(5)).unwrap_or(Outcome::Review),
+        synthetic: row.get(6),
+        event: row.get(7),
+    };
+    BriefEntry::of(row.get(0), decision, row.get(8), row.get(9))
+}
+
 pub(super) const TOTALS: &str = "SELECT approve, review, decline, synthetic_approve, synthetic_review, synthetic_decline, late, rejected, repeated, \
      labels, labelled_fraud FROM totals";
 
@@ -103,8 +116,11 @@ pub(super) fn read_labelled_score(row: &Row) -> LabelledScore {
         sequence: row.get(0),
         fraud: row.get(1),
         amount_minor: row.get(2),
-        version: row.get(3),
-        score: row.get(4),
+        event_time_us: row.get(3),
+        key: row.get(4),
+        mark: row.get(5),
+        version: row.get(6),
+        score: row.get(7),
     }
 }
 

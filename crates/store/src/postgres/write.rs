@@ -9,9 +9,11 @@ use std::io::Write;
 use postgres::error::SqlState;
 use postgres::{Statement, ToStatement, Transaction};
 
+use super::alerts;
 use super::copy::{COLUMNS, Rows};
 use super::partitions::Partitions;
 use super::session::Session;
+use crate::alerts::Suspect;
 use crate::{Group, NewDecision, NewLabel, NewRejection, Result, StoreError, Timeliness, Totals};
 
 /// Rejections that are kept: enough to see what goes wrong, too few to fill a disk.
@@ -48,6 +50,7 @@ pub(super) fn append(session: &mut Session, partitions: &mut Partitions, group: 
         session.prepare(&format!("COPY decisions (sequence, {COLUMNS}) FROM STDIN (FORMAT binary)"))?;
     let add_totals = session.prepare(ADD_TOTALS)?;
     let shadow = session.prepare(INSERT_SHADOW)?;
+    let alerting = alerts::Statements::of(session)?;
     let mut transaction = session.client.transaction()?;
     if !group.decisions.is_empty() {
         partitions.make(&mut transaction, group.decisions.iter().map(|decision| decision.event_time_us))?;
@@ -63,6 +66,13 @@ pub(super) fn append(session: &mut Session, partitions: &mut Partitions, group: 
         let (fraud, known_at_us) = said(&group.labels);
         transaction.execute(INSERT_LABELS_AT, &[&sequences, &transactions, &fraud, &known_at_us])?;
     }
+    if let Some(window_us) = group.alert_window_us {
+        let decisions = group.decisions.iter();
+        let suspects: Vec<Suspect> =
+            decisions.filter_map(|decision| Suspect::of(decision.sequence, decision)).collect();
+        alerts::enter(&mut transaction, &alerting, window_us, &suspects)?;
+    }
+    group.revisions.iter().try_for_each(|revision| alerts::revise(&mut transaction, revision))?;
     insert_rejections(&mut transaction, &group.rejections)?;
     let mut totals = Totals::default();
     totals.add(group);
@@ -77,14 +87,20 @@ pub(super) fn merge(session: &mut Session, partitions: &mut Partitions, group: &
     let copy = session.prepare(&format!("COPY decisions ({COLUMNS}) FROM STDIN (FORMAT binary)"))?;
     let add_totals = session.prepare(ADD_TOTALS)?;
     let shadow = session.prepare(INSERT_SHADOW)?;
+    let alerting = alerts::Statements::of(session)?;
     let mut transaction = session.client.transaction()?;
     let mut totals = Totals::default();
     if !group.decisions.is_empty() {
         partitions.make(&mut transaction, group.decisions.iter().map(|decision| decision.event_time_us))?;
         let known = merge_decisions(&mut transaction, &copy, &group.decisions, &mut totals)?;
         let new = group.decisions.iter().filter(|decision| !known.contains(decision.id));
-        insert_shadow(&mut transaction, &shadow, new)?;
+        insert_shadow(&mut transaction, &shadow, new.clone())?;
+        if let Some(window_us) = group.alert_window_us {
+            let suspects = alerts::suspects(&mut transaction, &alerting, new)?;
+            alerts::enter(&mut transaction, &alerting, window_us, &suspects)?;
+        }
     }
+    group.revisions.iter().try_for_each(|revision| alerts::revise(&mut transaction, revision))?;
     let labels = new_labels(&mut transaction, &group.labels)?;
     labels.iter().for_each(|label| totals.add_label(label));
     insert_labels(&mut transaction, &labels)?;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use engine::Outcome;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use crate::activity::BRIEF;
 use crate::{
-    LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Result, ShadowScore, Shape, StoredDecision,
-    StoredLabel, Timeliness, Totals, Versions, shadow,
+    Brief, BriefEntry, LabelledScore, LogEntry, NewLabel, NewRejection, Origin, Result, ShadowScore, Shape,
+    StoredDecision, StoredLabel, Timeliness, Totals, Versions, shadow,
 };
 
 pub(super) const COLUMNS: &str = "sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, score, outcome, rules, \
@@ -91,6 +92,24 @@ pub(super) fn read_log_entry(row: &Row) -> rusqlite::Result<LogEntry> {
     })
 }
 
+pub(super) fn brief(connection: &Connection, after: i64, limit: usize) -> Result<Vec<BriefEntry>> {
+    let mut statement = connection.prepare_cached(BRIEF)?;
+    let rows = statement.query_map([after, limit as i64], |row| {
+        let outcome = Outcome::from_name(row.get_ref(5)?.as_str()?).unwrap_or(Outcome::Review);
+        let decision = Brief {
+            decided_at_us: row.get(1)?,
+            event_time_us: row.get(2)?,
+            amount_minor: row.get(3)?,
+            score: row.get(4)?,
+            outcome,
+            synthetic: row.get(6)?,
+            event: row.get(7)?,
+        };
+        Ok(BriefEntry::of(row.get(0)?, decision, row.get(8)?, row.get(9)?))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 pub(super) fn labels(connection: &Connection, after: i64, last: i64) -> Result<Vec<NewLabel>> {
     let mut statement = connection.prepare_cached(
         "SELECT sequence, transaction_sequence, fraud, known_at_us FROM labels \
@@ -126,32 +145,67 @@ pub(super) fn scored(connection: &Connection, limit: usize) -> Result<Vec<(i64, 
 }
 
 /// Scores of the newest labelled transactions.
-pub(super) fn labelled(connection: &Connection, limit: usize) -> Result<Vec<LabelledScore>> {
-    let mut statement = connection.prepare_cached(shadow::LABELLED)?;
-    let rows = statement.query_map([limit as i64], |row| {
-        Ok(LabelledScore {
-            sequence: row.get(0)?,
-            fraud: row.get(1)?,
-            amount_minor: row.get(2)?,
-            version: row.get(3)?,
-            score: row.get(4)?,
-        })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+pub(super) fn labelled(
+    connection: &Connection,
+    limit: usize,
+    matured_before_us: Option<i64>,
+) -> Result<Vec<LabelledScore>> {
+    let limit = limit as i64;
+    let rows: rusqlite::Result<_> = match matured_before_us {
+        None => {
+            connection.prepare_cached(shadow::LABELLED)?.query_map([limit], read_labelled_score)?.collect()
+        }
+        Some(before_us) => connection
+            .prepare_cached(shadow::MATURED)?
+            .query_map([before_us, limit], read_labelled_score)?
+            .collect(),
+    };
+    Ok(rows?)
+}
+
+fn read_labelled_score(row: &Row) -> rusqlite::Result<LabelledScore> {
+    Ok(LabelledScore {
+        sequence: row.get(0)?,
+        fraud: row.get(1)?,
+        amount_minor: row.get(2)?,
+        event_time_us: row.get(3)?,
+        key: row.get(4)?,
+        mark: row.get(5)?,
+        version: row.get(6)?,
+        score: row.get(7)?,
+    })
 }
 
 pub(super) fn rejections(connection: &Connection) -> Result<Vec<NewRejection>> {
     let mut statement = connection
         .prepare_cached("SELECT received_at_us, source, reason, raw FROM rejections ORDER BY id")?;
-    let rows = statement.query_map([], |row| {
-        Ok(NewRejection {
-            received_at_us: row.get(0)?,
-            source: row.get(1)?,
-            reason: row.get(2)?,
-            raw: row.get(3)?,
-        })
-    })?;
+    let rows = statement.query_map([], read_rejection)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn newest_rejections(connection: &Connection, limit: usize) -> Result<(Vec<NewRejection>, u64)> {
+    let mut statement = connection.prepare_cached(
+        "SELECT received_at_us, source, reason, raw FROM rejections ORDER BY id DESC LIMIT ?",
+    )?;
+    let newest: rusqlite::Result<_> = statement.query_map([limit as i64], read_rejection)?.collect();
+    let stored: i64 = connection.query_row("SELECT count(*) FROM rejections", [], |row| row.get(0))?;
+    Ok((newest?, stored as u64))
+}
+
+pub(super) fn newest_reasons(connection: &Connection, limit: usize) -> Result<Vec<(i64, String)>> {
+    let mut statement = connection
+        .prepare_cached("SELECT received_at_us, reason FROM rejections ORDER BY id DESC LIMIT ?")?;
+    let rows = statement.query_map([limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn read_rejection(row: &Row) -> rusqlite::Result<NewRejection> {
+    Ok(NewRejection {
+        received_at_us: row.get(0)?,
+        source: row.get(1)?,
+        reason: row.get(2)?,
+        raw: row.get(3)?,
+    })
 }
 
 pub(super) fn shape(connection: &Connection, schema: i64) -> Result<Shape> {

@@ -2,7 +2,9 @@
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
+use super::alerts;
 use super::rows::read_totals;
+use crate::alerts::Suspect;
 use crate::{Group, NewDecision, NewLabel, NewRejection, Result, Totals};
 
 /// Rejections that are kept: enough to see what goes wrong, too few to fill a disk.
@@ -63,6 +65,13 @@ pub(super) fn append(connection: &Connection, group: &Group, counts: &mut Counts
     for label in &group.labels {
         insert_label(connection, label.sequence, label)?;
     }
+    if let Some(window_us) = group.alert_window_us {
+        let decisions = group.decisions.iter();
+        let suspects: Vec<Suspect> =
+            decisions.filter_map(|decision| Suspect::of(decision.sequence, decision)).collect();
+        alerts::enter(connection, window_us, &suspects)?;
+    }
+    group.revisions.iter().try_for_each(|revision| alerts::revise(connection, revision))?;
     for rejection in &group.rejections {
         insert_rejection(connection, rejection, counts)?;
     }
@@ -81,14 +90,20 @@ pub(super) fn merge(
     let mut insert = connection.prepare_cached(MERGE_DECISION)?;
     let mut shadow = connection.prepare_cached(INSERT_SHADOW)?;
     let mut blob = Vec::new();
+    let mut suspects = Vec::new();
     for decision in &group.decisions {
         if insert_decision(&mut insert, next, decision, &mut blob)? > 0 {
             insert_shadow(&mut shadow, next, decision)?;
+            suspects.extend(Suspect::of(next, decision));
             counts.totals.add_decision(decision);
             next += 1;
         }
     }
     let new = (next - first) as u64;
+    if let Some(window_us) = group.alert_window_us {
+        alerts::enter(connection, window_us, &suspects)?;
+    }
+    group.revisions.iter().try_for_each(|revision| alerts::revise(connection, revision))?;
     for label in &group.labels {
         if !is_known_label(connection, label)? {
             insert_label(connection, next, label)?;

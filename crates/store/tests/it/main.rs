@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod rows;
+mod alerts;
 mod database;
 mod suite;
 mod merge;

@@ -67,10 +67,13 @@ pub fn the_record_has_the_newest_of_each(database: &dyn Database) {
         sequence: at,
         fraud,
         amount_minor: 100 * at,
+        event_time_us: row(at).event_time_us,
+        key: Some(row(at).key()),
+        mark: row(at).mark().map(str::to_string),
         version,
         score,
     };
-    let record = database.open_reader().record(3).unwrap();
+    let record = database.open_reader().record(3, None).unwrap();
     assert_eq!(record.scored, [(champion, 3), (one, 3)]);
     // Transaction 1 was labelled last, and is not fraud after all; 4 has no score of its own.
     let expected = [
@@ -82,6 +85,15 @@ pub fn the_record_has_the_newest_of_each(database: &dyn Database) {
     ];
     assert_eq!(record.labelled, expected);
     assert_eq!(record.versions[1], (one, versions(Some("one"))));
-    let newest = store.record(1).unwrap();
+    let newest = store.record(1, None).unwrap();
     assert_eq!((newest.scored, newest.labelled), (vec![(champion, 1), (one, 1)], expected[..2].to_vec()));
+    // Of what is older than transaction 4 the newest two, known or not: 3 is genuine, as far as anybody knows.
+    let matured = store.record(2, Some(row(4).event_time_us)).unwrap();
+    let expected = [
+        of(2, true, champion, row(2).score),
+        of(2, true, one, 0.25),
+        of(3, false, champion, row(3).score),
+        of(3, false, one, 0.375),
+    ];
+    assert_eq!(matured.labelled, expected);
 }

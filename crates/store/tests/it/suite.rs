@@ -3,6 +3,7 @@
 use engine::Outcome;
 use store::{Filter, Group, LogEntry, Made, Store, StoredDecision, StoredLabel, Totals};
 
+use super::alerts::*;
 use super::database::{Database, PostgresDatabase, SqliteFile};
 use super::merge::*;
 use super::rows::{Row, assert_same, label, rejection, row, versions, with_group};
@@ -42,6 +43,7 @@ on_every_database!(
     totals_count_what_was_written,
     a_group_that_fails_leaves_nothing,
     rejections_are_kept_up_to_a_bound,
+    the_newest_rejections_come_first,
     versions_are_numbered_once,
     a_reader_sees_what_is_committed,
     a_probe_leaves_no_trace,
@@ -56,6 +58,13 @@ on_every_database!(
     shadow_scores_are_written_with_their_decisions,
     a_decision_that_comes_again_keeps_its_shadow_scores,
     the_record_has_the_newest_of_each,
+    what_is_not_approved_joins_an_alert_or_opens_one,
+    merged_groups_give_the_same_alerts_and_once,
+    without_a_window_there_are_no_alerts,
+    of_two_who_change_an_alert_the_second_is_refused,
+    what_happens_after_an_alert_was_closed_opens_another,
+    alerts_are_found_by_what_they_are,
+    the_log_in_brief_is_the_log,
 );
 
 /// Appends rows in groups of ten.
@@ -108,7 +117,7 @@ fn filters_select_and_the_cursor_goes_on(database: &dyn Database) {
     let time = |at: i64| row(at).event_time_us;
     let all = Filter::default;
     type Matches = fn(&Row) -> bool;
-    let cases: [(Filter, Matches); 14] = [
+    let cases: [(Filter, Matches); 16] = [
         (all(), |_| true),
         (Filter { made: Some(Made::Real), ..all() }, |row| row.mark().is_none()),
         (Filter { made: Some(Made::Synthetic), ..all() }, |row| row.mark().is_some()),
@@ -116,6 +125,12 @@ fn filters_select_and_the_cursor_goes_on(database: &dyn Database) {
             row.mark() == Some("ctgan-3f2a9c01")
         }),
         (Filter { made: Some(Made::By("simulator".into())), ..all() }, |_| false),
+        (Filter { made: Some(Made::RealOrBy("ctgan-3f2a9c01".into())), ..all() }, |row| {
+            row.mark().is_none_or(|mark| mark == "ctgan-3f2a9c01")
+        }),
+        (Filter { made: Some(Made::NotBy("ctgan-3f2a9c01".into())), ..all() }, |row| {
+            row.mark().is_some_and(|mark| mark != "ctgan-3f2a9c01")
+        }),
         (
             Filter { made: Some(Made::By("simulator:card:7".into())), key: Some("c1".into()), ..all() },
             |row| row.sequence % 4 == 1 && row.sequence % 5 == 1 && row.sequence % 11 != 10,
@@ -281,6 +296,19 @@ fn rejections_are_kept_up_to_a_bound(database: &dyn Database) {
     assert_eq!(kept.len(), KEPT);
     assert_eq!((kept[0].as_str(), kept[KEPT - 1].as_str()), ("reason 10", "reason 100009"));
     assert_eq!(store.totals().unwrap().rejected, KEPT as u64 + 10);
+}
+
+fn the_newest_rejections_come_first(database: &dyn Database) {
+    let mut store = database.open();
+    assert_eq!(store.newest_rejections(5).unwrap(), (vec![], 0));
+    assert_eq!(store.newest_reasons(5).unwrap(), []);
+    let rejections = (0..7).map(rejection).collect();
+    store.append(&Group { rejections, ..Group::default() }).unwrap();
+    let newest_first = |numbers: std::ops::Range<usize>| numbers.rev().map(rejection).collect::<Vec<_>>();
+    assert_eq!(store.newest_rejections(3).unwrap(), (newest_first(4..7), 7));
+    assert_eq!(store.newest_rejections(500).unwrap(), (newest_first(0..7), 7));
+    let reasons = [(6, "reason 6".to_string()), (5, "reason 5".to_string())];
+    assert_eq!(store.newest_reasons(2).unwrap(), reasons);
 }
 
 fn versions_are_numbered_once(database: &dyn Database) {

@@ -2,6 +2,7 @@
 
 use store::{ALWAYS, Filter, Group, NewShadowScore, Store, StoreError, checksums, transfer};
 
+use super::alerts::closed;
 use super::database::{Database, PostgresDatabase, SqliteFile};
 use super::rows::{Row, assert_same, label, rejection, row, versions, with_group};
 
@@ -22,9 +23,11 @@ fn fill(store: &mut dyn Store) {
         .map(|at| Row { event_time_us: row(0).event_time_us + at * 700_000_000, ..row(at) })
         .collect();
     with_group(&rows, without, &[label(ROWS, 5, true), label(ROWS + 1, 1, true)], |group| {
-        store.append(group)
+        store.append(&Group { alert_window_us: Some(86_400_000_000), ..group.clone() })
     })
     .unwrap();
+    let alert = store.alert(5).unwrap().unwrap();
+    store.append(&Group { revisions: vec![closed(&alert, "ada", true)], ..Group::default() }).unwrap();
     let rejections = (0..20).map(rejection).collect();
     store.append(&Group { rejections, repeated: 3, ..Group::default() }).unwrap();
 }
@@ -35,6 +38,8 @@ fn assert_equal(from: &mut dyn Store, to: &mut dyn Store) {
     let (theirs, ours) = (checksums(from, &mut nothing).unwrap(), checksums(to, &mut nothing).unwrap());
     assert_eq!(theirs, ours);
     assert_eq!((ours[1].rows as i64, ours[2].rows), (ROWS - 2, 1));
+    let alerts = ours.iter().find(|sum| sum.table == "alerts").unwrap();
+    assert!(alerts.rows > 100, "{alerts:?}");
     assert_eq!(from.totals().unwrap(), to.totals().unwrap());
     assert_eq!(from.log(-1, 1 << 20).unwrap(), to.log(-1, 1 << 20).unwrap());
     for id in ["t0", "t1", "t3", "t5", "t11999"] {
@@ -133,5 +138,5 @@ pub fn history_goes_forward_within_its_times(database: &dyn Database) {
     assert_same(&store.history(48, &ALWAYS, 100).unwrap()[0], &newest[0]);
     let shape = store.shape().unwrap();
     assert_eq!((shape.decisions, shape.labels, shape.rejections, shape.versions), (50, 1, 0, 1));
-    assert!(shape.bytes > 10_000 && shape.schema == 5, "{shape:?}");
+    assert!(shape.bytes > 10_000 && shape.schema == 6, "{shape:?}");
 }

@@ -1,13 +1,13 @@
 import type { Outcome } from '@/api/types'
 
-const words: Record<Outcome, string> = { approve: 'approved', review: 'in review', decline: 'declined' }
+export const outcomeWords: Record<Outcome, string> = { approve: 'approved', review: 'in review', decline: 'declined' }
 
 /** The outcome in word, shape and colour, so that none of the three is needed to tell them apart. */
 export function OutcomeBadge({ outcome }: { outcome: Outcome }) {
   return (
     <span className="badge" data-outcome={outcome}>
       <OutcomeMark outcome={outcome} />
-      {words[outcome]}
+      {outcomeWords[outcome]}
     </span>
   )
 }

@@ -1,7 +1,7 @@
 /** A curl command for every operation, to be run as it stands, from the top of the page to its end. */
 import { exampleEvent } from '@/api/examples'
 import { curl, wrappedJson, type CurlParts } from '@/components/ui/curl'
-import { inside, type Content, type OpenApi, type Operation, type Parameter, type Schema } from './openapi'
+import { inside, resolve, type Content, type OpenApi, type Operation, type Parameter, type Schema } from './openapi'
 
 export interface Setting {
   origin: string
@@ -20,7 +20,9 @@ export function commandOf(document: OpenApi, operation: Operation, setting: Sett
   const parts: CurlParts = { url: setting.origin + placeOf(operation) }
   if (operation.responses?.['101']) return curl({ ...parts, ...upgrade })
   const [type, body] = bodyOf(document, operation.requestBody?.content, setting) ?? []
-  const options = operation.method === 'get' || operation.method === 'post' ? [] : [`-X ${operation.method.toUpperCase()}`]
+  // With a body curl posts by itself.
+  const said = operation.method === 'get' || (operation.method === 'post' && body !== undefined)
+  const options = said ? [] : [`-X ${operation.method.toUpperCase()}`]
   return curl({ ...parts, options, headers: type === undefined ? [] : [`content-type: ${type}`], body })
 }
 
@@ -42,14 +44,16 @@ function placeOf({ path, parameters = [] }: Operation) {
   return asked ? `${filled}?${asked}` : filled
 }
 
-function fill(path: string, { name, example }: Parameter) {
-  return path.replace(`{${name}}`, typeof example === 'string' ? encodeURIComponent(example) : ID)
+function fill(path: string, { name, example, schema }: Parameter) {
+  return path.replace(`{${name}}`, typeof example === 'string' ? encodeURIComponent(example) : schema?.type === 'integer' ? '1' : ID)
 }
 
 function bodyOf(document: OpenApi, content: Content | undefined, setting: Setting): [string, string] | null {
   const [type, media] = Object.entries(content ?? {})[0] ?? []
   if (type === undefined || !media) return null
   if (media.example !== undefined) return [type, JSON.stringify(media.example, null, 2)]
+  const { example } = resolve(document, media.schema ?? {}).schema
+  if (typeof example === 'object' && example) return [type, wrappedJson(Object.fromEntries(Object.entries(example)))]
   if (type.includes('ndjson')) return [type, ['second', 'third'].map((id) => line(id, setting)).join('\n')]
   const fields = inside(document, media.schema ?? {}).fields
   // The document cannot know the fields of a transaction: they are the detector's.

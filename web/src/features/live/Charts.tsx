@@ -1,4 +1,4 @@
-import { useMemo } from 'react'
+import { useMemo, useState } from 'react'
 import { useLive } from '@/api/store'
 import type { Stats } from '@/api/types'
 import { Histogram } from '@/components/charts/Histogram'
@@ -6,7 +6,9 @@ import { PercentileStrip } from '@/components/charts/PercentileStrip'
 import { TimeChart, type TimeChartSpec } from '@/components/charts/TimeChart'
 import { Panel } from '@/components/ui/Panel'
 import { count, countShort, percent, rate } from '@/components/ui/numbers'
-import { ALERT_BIN_S, alerts, finishedSeconds, SHARE_WINDOW_S, shares, throughput } from './series'
+import { scoreTable } from './activitySeries'
+import { Charted } from './Charted'
+import { ALERT_BIN_S, alerts, finishedSeconds, secondTable, SHARE_WINDOW_S, shares, shareTable, throughput } from './series'
 
 const WINDOW_S = 299
 
@@ -46,8 +48,8 @@ const sharesSpec: TimeChartSpec = {
   top_min: 0.01,
 }
 
-export function Charts() {
-  const stats = useLive((state) => state.stats)
+export function Charts({ paused }: { paused: boolean }) {
+  const stats = useHeld(useLive((state) => state.stats), paused)
   return (
     <div className="charts">
       <VolumePanel stats={stats} />
@@ -67,10 +69,10 @@ function VolumePanel({ stats }: Props) {
   const volume = useMemo(() => throughput(seconds), [seconds])
   const flagged = useMemo(() => alerts(seconds), [seconds])
   return (
-    <Panel title="Volume" note={`per second; alerts in means of ${ALERT_BIN_S} s`} className="volume">
+    <Charted title="Volume" note={`per second; alerts in means of ${ALERT_BIN_S} s`} file="volume" table={() => secondTable(seconds)} className="volume">
       <TimeChart spec={throughputSpec} data={volume} />
       <TimeChart spec={alertsSpec} data={flagged} />
-    </Panel>
+    </Charted>
   )
 }
 
@@ -78,22 +80,18 @@ function SharePanel({ stats }: Props) {
   const seconds = useSeconds(stats)
   const data = useMemo(() => shares(seconds), [seconds])
   return (
-    <Panel title="Flagged share" note={`of decisions, last ${SHARE_WINDOW_S} s`}>
+    <Charted title="Flagged share" note={`of decisions, last ${SHARE_WINDOW_S} s`} file="shares" table={() => shareTable(data)}>
       <TimeChart spec={sharesSpec} data={data} />
-    </Panel>
+    </Charted>
   )
 }
 
 function ScorePanel({ stats }: Props) {
+  const bins = stats?.score_histogram ?? NO_BINS
   return (
-    <Panel title="Scores" note="log scale, most are near 0">
-      <Histogram
-        label="Decisions by score"
-        name="Scored"
-        token="--chart-score"
-        bins={stats?.score_histogram ?? NO_BINS}
-      />
-    </Panel>
+    <Charted title="Scores" note="log scale, most are near 0" file="scores" table={() => scoreTable(bins)}>
+      <Histogram label="Decisions by score" name="Scored" token="--chart-score" bins={bins} />
+    </Charted>
   )
 }
 
@@ -113,6 +111,13 @@ function LatencyPanel({ stats }: Props) {
       />
     </Panel>
   )
+}
+
+/** What was there when it was paused. */
+function useHeld<T>(value: T, paused: boolean): T {
+  const [held, setHeld] = useState(value)
+  if (!paused && held !== value) setHeld(value)
+  return paused ? held : value
 }
 
 function useSeconds(stats: Stats | null) {

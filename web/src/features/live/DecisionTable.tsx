@@ -31,8 +31,9 @@ export function DecisionTable({ rows, currency, onReach }: Props) {
         onFocus={() => onReach(true)}
         onBlur={() => onReach(false)}
       >
-        {rows.map((row) => (
-          <Row key={row.id} row={row} currency={currency} />
+        {rows.map((row, place) => (
+          // By place, not by id: what is written in a row changes, and no row moves. While one is in focus, all are held.
+          <Row key={place} row={row} currency={currency} />
         ))}
       </tbody>
     </table>

@@ -1,6 +1,7 @@
+import { useState } from 'react'
 import { act, cleanup, fireEvent, render, screen } from '@testing-library/react'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { decision, stats } from '@/api/samples'
+import { decision, message, stats } from '@/api/samples'
 import { applyMessage, initialState, liveStore } from '@/api/store'
 import type { DecisionSummary } from '@/api/types'
 import { DecisionsPanel } from './DecisionsPanel'
@@ -10,7 +11,7 @@ let made = 0
 function arrive(rows: DecisionSummary[], skipped = 0) {
   made += rows.length + skipped
   const totals = { ...stats().totals, decisions: made }
-  const news = { kind: 'update' as const, stats: stats({ totals }), decisions: rows, skipped, generations: [] }
+  const news = { ...message('update', rows, skipped), stats: stats({ totals }) }
   act(() => liveStore.update((state) => applyMessage(state, news, Date.now())))
 }
 
@@ -20,13 +21,18 @@ beforeEach(() => {
   made = 0
   history.replaceState(null, '', '/')
   liveStore.update(() => initialState)
-  render(<DecisionsPanel />)
+  render(<Held />)
 })
 
 afterEach(() => {
   cleanup()
   vi.unstubAllGlobals()
 })
+
+function Held() {
+  const [paused, setPaused] = useState(false)
+  return <DecisionsPanel paused={paused} onPause={setPaused} past={false} />
+}
 
 describe('DecisionsPanel', () => {
   it('holds the place of the rows before the first message', () => {
@@ -76,7 +82,7 @@ describe('DecisionsPanel', () => {
     vi.stubGlobal('fetch', () => Promise.resolve(Response.json(answer)))
     const decisions = [decision('live', 'decline', { decided_at: '2026-01-01T00:00:09Z' })]
     act(() =>
-      liveStore.update((state) => applyMessage(state, { kind: 'snapshot', stats: stats(), decisions, skipped: 0, generations: [] }, 0)),
+      liveStore.update((state) => applyMessage(state, message('snapshot', decisions), 0)),
     )
     fireEvent.click(screen.getByRole('button', { name: 'Pause' }))
     fireEvent.click(screen.getByRole('button', { name: 'Declined' }))
@@ -90,7 +96,7 @@ describe('DecisionsPanel', () => {
     vi.stubGlobal('fetch', ask)
     act(() =>
       liveStore.update((state) =>
-        applyMessage(state, { kind: 'snapshot', stats: stats(), decisions: [decision('1')], skipped: 0, generations: [] }, 0),
+        applyMessage(state, message('snapshot', [decision('1')]), 0),
       ),
     )
     fireEvent.click(screen.getByRole('button', { name: 'Declined' }))

@@ -9,6 +9,7 @@ import { Panel } from '@/components/ui/Panel'
 import { Segments } from '@/components/ui/Segments'
 import { DecisionTable, DecisionTableSkeleton } from './DecisionTable'
 import { FirstTransaction } from './FirstTransaction'
+import { placeOfChoice } from './range'
 import { useHeldRows, type Filter, type Rows } from './useHeldRows'
 import { useHistory } from './useHistory'
 
@@ -19,9 +20,16 @@ const filters = [
   { value: 'decline', text: 'Declined', mark: <OutcomeMark outcome="decline" /> },
 ] as const satisfies readonly { value: Filter; text: string; mark?: unknown }[]
 
-export function DecisionsPanel() {
-  const filter = readFilter(usePlace().query)
-  const [paused, setPaused] = useState(false)
+interface Props {
+  paused: boolean
+  onPause: (paused: boolean) => void
+  /** The page shows a range of the past, and these rows are not of it. */
+  past: boolean
+}
+
+export function DecisionsPanel({ paused, onPause, past }: Props) {
+  const { query } = usePlace()
+  const filter = readFilter(query)
   const [reaching, setReaching] = useState(false)
   const stats = useLive((state) => state.stats)
   const sampling = useLive((state) => state.sampling)
@@ -30,8 +38,8 @@ export function DecisionsPanel() {
 
   const controls = (
     <>
-      <Segments label="Outcome" options={filters} value={filter} onChange={(next) => replacePlace(placeOf(next))} />
-      <button type="button" className="button" aria-pressed={paused} onClick={() => setPaused(!paused)}>
+      <Segments label="Outcome" options={filters} value={filter} onChange={(next) => replacePlace(placeOf(query, next))} />
+      <button type="button" className="button" aria-pressed={paused} onClick={() => onPause(!paused)}>
         {paused ? 'Resume' : 'Pause'}
       </button>
     </>
@@ -39,7 +47,12 @@ export function DecisionsPanel() {
   return (
     <Panel
       title="Decisions"
-      note={<ListingNote list={list} paused={paused} sampling={filter === 'all' ? sampling : null} />}
+      note={
+        <>
+          {past && 'the newest (live), not those of the range: '}
+          <ListingNote list={list} paused={paused} sampling={filter === 'all' ? sampling : null} />
+        </>
+      }
       side={controls}
       className="decisions-panel"
     >
@@ -84,6 +97,6 @@ function readFilter(query: URLSearchParams): Filter {
   return OUTCOMES.find((outcome) => outcome === asked) ?? 'all'
 }
 
-function placeOf(filter: Filter) {
-  return filter === 'all' ? '/' : `/?outcome=${filter}`
+function placeOf(query: URLSearchParams, filter: Filter) {
+  return placeOfChoice(query, 'outcome', filter === 'all' ? null : filter)
 }

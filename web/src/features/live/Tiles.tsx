@@ -47,6 +47,7 @@ const tiles: readonly Tile[] = [
   },
 ]
 
+/** Totals of the service since its start. */
 export function Tiles() {
   const stats = useLive((state) => state.stats)
   return (

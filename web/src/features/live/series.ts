@@ -1,5 +1,6 @@
 /** The server's timeline of seconds, as the lines and bars of the charts. */
 import type { TimelinePoint } from '@/api/types'
+import type { ChartTable } from '@/components/charts/ChartMenu'
 import type { TimeData } from '@/components/charts/TimeChart'
 
 /** Alerts are rare: by the second they are a comb of ones and zeros, by five seconds a rate one can read. */
@@ -67,4 +68,18 @@ function add(sum: { decisions: number; flagged: number; fraud: number }, second:
   sum.decisions += sign * second.decisions
   sum.flagged += sign * (second.in_review + second.declined)
   sum.fraud += sign * second.labelled_fraud
+}
+
+/** The seconds behind the charts, for who takes them away. */
+export function secondTable(seconds: readonly Second[]): ChartTable {
+  const rows = seconds.map(({ at, decisions, in_review, declined, labelled_fraud }) => [iso(at), decisions, in_review, declined, labelled_fraud])
+  return { columns: ['at', 'decisions', 'in_review', 'declined', 'labelled_fraud'], rows }
+}
+
+export function shareTable({ at, values: [flagged = [], fraud = []] }: TimeData): ChartTable {
+  return { columns: ['at', 'flagged_share', 'fraud_share'], rows: at.map((second, i) => [iso(second), flagged[i] ?? null, fraud[i] ?? null]) }
+}
+
+function iso(second: number) {
+  return new Date(second * 1_000).toISOString()
 }

@@ -1,45 +1,100 @@
-import type { Decision } from '@/api/types'
+import type { ReactNode } from 'react'
+import type { Decision, DetectorInfo } from '@/api/types'
+import { OutcomeBadge } from '@/components/ui/OutcomeBadge'
 import { Panel } from '@/components/ui/Panel'
 import { count } from '@/components/ui/numbers'
+import { Replay } from './Replay'
+import { fieldWords, received } from './words'
 
-/** What came in, and what decided about it. */
-export function Facts({ decision }: { decision: Decision }) {
-  const { versions } = decision
+interface Props {
+  decision: Decision
+  /** Null until it came, or where it did not. */
+  detector: DetectorInfo | null
+}
+
+interface Fact {
+  name: string
+  value: ReactNode
+  about?: string
+}
+
+/** What came in, with what the detector says of each field. */
+export function EventFacts({ decision, detector }: Props) {
   return (
-    <>
-      <Panel title="Event" note={decision.synthetic ? `synthetic, made by ${decision.synthetic}` : undefined}>
-        <FactList facts={Object.entries(decision.event).map(([k, v]) => [k, asText(v)])} />
-      </Panel>
-      <Panel title="Decided by">
-        <FactList
-          facts={[
-            ['detector', versions.detector],
-            ['fingerprint', versions.detector_fingerprint],
-            ['model', versions.model ?? 'none'],
-            ['rules', versions.rules],
-            ['sequence', count(decision.sequence)],
-            ['key', decision.key ?? '–'],
-          ]}
-        />
-      </Panel>
-    </>
+    <Panel title="Event" note={decision.synthetic ? `synthetic, made by ${decision.synthetic}` : undefined}>
+      <FactList facts={fieldsOf(decision, detector)} />
+    </Panel>
   )
 }
 
-function FactList({ facts }: { facts: readonly (readonly [string, string])[] }) {
+/** Fields of the event, then those that it could have had. Live events have no label, so that one is not missing. */
+function fieldsOf({ event }: Decision, detector: DetectorInfo | null): Fact[] {
+  const known = new Map(detector?.fields.map((field) => [field.name, field]))
+  const about = (name: string) => {
+    const field = known.get(name)
+    return field && detector ? { about: fieldWords(field, detector.currency) } : {}
+  }
+  const given = Object.entries(event).map(([name, value]) => ({ name, value: received(value), ...about(name) }))
+  const lacking = [...known.values()].filter(({ name, role }) => !(name in event) && role !== 'label')
+  const missing = lacking.map(({ name }) => ({ name, value: <span className="fact-missing">missing</span>, ...about(name) }))
+  return [...given, ...missing]
+}
+
+/** Which versions decided, and whether they would again. */
+export function DecidedBy({ decision }: { decision: Decision }) {
+  const { versions } = decision
+  return (
+    <Panel title="Decided by">
+      <FactList
+        facts={[
+          { name: 'detector', value: versions.detector },
+          { name: 'fingerprint', value: versions.detector_fingerprint },
+          { name: 'model', value: versions.model ?? 'none' },
+          { name: 'rules', value: versions.rules },
+          { name: 'sequence', value: count(decision.sequence) },
+          { name: 'key', value: decision.key ?? '–' },
+        ]}
+      />
+      <Replay key={decision.id} id={decision.id} />
+    </Panel>
+  )
+}
+
+/** Rules that fired, with what they look for. */
+export function FiredRules({ decision, detector }: Props) {
+  const known = new Map(detector?.rules.map((rule) => [rule.name, rule]))
+  return (
+    <Panel title="Rules that fired">
+      {decision.rules.length === 0 && <p className="rules-none">None. The score alone decided.</p>}
+      <ul className="rules-fired">
+        {decision.rules.map((name) => {
+          const rule = known.get(name)
+          return (
+            <li key={name}>
+              <p>
+                <b>{name}</b> {rule && <OutcomeBadge outcome={rule.outcome} />}
+              </p>
+              {rule ? <code>{rule.when}</code> : detector && <p className="rules-gone">The detector has no such rule any more.</p>}
+            </li>
+          )
+        })}
+      </ul>
+    </Panel>
+  )
+}
+
+function FactList({ facts }: { facts: readonly Fact[] }) {
   return (
     <dl className="facts">
-      {facts.map(([name, value]) => (
+      {facts.map(({ name, value, about }) => (
         <div key={name}>
           <dt>{name}</dt>
-          <dd>{value}</dd>
+          <dd>
+            {value}
+            {about && <span className="fact-about">{about}</span>}
+          </dd>
         </div>
       ))}
     </dl>
   )
-}
-
-/** As it was received: text without quotes, everything else as JSON writes it. */
-function asText(value: unknown) {
-  return typeof value === 'string' ? value : JSON.stringify(value)
 }

@@ -1,13 +1,22 @@
 import { useState } from 'react'
-import type { Decision } from '@/api/types'
+import type { Decision, DetectorInfo, FeatureInfo } from '@/api/types'
 import { measure } from '@/components/ui/numbers'
 import { Panel } from '@/components/ui/Panel'
+import { windowWords } from './words'
 
-type Feature = Decision['features'][number]
+/** A value, and what the detector says of it. */
+type Feature = Decision['features'][number] & { info: FeatureInfo | undefined }
 
-export function FeatureTable({ features }: { features: readonly Feature[] }) {
+interface Props {
+  features: Decision['features']
+  /** Null until it came, or where it did not: then features have names only. */
+  detector: DetectorInfo | null
+}
+
+export function FeatureTable({ features: values, detector }: Props) {
   const [sought, setSought] = useState('')
-  const shown = features.filter(({ name }) => name.toLowerCase().includes(sought.trim().toLowerCase()))
+  const features = joined(values, detector)
+  const shown = features.filter((feature) => wordsOf(feature).includes(sought.trim().toLowerCase()))
   const search = (
     <input
       type="search"
@@ -28,6 +37,16 @@ export function FeatureTable({ features }: { features: readonly Feature[] }) {
       {shown.length === 0 && <p className="features-none">{features.length > 0 ? 'No such feature' : 'No features'}</p>}
     </Panel>
   )
+}
+
+function joined(values: Props['features'], detector: DetectorInfo | null): Feature[] {
+  const known = new Map(detector?.features.map((feature) => [feature.name, feature]))
+  return values.map((value) => ({ ...value, info: known.get(value.name) }))
+}
+
+/** What is looked through. */
+function wordsOf({ name, info }: Feature) {
+  return [name, info?.text, info && windowWords(info)].join(' ').toLowerCase()
 }
 
 /** Detectors have dozens of features: side by side, in their order, they are in sight together. */
@@ -54,14 +73,26 @@ function HalfTable({ features }: { features: readonly Feature[] }) {
   )
 }
 
-function FeatureRow({ feature: { name, value } }: { feature: Feature }) {
+function FeatureRow({ feature: { name, value, info } }: { feature: Feature }) {
   return (
     <tr>
-      <th scope="row">{name}</th>
+      <th scope="row">
+        {name}
+        {info && <About info={info} />}
+      </th>
       <td title={value == null ? undefined : String(value)}>
         {value == null ? <span className="missing">missing</span> : <Aligned value={value} />}
       </td>
     </tr>
+  )
+}
+
+function About({ info }: { info: FeatureInfo }) {
+  const window = windowWords(info)
+  return (
+    <span className="feature-about">
+      {info.text} {window && <span className="feature-window">{window}</span>}
+    </span>
   )
 }
 

@@ -1,21 +1,35 @@
 import { useEffect, useRef } from 'react'
 import type { RequestError } from '@/api/client'
+import { getDetector } from '@/api/inspection'
 import { useLive } from '@/api/store'
-import type { Decision } from '@/api/types'
+import { useAsked, type Asked } from '@/api/useAsked'
+import type { Decision, DetectorInfo } from '@/api/types'
 import { Link } from '@/components/ui/Link'
 import { Notice } from '@/components/ui/Notice'
 import { Skeleton } from '@/components/ui/Skeleton'
-import { Facts } from './Facts'
+import { Unanswered } from '@/components/ui/Unanswered'
+import { AlertLink } from './AlertLink'
+import { Contributions } from './Contributions'
+import { DecidedBy, EventFacts, FiredRules } from './Facts'
 import { FeatureTable } from './FeatureTable'
 import { LabelPanel } from './LabelPanel'
-import { Reasons } from './Reasons'
-import { Verdict } from './Verdict'
+import { Timeline } from './Timeline'
+import './transactions.css'
 import { useDecision } from './useDecision'
+import { Verdict } from './Verdict'
+import { WhatIfPanel } from './WhatIfPanel'
 
 export function TransactionView({ id }: { id: string }) {
   const [loading, again] = useDecision(id)
+  const [asked, askDetector] = useAsked('detector', getDetector)
   const heading = useRef<HTMLHeadingElement>(null)
-  useEffect(() => heading.current?.focus({ preventScroll: true }), [id])
+  useEffect(() => {
+    heading.current?.focus({ preventScroll: true })
+    // From the timeline of the transaction before one comes here in the middle of the page.
+    scrollTo(0, 0)
+  }, [id])
+  // Words of the detector make rows higher: with them from the beginning nothing moves.
+  const waits = loading.phase === 'loading' || (loading.phase === 'ready' && asked.phase === 'loading')
 
   return (
     <div className="transaction">
@@ -26,29 +40,65 @@ export function TransactionView({ id }: { id: string }) {
         <h1 ref={heading} tabIndex={-1}>
           <span className="kicker">Transaction</span> {id}
         </h1>
+        {loading.phase === 'ready' && loading.decision.key != null && (
+          <AlertLink decision={loading.decision} entity={loading.decision.key} />
+        )}
       </header>
-      {loading.phase === 'loading' && <LoadingDecision />}
+      {waits && <LoadingDecision />}
       {loading.phase === 'failed' && <Failed id={id} error={loading.error} again={again} />}
-      {loading.phase === 'ready' && <Loaded decision={loading.decision} again={again} />}
+      {loading.phase === 'ready' && asked.phase !== 'loading' && (
+        <Loaded decision={loading.decision} again={again} asked={asked} askDetector={askDetector} />
+      )}
     </div>
   )
 }
 
-function Loaded({ decision, again }: { decision: Decision; again: () => void }) {
-  const currency = useLive((state) => state.stats?.currency) ?? ''
+type Answered = Exclude<Asked<DetectorInfo>, { phase: 'loading' }>
+
+interface LoadedProps {
+  decision: Decision
+  again: () => void
+  asked: Answered
+  askDetector: () => void
+}
+
+function Loaded({ decision, again, asked, askDetector }: LoadedProps) {
+  const detector = asked.phase === 'ready' ? asked.value : null
+  const stated = useLive((state) => state.stats?.currency)
+  const currency = detector?.currency ?? stated ?? ''
   return (
     <>
       <Verdict decision={decision} currency={currency} />
-      <Reasons key={decision.id} decision={decision} />
-      <div className="transaction-body">
+      <div className="transaction-why">
+        <Contributions key={decision.id} decision={decision} />
         <div className="transaction-side">
           <LabelPanel key={decision.id} decision={decision} onLabelled={again} />
-          <Facts decision={decision} />
+          <FiredRules decision={decision} detector={detector} />
+          <DecidedBy decision={decision} />
         </div>
-        <FeatureTable features={decision.features} />
+      </div>
+      {decision.key != null && <Timeline key={decision.id} decision={decision} entity={decision.key} currency={currency} />}
+      <Hypothesis decision={decision} asked={asked} again={askDetector} />
+      <div className="transaction-body">
+        <div className="transaction-side">
+          <EventFacts decision={decision} detector={detector} />
+        </div>
+        <FeatureTable features={decision.features} detector={detector} />
       </div>
     </>
   )
+}
+
+/** The fields of the form are the detector's: without it there is none. */
+function Hypothesis({ decision, asked, again }: { decision: Decision; asked: Answered; again: () => void }) {
+  if (asked.phase === 'failed') {
+    return (
+      <div className="panel">
+        <Unanswered title="What the detector reads did not come" error={asked.error} again={again} />
+      </div>
+    )
+  }
+  return <WhatIfPanel key={decision.id} decision={decision} detector={asked.value} />
 }
 
 function Failed({ id, error, again }: { id: string; error: RequestError; again: () => void }) {
@@ -87,13 +137,14 @@ function LoadingDecision() {
           </div>
         ))}
       </div>
-      <div className="transaction-body">
+      <div className="transaction-why">
+        <div className="panel placeholder taller" />
         <div className="transaction-side">
           <div className="panel placeholder" />
           <div className="panel placeholder tall" />
         </div>
-        <div className="panel placeholder taller" />
       </div>
+      <div className="panel placeholder tall" />
     </div>
   )
 }

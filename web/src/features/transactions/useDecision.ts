@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useState } from 'react'
-import { getDecision, ownProblem, RequestError } from '@/api/client'
+import { asRequestError, getDecision, type RequestError } from '@/api/client'
 import type { Decision } from '@/api/types'
 
 export type Loading =
@@ -25,9 +25,4 @@ export function useDecision(id: string): [Loading, () => void] {
 
   const again = useCallback(() => setAsked((times) => times + 1), [])
   return [answer?.id === id ? answer.result : { phase: 'loading' }, again]
-}
-
-function asRequestError(error: unknown) {
-  if (error instanceof RequestError) return error
-  return new RequestError(ownProblem('The answer could not be read', 0, String(error)))
 }

@@ -21,8 +21,11 @@ const FEATURES: usize = 15;
 const FIRST_US: i64 = 1_522_540_800_000_000;
 const STEP_US: i64 = 1_000_000;
 
-/// One decision in so many is reviewed, and says why.
+/// One decision in so many is reviewed, says why, and opens an alert or joins one of its entity.
 const REVIEWED_EVERY: i64 = 100;
+
+/// As a service has it by default.
+const ALERT_WINDOW_US: i64 = engine::time::DAY_US;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -158,7 +161,7 @@ fn rates(store: &mut dyn Store, args: &Args, group: u32, ids: Ids, bar: &CountBa
         let started = Instant::now();
         for part in rows.chunks(group as usize) {
             let decisions = part.iter().map(|row| row.decision(version)).collect();
-            store.merge(&Group { decisions, ..Group::default() })?;
+            store.merge(&Group { decisions, alert_window_us: Some(ALERT_WINDOW_US), ..Group::default() })?;
         }
         rates.push(f64::from(args.rows) / started.elapsed().as_secs_f64());
         bar.show(next as u64);

@@ -109,7 +109,7 @@ pub async fn job(State(api): State<Api>, id: Result<Path<String>, PathRejection>
     }
 }
 
-/// Stop a job. What it has sent stays.
+/// Stop a job. What it has sent stays, and frauds among it are still labelled.
 #[utoipa::path(delete, path = "/v1/generate/{id}", tag = "synthetic",
     params(("id" = String, Path, description = "the job's id")),
     responses(

@@ -13,7 +13,7 @@ use axum::response::Response;
 
 use super::problem::problem;
 use super::read::current_stats;
-use super::{Api, Doors};
+use super::{AlertsBrief, Api, Doors};
 use crate::service::pipeline::lock;
 use crate::service::wire::LiveMessage;
 
@@ -40,6 +40,8 @@ pub struct Frame {
     recent: Vec<(u64, String)>,
     /// Jobs as JSON.
     generations: String,
+    /// Alerts as members of a JSON object.
+    alerts: String,
 }
 
 /// Makes pictures as long as somebody looks.
@@ -58,13 +60,21 @@ fn picture(api: &Doors) -> Frame {
     let stats = serde_json::to_string(&current_stats(api)).expect("figures have no maps with odd keys");
     let generations =
         serde_json::to_string(&api.generations.shown()).expect("jobs have no maps with odd keys");
+    let alerts = alerts_json(&lock(&api.alerts));
     let shared = lock(&api.shared.stats);
     Frame {
         stats,
         decided: shared.decided,
         recent: shared.recent.iter().rev().cloned().collect(),
         generations,
+        alerts,
     }
+}
+
+fn alerts_json(alerts: &AlertsBrief) -> String {
+    let counts = serde_json::to_string(&alerts.counts).expect("counts have no maps with odd keys");
+    let newest = serde_json::to_string(&alerts.newest).expect("an alert has no maps with odd keys");
+    format!("\"alerts\":{counts},\"newest_alert\":{newest}")
 }
 
 /// The live feed: text messages, each a `LiveMessage`.
@@ -127,10 +137,11 @@ fn message(frame: &Frame, seen: Option<u64>) -> String {
         .collect();
     let skipped = seen.map_or(0, |seen| (frame.decided - seen).saturating_sub(listed.len() as u64));
     format!(
-        "{{\"kind\":\"{kind}\",\"stats\":{},\"decisions\":[{}],\"skipped\":{skipped},\"generations\":{}}}",
+        "{{\"kind\":\"{kind}\",\"stats\":{},\"decisions\":[{}],\"skipped\":{skipped},\"generations\":{},{}}}",
         frame.stats,
         listed.join(","),
-        frame.generations
+        frame.generations,
+        frame.alerts
     )
 }
 
@@ -141,11 +152,20 @@ mod tests {
     #[test]
     fn a_viewer_gets_what_it_has_not_seen() {
         let recent = (1..=80).rev().map(|number| (number, number.to_string())).collect();
-        let frame = Frame { stats: "{}".into(), decided: 80, recent, generations: "[]".into() };
+        let frame = Frame {
+            stats: "{}".into(),
+            decided: 80,
+            recent,
+            generations: "[]".into(),
+            alerts: "\"alerts\":{}".into(),
+        };
         let update = message(&frame, Some(10));
         assert!(update.starts_with("{\"kind\":\"update\",\"stats\":{},\"decisions\":[80,79,"), "{update}");
-        assert!(update.ends_with(",31],\"skipped\":20,\"generations\":[]}"), "{update}");
+        assert!(update.ends_with(",31],\"skipped\":20,\"generations\":[],\"alerts\":{}}"), "{update}");
         assert!(message(&frame, None).contains("\"snapshot\""));
-        assert!(message(&frame, Some(80)).ends_with("\"decisions\":[],\"skipped\":0,\"generations\":[]}"));
+        assert!(
+            message(&frame, Some(80))
+                .ends_with("\"decisions\":[],\"skipped\":0,\"generations\":[],\"alerts\":{}}")
+        );
     }
 }

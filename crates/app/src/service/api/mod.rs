@@ -1,15 +1,21 @@
 //! HTTP and WebSocket: the doors to the pipeline, and what can be read from the store.
 
+mod activity;
+mod alerts;
 mod download;
 mod entities;
 mod generate;
+mod inspection;
 mod live;
 mod models;
 mod page;
 mod problem;
 mod read;
+mod rejections;
+mod synthetic;
 mod write;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -19,14 +25,22 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::activity::Cube;
 use super::generate::jobs::Generations;
-use super::pipeline::{Request, Shared, lock};
+use super::health::Troubles;
+use super::past::Past;
+use super::pipeline::{Request, Shared, lock, now_us};
+use super::recovery::Recovery;
 use super::wire;
 use crate::stream::feed::Feed;
+use crate::stream::lag::Lag;
+use crate::stream::recorder::Work;
 use crate::stream::settings::KafkaSettings;
 
+pub use alerts::{Brief as AlertsBrief, watch_alerts};
 pub use live::{Frame, publish};
-pub use models::LastComparison;
+pub use models::{Judged, Remembered};
+pub use read::read;
 
 /// What every handler can reach.
 pub type Api = Arc<Doors>;
@@ -42,7 +56,21 @@ pub struct Doors {
     /// The database, for more connections; `None` if nothing is stored.
     pub database: Option<Database>,
     /// How the models in use were last found to fare.
-    pub compared: Mutex<Option<LastComparison>>,
+    pub judged: Remembered<Judged>,
+    /// How far decisions were last found to be from what the champion learnt from.
+    pub drift: Remembered<wire::Drift>,
+    /// What viewers see of alerts.
+    pub alerts: Mutex<AlertsBrief>,
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// What last went wrong with each part.
+    pub troubles: Troubles,
+    /// Where snapshots are kept.
+    pub recovery: Recovery,
+    /// The past of the decision that was last looked back from.
+    pub past: Mutex<Option<Past>>,
+    /// What happened so far, counted.
+    pub activity: Mutex<Cube>,
     /// The newest picture for viewers.
     pub frames: watch::Sender<Arc<Frame>>,
     /// Where transactions come from.
@@ -55,16 +83,33 @@ pub struct Doors {
     pub stream: Option<StreamDoor>,
 }
 
+impl Doors {
+    /// Whether transactions with this mark count as real ones: those without one do, and in the demo the simulator's own.
+    pub fn is_real(&self, mark: Option<&str>) -> bool {
+        mark.is_none() || mark == self.source.mark.as_deref()
+    }
+
+    /// The event time before which transactions without a label are genuine, if there is one.
+    pub fn matured_before_us(&self) -> Option<i64> {
+        let newest_us = lock(&self.shared.stats).stream_us.unwrap_or_else(now_us);
+        self.shared.mature_after_us.map(|after_us| newest_us - after_us)
+    }
+}
+
 /// What the doors know of Kafka.
 pub struct StreamDoor {
     /// How the stream is.
     pub condition: Arc<crate::stream::condition::Condition>,
+    /// How much waits in the topic.
+    pub lag: Arc<Lag>,
     /// Where transactions come in.
     pub transactions: String,
     /// How Kafka is reached.
     pub settings: KafkaSettings,
     /// The way into the topics, made when it is first needed.
     pub feed: Mutex<Option<Arc<Feed>>>,
+    /// The way to the thread that writes the database.
+    pub recorder: std::sync::mpsc::Sender<Work>,
 }
 
 impl StreamDoor {
@@ -90,7 +135,19 @@ impl StreamDoor {
         description = "Real-time fraud detection: post a transaction, get a decision.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    components(schemas(wire::LiveMessage, wire::Decision, wire::Problem, wire::BatchLine))
+    components(schemas(
+        wire::LiveMessage,
+        wire::Decision,
+        wire::Problem,
+        wire::BatchLine,
+        wire::Activity,
+        wire::AlertPage,
+        wire::AlertDetail,
+        wire::AlertRequest,
+        wire::AlertConflict,
+        wire::NextAlertRequest,
+        wire::Health
+    ))
 )]
 struct Document;
 
@@ -103,14 +160,27 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(read::decisions))
         .routes(routes!(read::decision))
         .routes(routes!(read::reasons))
+        .routes(routes!(inspection::contributions))
+        .routes(routes!(inspection::replay))
+        .routes(routes!(inspection::what_if))
+        .routes(routes!(inspection::detector))
+        .routes(routes!(activity::activity))
+        .routes(routes!(alerts::alerts))
+        .routes(routes!(alerts::next))
+        .routes(routes!(alerts::alert, alerts::revise))
         .routes(routes!(entities::entity))
         .routes(routes!(generate::generate, generate::jobs))
         .routes(routes!(generate::job, generate::cancel))
         .routes(routes!(generate::generate_alias))
+        .routes(routes!(synthetic::generators))
+        .routes(routes!(synthetic::report))
         .routes(routes!(models::models))
+        .routes(routes!(models::performance))
+        .routes(routes!(models::drift))
         .routes(routes!(models::promote))
         .routes(routes!(read::stats))
         .routes(routes!(read::health))
+        .routes(routes!(rejections::rejections))
         .routes(routes!(read::alive))
         .routes(routes!(read::ready))
         .routes(routes!(live::connect))

@@ -1,8 +1,8 @@
 //! Doors to the models: who decides, who would have decided better, and who is to decide.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Body;
@@ -11,33 +11,67 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::FieldError;
+use store::Store;
 
 use super::problem::{invalid, problem, rejected, unavailable};
 use super::read::read;
 use super::write::{read_body, whole_body};
 use super::{Api, Doors};
 use crate::registry::{self, Registered, RegistryError, Step};
-use crate::service::figures::{Comparison, LOOKED_AT_MAX, compare};
+use crate::service::drift::drift as drift_of;
+use crate::service::figures::{Comparison, LOOKED_AT_MAX, compare, known};
 use crate::service::models::{Lineup, Loaded, Models};
+use crate::service::performance::performance as performance_of;
 use crate::service::pipeline::{TRANSACTION_BYTES_MAX, lock};
-use crate::service::wire::{ModelInfo, ModelList, ModelPromotion, ModelRole, Problem, PromoteRequest};
+use crate::service::wire::{
+    Drift, ModelInfo, ModelList, ModelPromotion, ModelRole, Performance, Problem, PromoteRequest,
+};
 
-/// A comparison is shown again for so many times as long as it took: whoever asks all the time costs a tenth of a connection.
+/// What was found is shown again for so many times as long as it took: whoever asks all the time costs a tenth of a connection.
 const SHOWN_AGAIN: u32 = 9;
 
-/// A comparison, and for how long it is shown again.
-pub struct LastComparison {
+/// What was found about the models in use, and is shown again for a while.
+pub struct Remembered<T>(Mutex<Option<Found<T>>>);
+
+struct Found<T> {
     until: Instant,
-    /// The promotion that the models compared follow.
+    /// The promotion that the models follow.
     promotion: u64,
+    what: Arc<T>,
+}
+
+impl<T> Default for Remembered<T> {
+    fn default() -> Self {
+        Remembered(Mutex::new(None))
+    }
+}
+
+impl<T> Remembered<T> {
+    fn get(&self, promotion: u64) -> Option<Arc<T>> {
+        let fresh = |found: &&Found<T>| found.promotion == promotion && Instant::now() < found.until;
+        lock(&self.0).as_ref().filter(fresh).map(|found| Arc::clone(&found.what))
+    }
+
+    fn put(&self, promotion: u64, took: Duration, what: T) -> Arc<T> {
+        let what = Arc::new(what);
+        let until = Instant::now() + SHOWN_AGAIN * took;
+        *lock(&self.0) = Some(Found { until, promotion, what: Arc::clone(&what) });
+        what
+    }
+}
+
+/// How the models in use fare on the same transactions.
+pub struct Judged {
     comparison: Comparison,
+    performance: Performance,
 }
 
 /// The models that are known here: the champion, which decides, the challengers, which score the same events in the shadow,
 /// and those that the registry keeps for this detector.
 ///
 /// `live` puts champion and challengers side by side, on the same transactions: of the newest 100,000 that have a label,
-/// those that all of them have scored. A transaction without a label is not counted as genuine.
+/// those that all of them have scored, without synthetic ones. A transaction without a label is not counted as genuine, unless
+/// `labels.mature_after` says after how long it is.
 #[utoipa::path(get, path = "/v1/models", tag = "models",
     responses(
         (status = 200, body = ModelList, description = "all of them"),
@@ -45,32 +79,91 @@ pub struct LastComparison {
     ))]
 pub async fn models(State(api): State<Api>) -> Response {
     let lineup = api.shared.models.current();
-    let comparison = match api.database {
+    let judged = match api.database {
         None => None,
-        Some(_) => match comparison(&api, &lineup).await {
-            Some(comparison) => Some(comparison),
+        Some(_) => match judged(&api).await {
+            Some(judged) => Some(judged),
             None => return unavailable(),
         },
     };
     let Some(kept) = in_background(&api, kept).await else { return unavailable() };
+    let comparison = judged.map(|judged| judged.comparison.clone());
     Json(list(&lineup, &kept, comparison)).into_response()
 }
 
-/// The comparison of a moment ago, or a new one; `None` if the store cannot be read.
-async fn comparison(api: &Api, lineup: &Arc<Lineup>) -> Option<Comparison> {
-    let started = Instant::now();
-    let is_fresh = |last: &&LastComparison| last.promotion == lineup.number && started < last.until;
-    if let Some(last) = lock(&api.compared).as_ref().filter(is_fresh) {
-        return Some(last.comparison.clone());
+/// Champion and challengers on what became known, in curves: ROC, precision and recall, calibration, card precision, and what
+/// other thresholds of review would have meant in alerts, frauds and money.
+#[utoipa::path(get, path = "/v1/models/performance", tag = "models",
+    responses(
+        (status = 200, body = Performance, description = "all of them on the same transactions"),
+        (status = 409, body = Problem, description = "this service stores nothing"),
+        (status = 503, body = Problem, description = "the store cannot be read"),
+    ))]
+pub async fn performance(State(api): State<Api>) -> Response {
+    if api.database.is_none() {
+        return nothing_stored();
     }
-    let (lineup, detector) = (Arc::clone(lineup), Arc::clone(&api.shared.detector));
+    match judged(&api).await {
+        Some(judged) => Json(&judged.performance).into_response(),
+        None => unavailable(),
+    }
+}
+
+fn nothing_stored() -> Response {
+    let detail = "this service stores no decisions, so it does not know how its models fare";
+    problem(StatusCode::CONFLICT, "nothing is stored", detail, Vec::new())
+}
+
+/// How far the champion's newest decisions are from what it learnt from, feature by feature and of the score: the population
+/// stability index, with the share of missing values and of values that it has never seen.
+#[utoipa::path(get, path = "/v1/models/drift", tag = "models",
+    responses(
+        (status = 200, body = Drift, description = "the most drifted feature first"),
+        (status = 409, body = Problem, description = "this service stores nothing"),
+        (status = 503, body = Problem, description = "the store cannot be read"),
+    ))]
+pub async fn drift(State(api): State<Api>) -> Response {
+    if api.database.is_none() {
+        return nothing_stored();
+    }
+    let look = |api: &Doors, store: &mut dyn Store, lineup: &Lineup| {
+        drift_of(store, lineup.champion.as_deref(), &api.shared.detector, |mark| api.is_real(mark))
+    };
+    match remembered(&api, |api| &api.drift, look).await {
+        Some(drift) => Json(&*drift).into_response(),
+        None => unavailable(),
+    }
+}
+
+async fn judged(api: &Api) -> Option<Arc<Judged>> {
+    remembered(api, |api| &api.judged, judge).await
+}
+
+/// What was found a moment ago, or anew; `None` if the store cannot be read.
+async fn remembered<T: Send + Sync + 'static>(
+    api: &Api,
+    kept: impl Fn(&Doors) -> &Remembered<T>,
+    look: impl FnOnce(&Doors, &mut dyn Store, &Lineup) -> store::Result<T> + Send + 'static,
+) -> Option<Arc<T>> {
+    let lineup = api.shared.models.current();
     let promotion = lineup.number;
-    let comparison =
-        read(api, move |store| Ok(compare(&store.record(LOOKED_AT_MAX)?, &lineup, &detector))).await?;
-    let until = Instant::now() + SHOWN_AGAIN * started.elapsed();
-    let last = LastComparison { until, promotion, comparison: comparison.clone() };
-    *lock(&api.compared) = Some(last);
-    Some(comparison)
+    if let Some(found) = kept(api).get(promotion) {
+        return Some(found);
+    }
+    let started = Instant::now();
+    let held = Arc::clone(api);
+    let found = read(api, move |store| look(&held, store, &lineup)).await?;
+    Some(kept(api).put(promotion, started.elapsed(), found))
+}
+
+fn judge(api: &Doors, store: &mut dyn Store, lineup: &Lineup) -> store::Result<Judged> {
+    let detector = &api.shared.detector;
+    let record = store.record(LOOKED_AT_MAX, api.matured_before_us())?;
+    let known = known(&record, lineup, detector, |mark| api.is_real(mark));
+    Ok(Judged {
+        comparison: compare(&record, &known, lineup, detector),
+        performance: performance_of(&known, lineup, detector),
+    })
 }
 
 /// What the registry keeps for the detector; nothing where the model is a file.

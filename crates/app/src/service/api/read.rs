@@ -13,20 +13,16 @@ use store::{Filter, Made, Store, StoredDecision};
 
 use super::problem::{invalid, problem, unavailable};
 use super::{Api, Doors};
+use crate::service::health::{health as health_of, is_ready};
 use crate::service::pipeline::{lock, now_us};
 use crate::service::reasons::explain;
-use crate::service::redis::Redis;
 use crate::service::wire::{
-    Decision, DecisionPage, DecisionSummary, Health, HealthPart, HealthStatus, Instant, Latency, Problem,
-    ReasonList, Stats, TimelinePoint,
+    Decision, DecisionPage, DecisionSummary, Health, Instant, Latency, Problem, ReasonList, Stats,
+    TimelinePoint,
 };
 
 /// The most decisions on a page.
 const PAGE_MAX: usize = 1_000;
-
-/// The parts without which decisions go on: where others read, and the registry that models come from.
-const REDIS: &str = "redis";
-const MODEL: &str = "model";
 
 /// Decisions, newest first.
 #[utoipa::path(get, path = "/v1/decisions", tag = "decisions",
@@ -104,7 +100,8 @@ fn filter(query: &HashMap<String, String>) -> Result<Filter, Response> {
     Ok(filter)
 }
 
-fn made(value: &str) -> Option<Made> {
+/// How transactions came to be that a parameter asks for.
+pub fn made(value: &str) -> Option<Made> {
     match value {
         "true" => Some(Made::Synthetic),
         "false" => Some(Made::Real),
@@ -143,10 +140,7 @@ pub async fn reasons(State(api): State<Api>, id: Result<Path<String>, PathReject
     };
     // The model may have to be read from the registry.
     let explained = tokio::task::spawn_blocking(move || {
-        let models = &api.shared.models;
-        let model = stored.versions.model.as_deref().and_then(|made| models.find(made));
-        let current = models.current();
-        let model = model.or_else(|| current.champion.as_ref().map(|champion| champion.model.clone()));
+        let model = api.shared.models.behind(&stored);
         explain(&stored, &api.shared.detector, model.as_ref())
     });
     match explained.await {
@@ -156,7 +150,8 @@ pub async fn reasons(State(api): State<Api>, id: Result<Path<String>, PathReject
     }
 }
 
-async fn find(api: &Api, id: Result<Path<String>, PathRejection>) -> Result<StoredDecision, Response> {
+/// The stored decision that a path names.
+pub async fn find(api: &Api, id: Result<Path<String>, PathRejection>) -> Result<StoredDecision, Response> {
     let Ok(Path(id)) = id else {
         return Err(invalid("id", "not UTF-8", "the id of a transaction, percent-encoded"));
     };
@@ -211,43 +206,11 @@ pub fn current_stats(api: &Doors) -> Stats {
     }
 }
 
-/// Every part with its condition.
+/// Every part with its condition, its figures, what last went wrong with it, and what to do.
 #[utoipa::path(get, path = "/v1/health", tag = "service",
     responses((status = 200, body = Health, description = "good or not, part by part")))]
 pub async fn health(State(api): State<Api>) -> Json<Health> {
-    Json(current_health(&api))
-}
-
-fn current_health(api: &Doors) -> Health {
-    let condition = lock(&api.shared.condition).clone();
-    let part = |name: &str, problem: Option<String>, detail: String| HealthPart {
-        name: name.to_string(),
-        status: if problem.is_none() { HealthStatus::Ok } else { HealthStatus::Degraded },
-        detail: problem.unwrap_or(detail),
-    };
-    let size = condition.state;
-    let waiting = api.requests.max_capacity() - api.requests.capacity();
-    let held = format!("{} events of {} entities in {} bytes", size.events, size.entities, size.bytes);
-    let stopped = api.requests.is_closed().then(|| "the pipeline has stopped".to_string());
-    let models = &api.shared.models;
-    let model = models.current().champion_id().unwrap_or("no model: rules alone decide").to_string();
-    let mut parts = match &api.stream {
-        Some(stream) => {
-            let (problem, detail) = stream.condition.tell();
-            vec![part("kafka", problem.or(stopped), detail)]
-        }
-        None => vec![
-            part("store", condition.store_error, "accepts".to_string()),
-            part("engine", stopped, held),
-            part("queue", None, format!("{waiting} of {} requests waiting", api.requests.max_capacity())),
-        ],
-    };
-    parts.push(part(MODEL, models.trouble(), model));
-    if let Some(freshness) = api.shared.redis.as_ref().map(Redis::freshness) {
-        parts.push(part(REDIS, freshness.trouble(), freshness.to_string()));
-    }
-    let degraded = parts.iter().any(|part| part.status == HealthStatus::Degraded);
-    Health { status: if degraded { HealthStatus::Degraded } else { HealthStatus::Ok }, parts }
+    Json(health_of(&api))
 }
 
 /// The process is alive.
@@ -264,10 +227,8 @@ pub async fn alive() -> &'static str {
         (status = 503, body = Health, description = "they are not, and why"),
     ))]
 pub async fn ready(State(api): State<Api>) -> Response {
-    let health = current_health(&api);
-    let decides =
-        |part: &HealthPart| part.status == HealthStatus::Ok || [REDIS, MODEL].contains(&&*part.name);
-    if health.parts.iter().all(decides) {
+    let health = health_of(&api);
+    if is_ready(&api, &health) {
         return "ready\n".into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response()

@@ -70,9 +70,13 @@ pub async fn only_where_decided(State(api): State<Api>, request: Request, next: 
     }
 }
 
-/// Models and synthetic transactions have their own ways to the topics.
+/// Models, alerts and synthetic transactions have their own ways to the topics; decisions that were made send nothing there.
 fn is_for_every_source(uri: &Uri) -> bool {
-    uri.path().starts_with("/v1/models/") || ["/v1/generate", "/generate"].contains(&uri.path())
+    let path = uri.path();
+    ["/v1/models/", "/v1/alerts/", "/v1/decisions/", "/v1/generate/"]
+        .iter()
+        .any(|doors| path.starts_with(doors))
+        || ["/v1/generate", "/generate"].contains(&uri.path())
 }
 
 async fn decide_one(api: &Api, request: Request) -> Response {

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::Config;
 use super::destination::{Destination, Fraud};
 use super::events::Events;
+use super::shelf::Shelf;
 use super::wanted::{Target, Wanted};
 use crate::service::pipeline::{lock, now_us};
 use crate::service::wire::{self, Generation, GenerationState};
@@ -47,6 +48,10 @@ pub struct Generations {
     pub config: Config,
     /// Where files are written before they are sent.
     pub folder: PathBuf,
+    /// What is known of the generators.
+    pub shelf: Shelf,
+    /// The right to make a report, which one at a time has.
+    pub reporting: Arc<Semaphore>,
     permits: Arc<Semaphore>,
     /// Oldest first.
     jobs: Mutex<VecDeque<Arc<Job>>>,
@@ -83,7 +88,8 @@ impl Generations {
         // There is none, as a rule; and one that stays costs room, no more.
         drop(std::fs::remove_dir_all(&folder));
         let permits = Arc::new(Semaphore::new(config.at_once));
-        Generations { config, folder, permits, jobs: Mutex::new(VecDeque::new()) }
+        let (shelf, reporting) = (Shelf::default(), Arc::new(Semaphore::new(1)));
+        Generations { config, folder, shelf, reporting, permits, jobs: Mutex::new(VecDeque::new()) }
     }
 
     /// The right to make something now; `None` if enough are at it already.
@@ -157,7 +163,7 @@ impl Job {
         Job { id, wanted, mark, start_us, started_us: now_us(), progress, stop, is_unwanted }
     }
 
-    /// Stops it; whatever was sent stays. A job that has ended is left as it is.
+    /// Stops it; whatever was sent stays, and its frauds are still labelled. A job that has ended is left as it is.
     pub fn cancel(&self) {
         let mut progress = lock(&self.progress);
         if progress.state == GenerationState::Running {
@@ -214,11 +220,26 @@ impl Job {
         };
     }
 
-    /// Sends everything, unless it is told to stop.
+    /// Sends everything, unless it is told to stop. However it ends, frauds that were sent are labelled: whoever learns from
+    /// the store would take them for genuine.
     async fn send(&self, events: Events, destination: &Destination) -> Result<()> {
+        let mut due = VecDeque::new();
+        let sent = self.send_transactions(events, destination, &mut due).await;
+        self.send_labels(&mut due, i64::MAX, destination).await?;
+        destination.finish().await?;
+        sent
+    }
+
+    /// Sends transactions, and labels of frauds as they become known; what is not known at the end stays in `due`.
+    async fn send_transactions(
+        &self,
+        events: Events,
+        destination: &Destination,
+        due: &mut VecDeque<Fraud>,
+    ) -> Result<()> {
         let mut chunks = made_ahead(events, destination.schema(), self.chunk_rows());
         let limit_us = self.start_us.saturating_add(destination.schema().max_time_jump_us);
-        let (began, mut due) = (Instant::now(), VecDeque::new());
+        let began = Instant::now();
         while let Some(batch) = chunks.recv().await {
             let batch = batch?;
             let newest_us = batch.time_us(batch.len() - 1);
@@ -229,12 +250,9 @@ impl Job {
                 return Ok(());
             }
             due.extend(destination.frauds(&batch));
-            if !self.send_labels(&mut due, newest_us, destination).await? {
-                return Ok(());
-            }
+            self.send_labels(due, newest_us, destination).await?;
         }
-        self.send_labels(&mut due, i64::MAX, destination).await?;
-        destination.finish().await
+        Ok(())
     }
 
     fn chunk_rows(&self) -> usize {
@@ -279,25 +297,20 @@ impl Job {
         Ok(true)
     }
 
-    /// Says of the frauds that are due by `now_us` that they are frauds; false if the job is to stop first.
+    /// Says of the frauds that are due by `now_us` that they are frauds, also where the job is to stop.
     async fn send_labels(
         &self,
         due: &mut VecDeque<Fraud>,
         now_us: i64,
         destination: &Destination,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         while let Some(fraud) = due.pop_front_if(|fraud| fraud.known_us <= now_us) {
             while !destination.label(&fraud).await? {
-                if !self.pause_until(Instant::now() + RETRY).await {
-                    return Ok(false);
-                }
+                tokio::time::sleep(RETRY).await;
             }
             lock(&self.progress).labels += 1;
-            if self.has_ended() {
-                return Ok(false);
-            }
         }
-        Ok(true)
+        Ok(())
     }
 }
 

@@ -9,6 +9,10 @@ pub mod wanted;
 pub mod source;
 /// Generators that were fitted.
 pub mod sampled;
+/// What is known of them and of their trainings.
+pub mod shelf;
+/// Real and made transactions of the store beside each other.
+pub mod beside;
 /// Made transactions with ids, times, entities and marks of their own.
 pub mod events;
 /// The same as a file.
@@ -57,12 +61,30 @@ impl Config {
         self.files().find(|path| name_of(path).as_deref() == Some(name))
     }
 
+    /// Files that may be generators.
     fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.entries().filter(|path| {
+            path.extension().is_none_or(|ending| !UNFINISHED.iter().any(|known| ending == *known))
+        })
+    }
+
+    /// Files that trainings go on from.
+    fn checkpoints(&self) -> impl Iterator<Item = PathBuf> {
+        self.entries().filter(|path| path.extension().is_some_and(|ending| ending == CHECKPOINT))
+    }
+
+    fn entries(&self) -> impl Iterator<Item = PathBuf> {
         let entries =
             self.generators.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
         entries.map(|entry| entry.path()).filter(|path| path.is_file())
     }
 }
+
+/// What the name of a training's file ends with, behind that of its generator.
+const CHECKPOINT: &str = "checkpoint";
+
+/// Endings of files that are no generators yet.
+const UNFINISHED: [&str; 2] = [CHECKPOINT, "partial"];
 
 fn name_of(path: &Path) -> Option<String> {
     path.file_stem().and_then(|name| name.to_str()).map(str::to_string)

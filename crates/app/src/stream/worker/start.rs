@@ -4,7 +4,7 @@ use super::*;
 
 impl Core {
     pub(super) fn start(setup: Setup, data_dir: &Path) -> Result<(Arc<Mutex<Core>>, Consumers)> {
-        let Setup { settings, detector, store, shared, condition } = setup;
+        let Setup { settings, detector, store, queue, shared, condition } = setup;
         let chain = Chain::of(&detector)?;
         let selected = chain.select(&settings.stages)?;
         let group = settings.group(&detector.name);
@@ -19,6 +19,7 @@ impl Core {
             .then(|| Progress::watch(&settings, &chain.group(&group, 0), &topics.stages[0]))
             .transpose()?;
         let (open, opened) = channel();
+        let recorder = Recorder::new(&schema, store, queue, shared.alerts.window_us)?;
         let core = Core {
             shared,
             condition,
@@ -27,7 +28,7 @@ impl Core {
             decider: Decider::new(Arc::clone(&detector), None).on_one_thread(),
             publisher: Publisher::new(topics.clone(), detector.schema.minor_per_unit()),
             records: topics.stages.iter().map(|_| Records::default()).collect(),
-            recorder: Recorder::new(&schema, store)?,
+            recorder,
             transaction: Transaction::new(&settings, &format!("{group}-{}", instance(data_dir)?))?,
             committed: HashMap::new(),
             version: 0,

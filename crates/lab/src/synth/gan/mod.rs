@@ -4,7 +4,7 @@ mod plane;
 mod wasserstein;
 
 use ndarray::Axis;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::encode::{Encoder, Style};
 use super::network::{Chance, Matrix, Parameter};
@@ -92,15 +92,25 @@ impl<'a> Lessons<'a> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Losses {
     /// Of the critic or discriminator.
+    #[serde(deserialize_with = "or_nan")]
     pub critic: f32,
     /// The gradient penalty.
+    #[serde(deserialize_with = "or_nan")]
     pub penalty: f32,
     /// Of the generator: how it fares against the critic.
+    #[serde(deserialize_with = "or_nan")]
     pub generator: f32,
     /// CTGAN: how badly conditions were met. TableGAN: of the classifier, on made rows.
+    #[serde(deserialize_with = "or_nan")]
     pub condition: f32,
     /// TableGAN: how far statistics were off, beyond what privacy allows.
+    #[serde(deserialize_with = "or_nan")]
     pub information: f32,
+}
+
+/// JSON has no word for what is no number: `null` stands for it.
+fn or_nan<'de, D: Deserializer<'de>>(from: D) -> Result<f32, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f32::NAN))
 }
 
 /// A generator in training.

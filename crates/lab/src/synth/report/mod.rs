@@ -167,15 +167,16 @@ pub struct Discriminator {
     pub discriminator_auc_of_real_halves: f64,
 }
 
-/// What is drawn of all rows.
+/// What is drawn of all rows, each picture a whole SVG. Colours are the CSS variables `--real`, `--synthetic` and `--ink` of
+/// whatever shows it, and those of the page where it has none.
 #[derive(Debug, Default)]
 pub struct Pictures {
-    /// Histograms of the columns, as SVG.
-    columns: Vec<String>,
-    /// Principal components, as SVG.
-    principal: String,
-    /// t-SNE, as SVG.
-    t_sne: String,
+    /// Histograms of the columns.
+    pub columns: Vec<String>,
+    /// Principal components; empty where there are none.
+    pub principal: String,
+    /// t-SNE.
+    pub t_sne: String,
 }
 
 /// Steps that are counted while a report is made.

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use super::pictures::{cumulative, heat_map};
-use super::{Behaviour, Beside, Learning, Report, Size};
+use super::{Behaviour, Beside, Learning, Privacy, Report, Size};
 use crate::compare::{STYLE, escaped, short};
 
 /// What this page has beside the style of the pages of models.
 const OWN_STYLE: &str = "\
-.cloud{fill:none;stroke-width:3.6;stroke-linecap:round;stroke-opacity:.55}.pale{fill-opacity:.45}\
+:root{--real:var(--c0);--synthetic:var(--c1)}\
 .verdict{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(320px,100%),1fr));gap:16px;margin:16px 0}\
 .verdict .card{border-top:4px solid var(--line)}.verdict ul{margin:6px 0 0;padding-left:18px}.verdict li{margin:5px 0}\
 .verdict .no{border-top-color:var(--c1)}.verdict .yes{border-top-color:var(--good)}\
@@ -84,53 +84,65 @@ fn tiles(report: &Report) -> String {
             score(report.correlation_difference.mean_absolute),
             "mean difference of correlations: 0 is alike".to_string(),
         ),
-        (
-            score(report.discriminator.discriminator_auc),
-            format!(
-                "discriminator's AUC: 0.5 is perfect; real halves {}",
-                score(report.discriminator.discriminator_auc_of_real_halves)
-            ),
-        ),
+        discriminator_tile(report),
     ];
-    if let Some(learning) = &report.learning {
-        let [made, real, both] = [
-            learning.train_synthetic_test_real_average_precision,
-            learning.train_real_test_real_average_precision,
-            learning.train_both_test_real_average_precision,
-        ]
-        .map(score);
-        tiles.push((
-            made,
-            format!("average precision on real rows, trained on synthetic; on real {real}, on both {both}"),
-        ));
-    }
-    let privacy = &report.privacy;
-    tiles.push((
-        score(privacy.distance_to_closest_record.ratio),
-        "distance to the closest real row, by that of other real rows: 1 is usual, near 0 are copies"
-            .to_string(),
-    ));
-    let copies = privacy.exact_copies;
-    tiles.push((
-        format!("{} %", score(100.0 * copies.synthetic)),
-        format!("copies of real rows; among real rows {} %", score(100.0 * copies.baseline)),
-    ));
-    if let Some(auc) = privacy.membership_inference_auc {
-        tiles.push((score(auc), "membership inference's AUC: 0.5 is perfect".to_string()));
-    }
-    if let Some(behaviour) = &report.behaviour {
-        tiles.push((
-            format!("{}×", score(behaviour.ratio)),
-            format!(
-                "behaviour, at worst ({}): distance from the real one, by the noise between real halves; 1 is as good as real",
-                behaviour.worst
-            ),
-        ));
-    }
-    let tile = |(figure, words): &(String, String)| {
+    tiles.extend(report.learning.as_ref().map(learning_tile));
+    tiles.extend(privacy_tiles(report));
+    tiles.extend(report.behaviour.as_ref().map(behaviour_tile));
+    let tile = |(figure, words): &Tile| {
         format!("<div class=\"card tile\"><b>{figure}</b><span>{}</span></div>", escaped(words))
     };
     format!("<div class=\"tiles\">{}</div>\n", tiles.iter().map(tile).collect::<String>())
+}
+
+/// A figure, and what it is.
+type Tile = (String, String);
+
+fn discriminator_tile(report: &Report) -> Tile {
+    let halves = score(report.discriminator.discriminator_auc_of_real_halves);
+    (
+        score(report.discriminator.discriminator_auc),
+        format!("discriminator's AUC: 0.5 is perfect; real halves {halves}"),
+    )
+}
+
+fn learning_tile(learning: &Learning) -> Tile {
+    let [made, real, both] = [
+        learning.train_synthetic_test_real_average_precision,
+        learning.train_real_test_real_average_precision,
+        learning.train_both_test_real_average_precision,
+    ]
+    .map(score);
+    let words =
+        format!("average precision on real rows, trained on synthetic; on real {real}, on both {both}");
+    (made, words)
+}
+
+fn privacy_tiles(report: &Report) -> Vec<Tile> {
+    let privacy = &report.privacy;
+    let copies = privacy.exact_copies;
+    let mut tiles = vec![
+        (
+            score(privacy.distance_to_closest_record.ratio),
+            "distance to the closest real row, by that of other real rows: 1 is usual, near 0 are copies"
+                .to_string(),
+        ),
+        (
+            format!("{} %", score(100.0 * copies.synthetic)),
+            format!("copies of real rows; among real rows {} %", score(100.0 * copies.baseline)),
+        ),
+    ];
+    let membership = |auc| (score(auc), "membership inference's AUC: 0.5 is perfect".to_string());
+    tiles.extend(privacy.membership_inference_auc.map(membership));
+    tiles
+}
+
+fn behaviour_tile(behaviour: &Behaviour) -> Tile {
+    let words = format!(
+        "behaviour, at worst ({}): distance from the real one, by the noise between real halves; 1 is as good as real",
+        behaviour.worst
+    );
+    (format!("{}×", score(behaviour.ratio)), words)
 }
 
 /// A figure in as many digits as say something.
@@ -190,6 +202,22 @@ fn marked(value: f64, is_bad: bool) -> String {
 }
 
 fn columns(report: &Report) -> String {
+    let pictures: String =
+        report.pictures.columns.iter().map(|svg| format!("<div class=\"card\">{svg}</div>")).collect();
+    format!(
+        "<h2>Columns one by one</h2>\n<p>Mean shape {}, values within bounds {}, ranges covered {}, known words {}, words covered \
+         {}.</p>\n{}<details open><summary>Shapes</summary>{LEGEND}<div class=\"small-of\">{pictures}</div>\
+         <p class=\"quiet\">Values beyond the middle 99 % of the real ones are in the outer bars.</p></details>\n",
+        score(report.scores.column_shapes),
+        score(report.scores.boundary_adherence),
+        score(report.scores.range_coverage),
+        score(report.scores.category_adherence),
+        score(report.scores.category_coverage),
+        columns_table(report)
+    )
+}
+
+fn columns_table(report: &Report) -> String {
     let heads = [
         "column",
         "measure",
@@ -210,19 +238,7 @@ fn columns(report: &Report) -> String {
             marked(column.missing_synthetic, (column.missing_real - column.missing_synthetic).abs() > 0.05),
         ]
     });
-    let pictures: String =
-        report.pictures.columns.iter().map(|svg| format!("<div class=\"card\">{svg}</div>")).collect();
-    format!(
-        "<h2>Columns one by one</h2>\n<p>Mean shape {}, values within bounds {}, ranges covered {}, known words {}, words covered \
-         {}.</p>\n{}<details open><summary>Shapes</summary>{LEGEND}<div class=\"small-of\">{pictures}</div>\
-         <p class=\"quiet\">Values beyond the middle 99 % of the real ones are in the outer bars.</p></details>\n",
-        score(report.scores.column_shapes),
-        score(report.scores.boundary_adherence),
-        score(report.scores.range_coverage),
-        score(report.scores.category_adherence),
-        score(report.scores.category_coverage),
-        table(&heads, rows)
-    )
+    table(&heads, rows)
 }
 
 /// Pairs that are listed, at most.
@@ -283,6 +299,28 @@ fn learning(learning: &Learning) -> String {
 
 fn privacy(report: &Report) -> String {
     let privacy = &report.privacy;
+    let [made, fresh] = &privacy.distances;
+    let chart =
+        cumulative("Distance to the closest real row", "distance", &[(fresh, 0, false), (made, 1, false)]);
+    let card =
+        if chart.is_empty() { String::new() } else { format!("<div class=\"card\">{LEGEND}{chart}</div>") };
+    let membership = privacy.membership_inference_auc.map_or(String::new(), |auc| {
+        format!(
+            "<p>Membership inference by the closest synthetic row: AUC {} (0.5 is perfect).</p>\n",
+            score(auc)
+        )
+    });
+    format!(
+        "<h2>What it gives away</h2>\n{membership}<div class=\"grid-of\"><div>{}</div>{card}</div>\n<p class=\"quiet\">Up to {} rows of \
+         each are looked up among up to {} real ones. A number counts as its rank among real rows; words, truths and labels are 0 \
+         apart if equal and 1 if not. Copies equal a real row in all columns but entities and times.</p>\n",
+        privacy_table(privacy),
+        super::privacy::ROWS_ASKED_MAX,
+        super::privacy::ROWS_SEARCHED_MAX
+    )
+}
+
+fn privacy_table(privacy: &Privacy) -> String {
     let row = |name: &str, beside: Beside| {
         vec![
             name.to_string(),
@@ -303,28 +341,36 @@ fn privacy(report: &Report) -> String {
         copied("share of exact copies, without times", privacy.exact_copies),
         copied("share of exact copies, with the time of day", privacy.exact_copies_at_the_same_time),
     ];
-    let [made, fresh] = &privacy.distances;
-    let chart =
-        cumulative("Distance to the closest real row", "distance", &[(fresh, 0, false), (made, 1, false)]);
-    let card =
-        if chart.is_empty() { String::new() } else { format!("<div class=\"card\">{LEGEND}{chart}</div>") };
-    let membership = privacy.membership_inference_auc.map_or(String::new(), |auc| {
-        format!(
-            "<p>Membership inference by the closest synthetic row: AUC {} (0.5 is perfect).</p>\n",
-            score(auc)
-        )
-    });
-    format!(
-        "<h2>What it gives away</h2>\n{membership}<div class=\"grid-of\"><div>{}</div>{card}</div>\n<p class=\"quiet\">Up to {} rows of \
-         each are looked up among up to {} real ones. A number counts as its rank among real rows; words, truths and labels are 0 \
-         apart if equal and 1 if not. Copies equal a real row in all columns but entities and times.</p>\n",
-        table(&["", "synthetic", "other real rows", "ratio"], rows.into_iter()),
-        super::privacy::ROWS_ASKED_MAX,
-        super::privacy::ROWS_SEARCHED_MAX
-    )
+    table(&["", "synthetic", "other real rows", "ratio"], rows.into_iter())
 }
 
 fn behaviour(behaviour: &Behaviour) -> String {
+    let [one, other, made] = &behaviour.gaps_s;
+    let chart =
+        cumulative("Times between events", "seconds", &[(one, 0, false), (other, 0, true), (made, 1, false)]);
+    format!(
+        "<h2>Behaviour</h2>\n<p>Compared are {}. A ratio near 1 is as good as real; generators that make rows one by one are far \
+         above it.</p>\n<div class=\"grid-of\"><div class=\"card\"><h3>Distance by the noise between two real halves (bars grow by \
+         powers)</h3><div class=\"bars\">{}</div></div><div class=\"card\">{LEGEND}{chart}</div></div>\n{}",
+        escaped(&behaviour.halves),
+        behaviour_bars(behaviour),
+        behaviour_table(behaviour)
+    )
+}
+
+fn behaviour_bars(behaviour: &Behaviour) -> String {
+    let longest = behaviour.groups.values().copied().fold(1.0, f64::max);
+    let bar = |(group, ratio): (&String, &f64)| {
+        let width = 100.0 * (1.0 + ratio).ln() / (1.0 + longest).ln();
+        format!(
+            "<span>{group}</span><i style=\"width:{width:.1}%\"></i><span class=\"quiet\">{}×</span>",
+            score(*ratio)
+        )
+    };
+    behaviour.groups.iter().map(bar).collect()
+}
+
+fn behaviour_table(behaviour: &Behaviour) -> String {
     let heads = ["measure", "real", "other real half", "synthetic", "shown", "distance", "noise", "ratio"];
     let mut last = String::new();
     let rows = behaviour.measures.iter().map(|measure| {
@@ -344,28 +390,7 @@ fn behaviour(behaviour: &Behaviour) -> String {
             marked(measure.ratio, measure.ratio > 3.0),
         ]
     });
-    let table = table(&heads, rows);
-    let [one, other, made] = &behaviour.gaps_s;
-    let chart =
-        cumulative("Times between events", "seconds", &[(one, 0, false), (other, 0, true), (made, 1, false)]);
-    let longest = behaviour.groups.values().copied().fold(1.0, f64::max);
-    let bars: String = behaviour
-        .groups
-        .iter()
-        .map(|(group, ratio)| {
-            let width = 100.0 * (1.0 + ratio).ln() / (1.0 + longest).ln();
-            format!(
-                "<span>{group}</span><i style=\"width:{width:.1}%\"></i><span class=\"quiet\">{}×</span>",
-                score(*ratio)
-            )
-        })
-        .collect();
-    format!(
-        "<h2>Behaviour</h2>\n<p>Compared are {}. A ratio near 1 is as good as real; generators that make rows one by one are far \
-         above it.</p>\n<div class=\"grid-of\"><div class=\"card\"><h3>Distance by the noise between two real halves (bars grow by \
-         powers)</h3><div class=\"bars\">{bars}</div></div><div class=\"card\">{LEGEND}{chart}</div></div>\n{table}",
-        escaped(&behaviour.halves)
-    )
+    table(&heads, rows)
 }
 
 fn footer(report: &Report) -> String {

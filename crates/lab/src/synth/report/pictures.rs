@@ -39,6 +39,12 @@ pub fn pictures(real: &Table, synthetic: &Table, seed: u64) -> Pictures {
     Pictures { columns, principal, t_sne: cloud("t-SNE: rows that are alike lie together", real, made) }
 }
 
+/// The colours, which whatever shows a picture may set. Each has one of its own where nothing does.
+const REAL: &str = "var(--real,#0072b2)";
+const SYNTHETIC: &str = "var(--synthetic,#d55e00)";
+const INK: &str = "var(--ink,#1f2328)";
+const QUIET: &str = "var(--quiet,var(--ink,#59636e))";
+
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 340.0;
 
@@ -58,66 +64,80 @@ fn cloud(title: &str, real: &[[f64; 2]], synthetic: &[[f64; 2]]) -> String {
         let share = |value: f64, (low, high): (f64, f64)| ((value - low) / (high - low)).clamp(0.0, 1.0);
         (8.0 + share(*x, across) * (WIDTH - 16.0), HEIGHT - 8.0 - share(*y, up) * (HEIGHT - 40.0))
     };
-    let mut body = format!("<text class=\"title\" x=\"8\" y=\"16\">{}</text>", escaped(title));
-    for (points, colour) in [(real, 0), (synthetic, 1)] {
+    let mut body = heading(8, 16, title);
+    for (points, colour) in [(real, REAL), (synthetic, SYNTHETIC)] {
         // One path of dots is a tenth of as many circles.
         let dots: String = points.iter().map(place).fold(String::new(), |mut path, (x, y)| {
             write!(path, "M{x:.1},{y:.1}h0").expect("text can be written to");
             path
         });
-        write!(body, "<path class=\"cloud c{colour}\" d=\"{dots}\"/>").expect("text can be written to");
+        write!(body, "<path style=\"stroke:{colour};{CLOUD}\" d=\"{dots}\"/>")
+            .expect("text can be written to");
     }
     drawing(WIDTH, HEIGHT, title, &body)
 }
 
+/// How a cloud is drawn: each point is a line without a length, whose round ends make a dot.
+const CLOUD: &str = "fill:none;stroke-width:3.6;stroke-linecap:round;stroke-opacity:.55";
+
 fn drawing(width: f64, height: f64, described: &str, body: &str) -> String {
     format!(
-        "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">{body}</svg>\n",
+        "<svg viewBox=\"0 0 {width} {height}\" role=\"img\"><title>{}</title>{body}</svg>\n",
         escaped(described)
     )
+}
+
+/// What a picture is called, within it.
+fn heading(x: u32, y: u32, words: &str) -> String {
+    let style = format!("fill:{INK};font-size:13px;font-weight:600");
+    format!("<text style=\"{style}\" x=\"{x}\" y=\"{y}\">{}</text>", escaped(words))
 }
 
 /// Shares of rows by value: real as bars, synthetic as a line of steps over them.
 fn histogram(real: &Column, made: &Column) -> String {
     let (shares, labels) = if real.kind.is_discrete() { by_word(real, made) } else { by_bin(real, made) };
-    let (width, height, top, ground) = (300.0, 150.0, 26.0, 130.0);
+    let (width, height) = (300.0, 150.0);
+    let mut body = heading(6, 15, &real.name);
+    body += &bars(&shares, width);
+    labels.iter().for_each(|(share, label)| body += &label_at(6.0 + share * (width - 12.0), *share, label));
+    drawing(width, height, &format!("Shares of {}, real and synthetic", real.name), &body)
+}
+
+/// Where the bars of a histogram stand, and how high the highest reaches.
+const GROUND: f64 = 130.0;
+const TOP: f64 = 26.0;
+
+/// Real shares as bars, synthetic ones as steps.
+fn bars(shares: &[[f64; 2]], width: f64) -> String {
     let highest = shares.iter().flatten().copied().fold(1e-9, f64::max);
     let bar = (width - 12.0) / shares.len().max(1) as f64;
-    let rise = |share: f64| (ground - top) * share / highest;
-    let mut body = format!("<text class=\"title\" x=\"6\" y=\"15\">{}</text>", escaped(&real.name));
+    let rise = |share: f64| (GROUND - TOP) * share / highest;
+    let mut body = format!("<g style=\"fill:{REAL};fill-opacity:.45;stroke:none\">");
     let mut steps = String::new();
     for (at, [known, new]) in shares.iter().enumerate() {
-        let (left, tall, line) = (6.0 + at as f64 * bar, rise(*known), ground - rise(*new));
-        let inner = (bar - 1.0).max(0.5);
-        write!(
-            body,
-            "<rect class=\"bar c0 pale\" x=\"{left:.1}\" y=\"{:.1}\" width=\"{inner:.1}\" height=\"{tall:.1}\"/>",
-            ground - tall
-        )
-        .expect("text can be written to");
+        let (left, tall, line) = (6.0 + at as f64 * bar, rise(*known), GROUND - rise(*new));
+        let (inner, top) = ((bar - 1.0).max(0.5), GROUND - tall);
+        write!(body, "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{inner:.1}\" height=\"{tall:.1}\"/>")
+            .expect("text can be written to");
         let joint = if at == 0 { 'M' } else { 'L' };
         write!(steps, "{joint}{left:.1},{line:.1}L{:.1},{line:.1}", left + bar)
             .expect("text can be written to");
     }
-    write!(body, "<path class=\"curve c1\" d=\"{steps}\"/>").expect("text can be written to");
-    for (share, label) in labels {
-        let x = 6.0 + share * (width - 12.0);
-        let anchor = if share < 0.02 {
-            "start"
-        } else if share > 0.98 {
-            "end"
-        } else {
-            "middle"
-        };
-        write!(
-            body,
-            "<text class=\"quiet\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
-            ground + 14.0,
-            escaped(&label)
-        )
-        .expect("text can be written to");
-    }
-    drawing(width, height, &format!("Shares of {}, real and synthetic", real.name), &body)
+    body + "</g>" + &format!("<path style=\"fill:none;stroke:{SYNTHETIC};stroke-width:1.8\" d=\"{steps}\"/>")
+}
+
+/// Words under the bars, `share` of the way along them.
+fn label_at(x: f64, share: f64, label: &str) -> String {
+    let anchor = match share {
+        share if share < 0.02 => "start",
+        share if share > 0.98 => "end",
+        _ => "middle",
+    };
+    let (y, style) = (GROUND + 14.0, format!("fill:{QUIET};font-size:11px"));
+    format!(
+        "<text style=\"{style}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>",
+        escaped(label)
+    )
 }
 
 type Bars = (Vec<[f64; 2]>, Vec<(f64, String)>);

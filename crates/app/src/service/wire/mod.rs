@@ -11,6 +11,20 @@ use utoipa::ToSchema;
 
 use crate::registry::Promotion;
 
+mod activity;
+mod alerts;
+mod health;
+mod inspection;
+mod performance;
+mod synthetic;
+
+pub use activity::*;
+pub use alerts::*;
+pub use health::*;
+pub use inspection::*;
+pub use performance::*;
+pub use synthetic::*;
+
 /// An instant, as RFC 3339 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00Z")]
@@ -318,6 +332,9 @@ pub struct Source {
     pub rate_per_second: Option<f64>,
     /// Simulated seconds in a second.
     pub time_factor: Option<f64>,
+    /// What the simulator marks its transactions with. In its world they are the real ones.
+    #[schema(example = "simulator:card:7")]
+    pub mark: Option<String>,
 }
 
 /// Kinds of sources.
@@ -451,6 +468,10 @@ pub struct LiveMessage {
     pub skipped: u64,
     /// Jobs that send synthetic transactions or have ended less than half a minute ago, newest first.
     pub generations: Vec<Generation>,
+    /// Alerts that wait.
+    pub alerts: AlertCounts,
+    /// The newest alert, for a banner; null before the first one since the start.
+    pub newest_alert: Option<Alert>,
 }
 
 /// What makes synthetic transactions: one of the two.
@@ -603,36 +624,6 @@ pub enum LiveKind {
     Snapshot,
     /// Every later one.
     Update,
-}
-
-/// How the service is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Health {
-    /// `ok` if every part is.
-    pub status: HealthStatus,
-    /// The parts.
-    pub parts: Vec<HealthPart>,
-}
-
-/// How one part is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct HealthPart {
-    /// Its name.
-    pub name: String,
-    /// How it is.
-    pub status: HealthStatus,
-    /// In words.
-    pub detail: String,
-}
-
-/// Good or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum HealthStatus {
-    /// As it should be.
-    Ok,
-    /// Not as it should be.
-    Degraded,
 }
 
 /// The models that are known, the champion first.

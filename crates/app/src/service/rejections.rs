@@ -1,0 +1,271 @@
+//! Rejections for people: what is wrong how often, and the newest ones without card numbers.
+
+use std::collections::HashMap;
+
+use store::NewRejection;
+
+use super::wire::{Instant, RejectionInfo, RejectionKind, RejectionPage};
+
+/// Rejections whose reasons are counted, the newest ones.
+pub const LOOKED_AT_MAX: usize = 10_000;
+
+/// Reasons that are told.
+const KINDS_MAX: usize = 20;
+
+/// Digits of a card number (ISO/IEC 7812).
+const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
+
+/// Digits of a card number that stay.
+const SHOWN_DIGITS: usize = 4;
+
+/// The most that is shown of what came in.
+const TEXT_BYTES_MAX: usize = 2_048;
+
+/// A text of so many bytes was cut: cutting ends where a character does, at most three bytes sooner.
+const CUT_TEXT_BYTES: usize = TEXT_BYTES_MAX - 3;
+
+/// Characters after which a value in a reason is cut, see [`engine::FieldError::new`].
+const VALUE_CHARS_MAX: usize = 80;
+
+/// What came in lately, as the store tells it.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Rejections that are stored.
+    pub stored: u64,
+    /// When and why, of the newest [`LOOKED_AT_MAX`], newest first.
+    pub reasons: Vec<(i64, String)>,
+    /// The newest in full, as many as are listed, newest first.
+    pub newest: Vec<NewRejection>,
+}
+
+/// Rejections as they are shown.
+pub fn page(found: &Found) -> RejectionPage {
+    let items = found.newest.iter().map(shown).collect();
+    RejectionPage { stored: found.stored, kinds: kinds(&found.reasons), items }
+}
+
+fn shown(rejection: &NewRejection) -> RejectionInfo {
+    RejectionInfo {
+        received_at: Instant(rejection.received_at_us),
+        source: masked(&rejection.source),
+        reason: masked(&rejection.reason),
+        raw: masked(&rejection.raw[..rejection.raw.floor_char_boundary(TEXT_BYTES_MAX)]),
+    }
+}
+
+/// What is wrong how often, the most frequent first; `reasons` are newest first.
+fn kinds(reasons: &[(i64, String)]) -> Vec<RejectionKind> {
+    let mut kinds: HashMap<String, RejectionKind> = HashMap::new();
+    for (at, reason) in reasons {
+        let reason = without_values(reason);
+        let new = || RejectionKind { reason: reason.clone(), count: 0, last_at: Instant(*at) };
+        kinds.entry(reason.clone()).or_insert_with(new).count += 1;
+    }
+    let mut kinds: Vec<RejectionKind> = kinds.into_values().collect();
+    kinds.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
+    kinds.truncate(KINDS_MAX);
+    kinds
+}
+
+/// A reason without the values that were found: `amount is "x": expected a number` is one with every other `x`.
+fn without_values(reason: &str) -> String {
+    let bare = bare(reason);
+    let mistakes = bare.split("; ").map(|mistake| match mistake.split_once(": expected ") {
+        Some((found, expected)) => match found.split_once(" is ") {
+            Some((field, _)) => format!("{field}: expected {expected}"),
+            None => mistake.to_string(),
+        },
+        None => mistake.to_string(),
+    });
+    masked(&mistakes.collect::<Vec<String>>().join("; "))
+}
+
+/// A text with `…` for what is quoted and `#` for numbers, times and durations. Digits in names stay.
+pub fn bare(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let in_a_name = out.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let length = match first {
+            '"' => quoted_length(rest),
+            '0'..='9' if !in_a_name => number_length(rest),
+            _ => first.len_utf8(),
+        };
+        match first {
+            '"' => out.push('…'),
+            '0'..='9' if !in_a_name => out.push('#'),
+            _ => out.push(first),
+        }
+        rest = &rest[length..];
+    }
+    out
+}
+
+/// The length of the quoted value at the beginning of a text, up to its closing quote, or to where a long one was cut.
+fn quoted_length(text: &str) -> usize {
+    let mut escaped = false;
+    for (number, (at, c)) in text.char_indices().enumerate().skip(1) {
+        if (c == '"' && !escaped) || (c == '…' && number == VALUE_CHARS_MAX) {
+            return at + c.len_utf8();
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    text.len()
+}
+
+/// The length of the number, time or duration at the beginning of a text.
+fn number_length(text: &str) -> usize {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || ".:+-".contains(c))).unwrap_or(text.len());
+    text[..end].trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).len()
+}
+
+/// A text in which of everything that looks like a card number the last four digits are left. Of digits at which the text was
+/// cut nobody can say what they were: none is left.
+fn masked(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, digits) = rest.split_at(start);
+        let (run, after) = digits.split_at(run_length(digits));
+        let is_cut = after.starts_with('…') || (after.is_empty() && text.len() >= CUT_TEXT_BYTES);
+        out.push_str(before);
+        push_masked(run, is_cut, &mut out);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The length of the digits at the beginning of a text, with the spaces and dashes between and behind them.
+fn run_length(text: &str) -> usize {
+    text.find(|c: char| !(c.is_ascii_digit() || is_separator(c))).unwrap_or(text.len())
+}
+
+fn is_separator(c: char) -> bool {
+    matches!(c, ' ' | '-')
+}
+
+fn push_masked(run: &str, is_cut: bool, out: &mut String) {
+    let mut hidden = hidden_digits(run).into_iter();
+    for c in run.chars() {
+        let hides = c.is_ascii_digit() && (hidden.next() == Some(true) || is_cut);
+        out.push(if hides { '*' } else { c });
+    }
+}
+
+/// Of each digit of a run, whether it is hidden. A card number begins and ends where digits do, and other numbers may stand beside it
+/// (a date before, an expiry behind): every stretch of whole numbers is tried.
+fn hidden_digits(run: &str) -> Vec<bool> {
+    let digits: Vec<u32> = run.chars().filter_map(|c| c.to_digit(10)).collect();
+    let mut edges = vec![0];
+    for number in run.split(is_separator).filter(|number| !number.is_empty()) {
+        edges.push(edges[edges.len() - 1] + number.len());
+    }
+    let mut hidden = vec![false; digits.len()];
+    for (place, &start) in edges.iter().enumerate() {
+        let near = edges[place + 1..].iter().take_while(|&&end| end - start <= *CARD_DIGITS.end());
+        for &end in near.filter(|&&end| CARD_DIGITS.contains(&(end - start))) {
+            if passes_luhn(&digits[start..end]) {
+                hidden[start..end - SHOWN_DIGITS].fill(true);
+            }
+        }
+    }
+    hidden
+}
+
+/// The check digit of card numbers (ISO/IEC 7812-1, annex B).
+fn passes_luhn(digits: &[u32]) -> bool {
+    let weighed = digits.iter().rev().enumerate().map(|(at, digit)| match (at % 2, digit * 2) {
+        (0, _) => *digit,
+        (_, doubled) if doubled > 9 => doubled - 9,
+        (_, doubled) => doubled,
+    });
+    weighed.sum::<u32>() % 10 == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn card_numbers_are_masked_and_other_numbers_are_not() {
+        let masks = [
+            ("4111111111111111", "************1111"),
+            (r#"{"card":"4111 1111-1111 1111","n":5}"#, r#"{"card":"**** ****-**** 1111","n":5}"#),
+            ("378282246310005 and 4111111111111112", "***********0005 and 4111111111111112"),
+            ("2018-04-01T10:00:00Z", "2018-04-01T10:00:00Z"),
+            ("ü12 é", "ü12 é"),
+        ];
+        for (text, expected) in masks {
+            assert_eq!(masked(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_card_number_is_found_beside_other_numbers() {
+        let masks = [
+            ("2018-04-01 4111111111111111", "2018-04-01 ************1111"),
+            ("4111111111111111 12/27", "************1111 12/27"),
+            ("4111  1111 1111 1111 737", "****  **** **** 1111 737"),
+            ("4111111111111111-4111111111111111", "************1111-************1111"),
+        ];
+        for (text, expected) in masks {
+            assert_eq!(masked(text), expected);
+        }
+    }
+
+    #[test]
+    fn digits_at_which_a_text_was_cut_are_hidden() {
+        assert_eq!(masked("card is \"411111111111111…: expected"), "card is \"***************…: expected");
+        let raw = format!("{}411111111111111", "x".repeat(TEXT_BYTES_MAX - 15));
+        assert!(masked(&raw).ends_with("x***************"));
+        let whole = format!("{}411111111111111", "x".repeat(100));
+        assert_eq!(masked(&whole), whole, "15 digits without a valid check digit");
+    }
+
+    #[test]
+    fn what_came_in_is_cut_at_a_character() {
+        let rejection = NewRejection {
+            received_at_us: 1,
+            source: "http".to_string(),
+            reason: "not JSON".to_string(),
+            raw: "\u{fffd}".repeat(2_048),
+        };
+        let page = page(&Found { stored: 1, reasons: Vec::new(), newest: vec![rejection] });
+        assert_eq!(page.items[0].raw, "\u{fffd}".repeat(682));
+    }
+
+    #[test]
+    fn values_are_left_out_whatever_they_hold() {
+        let long = format!("amount is \"{}…: expected a number", "; ".repeat(39) + "x");
+        let bare = [
+            ("amount is \"x\": expected a number", "amount: expected a number"),
+            ("amount is \"a; b: expected \\\" c\": expected a number", "amount: expected a number"),
+            (&long, "amount: expected a number"),
+            ("v1 is -2.5e3: expected a number from 0 to 10", "v1: expected a number from # to #"),
+            ("key must be a string at line 1 column 77", "key must be a string at line # column #"),
+            ("more than 65536 bytes: expected a smaller one", "more than # bytes: expected a smaller one"),
+            (
+                "t is 2030-01-01T00:00:00Z: expected a time at most 30d after 2018-04-01T00:00:00Z",
+                "t: expected a time at most # after #",
+            ),
+        ];
+        for (reason, expected) in bare {
+            assert_eq!(without_values(reason), expected, "{reason}");
+        }
+    }
+
+    #[test]
+    fn alike_reasons_are_one() {
+        let reasons = [
+            (9, "amount is \"x\": expected a number; time is missing: expected a time"),
+            (8, "amount is \"y: z\": expected a number; time is missing: expected a time"),
+            (7, "not JSON"),
+        ];
+        let kinds = kinds(&reasons.map(|(at, reason)| (at, reason.to_string())));
+        let told: Vec<_> =
+            kinds.iter().map(|kind| (kind.reason.as_str(), kind.count, kind.last_at)).collect();
+        let amount = "amount: expected a number; time: expected a time";
+        assert_eq!(told, [(amount, 2, Instant(9)), ("not JSON", 1, Instant(7))]);
+    }
+}
