@@ -89,9 +89,11 @@ function watchFrames(page: Page) {
 
 async function framesOf(page: Page) {
   const { intervals, shift } = await page.evaluate(() => (window as unknown as { watch: Watch }).watch)
+  const painted = await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN)
   const sorted = intervals.toSorted((a, b) => a - b)
   const total = intervals.reduce((sum, interval) => sum + interval, 0)
   return {
+    'first paint ms': round(painted),
     'frames/s': round((intervals.length / total) * 1_000),
     'frame p99 ms': round(sorted[Math.floor(sorted.length * 0.99)] ?? NaN),
     'layout shift': round(shift, 4),

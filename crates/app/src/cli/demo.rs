@@ -25,6 +25,7 @@ use self::stream::Stream;
 use self::world::World;
 use super::output::load_detector;
 use super::serve::log_to_stderr;
+use crate::service::generate;
 use crate::service::models::Models;
 use crate::service::run::{DataDir, Service, listen};
 use crate::service::settings::Settings;
@@ -105,6 +106,7 @@ pub fn run(args: Args) -> Result<()> {
         listen: listen_on,
         data_dir: folder.clone(),
         mature_after_us: Some(world.label_delay_us),
+        synthetic: generate::Config { generators: Some(folder.join("generators")), ..Default::default() },
         ..Settings::default()
     };
     let models = Arc::new(Models::of_file(&detector, Some(&model))?);

@@ -24,7 +24,7 @@ export function History() {
       <Panel title="Throughput" note="decisions per second, the last five minutes">
         {stats ? <Throughput stats={stats} /> : <Waiting />}
       </Panel>
-      <Panel title="Latency" note={stats ? `of ${count(stats.latency_us.count)} decisions since the start` : undefined}>
+      <Panel title="Latency" note={stats ? `of ${count(stats.latency_us.count)} decisions, the last minutes` : undefined}>
         {stats ? <Latency stats={stats} /> : <Waiting />}
       </Panel>
     </div>
