@@ -2,11 +2,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { components } from '../src/api/schema'
-import { accessibilityFaults, openBrowser, openPage, type Complaints } from './browser'
+import { openBrowser, openPage, type Complaints } from './browser'
+import { itIsFitForAll } from './quality'
 import { Server } from './server'
 
 type Schemas = components['schemas']
@@ -60,16 +60,7 @@ describe('the queue', () => {
     expect(shown.map((text) => Number(text.replaceAll(',', '')))).toEqual(items.map(({ priority }) => priority))
   })
 
-  it.each(['light', 'dark'] as const)('is accessible in %s', async (colorScheme) => {
-    await ada.page.emulateMedia({ colorScheme })
-    expect(await accessibilityFaults(ada.page)).toEqual([])
-  })
-
-  it('fits a phone', async () => {
-    await ada.page.setViewportSize({ width: 360, height: 800 })
-    expect(await overflow(ada.page)).toBe(0)
-    await ada.page.setViewportSize({ width: 1440, height: 1000 })
-  })
+  itIsFitForAll(() => ada.page)
 })
 
 describe('two analysts at once', () => {
@@ -124,16 +115,7 @@ describe('with keys alone', () => {
     expect((await detailOf('c1')).alert.disposition).toBe('genuine')
   })
 
-  it.each(['light', 'dark'] as const)('the alert is accessible in %s', async (colorScheme) => {
-    await ada.page.emulateMedia({ colorScheme })
-    expect(await accessibilityFaults(ada.page)).toEqual([])
-  })
-
-  it('fits a phone', async () => {
-    await ada.page.setViewportSize({ width: 360, height: 800 })
-    expect(await overflow(ada.page)).toBe(0)
-    await ada.page.setViewportSize({ width: 1440, height: 1000 })
-  })
+  itIsFitForAll(() => ada.page)
 })
 
 it('said nothing on the console, and asked nobody but its own server', () => {
@@ -170,11 +152,6 @@ async function detailOf(entity: string) {
   const [alert] = found.flatMap(({ items }) => items)
   if (!alert) throw new Error(`there is no alert of ${entity}`)
   return ask<Schemas['AlertDetail']>(`/v1/alerts/${alert.id}`)
-}
-
-async function overflow(page: Page) {
-  await sleep(200)
-  return page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
 }
 
 async function ask<T>(path: string) {

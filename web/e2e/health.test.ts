@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { accessibilityFaults, openBrowser, openPage, type Complaints } from './browser'
+import { openBrowser, openPage, type Complaints } from './browser'
+import { itIsFitForAll } from './quality'
 import { Server } from './server'
 
 let folder: string
@@ -50,15 +51,7 @@ describe('health', () => {
 })
 
 describe('the page as it stands then', () => {
-  it.each(['light', 'dark'] as const)('is accessible in %s', async (colorScheme) => {
-    await page.emulateMedia({ colorScheme })
-    expect(await accessibilityFaults(page)).toEqual([])
-  })
-
-  it('fits a phone', async () => {
-    await page.setViewportSize({ width: 360, height: 740 })
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360)
-  })
+  itIsFitForAll(() => page)
 
   it('said nothing on the console, and asked nobody but its own server', () => {
     expect(complaints.heard).toEqual([])

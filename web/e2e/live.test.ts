@@ -8,7 +8,8 @@ import { promisify } from 'node:util'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { components } from '../src/api/schema'
-import { accessibilityFaults, openBrowser, openPage, type Complaints } from './browser'
+import { openBrowser, openPage, type Complaints } from './browser'
+import { itIsFitForAll } from './quality'
 import { Server } from './server'
 
 type Schemas = components['schemas']
@@ -98,23 +99,13 @@ describe('the live page', () => {
     expect(painted).toBeLessThanOrEqual(countries.length)
   })
 
-  it.each(['light', 'dark'] as const)('is accessible in %s', async (colorScheme) => {
-    await page.emulateMedia({ colorScheme })
-    expect(await accessibilityFaults(page)).toEqual([])
-  })
+  itIsFitForAll(() => page)
 
   it('hardly moves while it runs', async () => {
     await page.goto(server.url)
     await page.locator('.decisions:not([aria-busy]) tbody tr').nth(9).waitFor()
     await sleep(5_000)
     expect(await shift()).toBeLessThan(0.1)
-  })
-
-  it('fits a phone', async () => {
-    await page.setViewportSize({ width: 360, height: 800 })
-    await sleep(300)
-    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBe(0)
-    await page.setViewportSize({ width: 1440, height: 1000 })
   })
 })
 

@@ -54,6 +54,8 @@ it('takes the pictures', { timeout: 300_000 }, async () => {
 async function dismissBanner(page: Page) {
   const dismiss = page.getByRole('button', { name: 'Dismiss' })
   if (await dismiss.isVisible()) await dismiss.click()
+  // Rows under the mouse are held.
+  await page.mouse.move(0, 0)
 }
 
 /** The alert with the most to lose, which says most about why. */

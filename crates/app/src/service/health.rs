@@ -112,6 +112,7 @@ fn parts(api: &Doors) -> Vec<HealthPart> {
         disk(&api.data_dir),
         kafka(api),
         redis(api),
+        off("mlflow", "runs and models are logged by the command line; the service does not need it"),
     ]
 }
 

@@ -43,7 +43,7 @@ fn every_part_is_told_with_its_figures() {
     let share = figure(&disk, "free share");
     assert!((0.0..=1.0).contains(&share) && figure(&disk, "free") > 0.0, "{disk}");
     assert_eq!(disk["status"] == "degraded", share < 0.05);
-    for name in ["kafka", "redis"] {
+    for name in ["kafka", "redis", "mlflow"] {
         assert_eq!(part(&mut client, name)["status"], "off");
     }
     let model = part(&mut client, "model");

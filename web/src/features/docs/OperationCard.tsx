@@ -88,7 +88,7 @@ function Parameters({ document, parameters }: { document: OpenApi; parameters: r
   return (
     <ul className="fields">
       {parameters.map(({ name, in: where, schema, required, description }) => (
-        <li key={`${where} ${name}`} className="field">
+        <li key={`${where} ${name}`} className="doc-field">
           <span className="field-head">
             <code className="field-name">{name}</code>
             <span className="field-type">{typeOf(document, schema ?? {})}</span>

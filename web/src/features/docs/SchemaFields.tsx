@@ -50,9 +50,9 @@ export function canUnfold(document: OpenApi, schema: Schema, within: readonly st
 }
 
 function Unfolding({ document, schema, within = [], children }: Props & { children: ReactNode }) {
-  if (!canUnfold(document, schema, within)) return <div className="field">{children}</div>
+  if (!canUnfold(document, schema, within)) return <div className="doc-field">{children}</div>
   return (
-    <details className="field">
+    <details className="doc-field">
       <summary>{children}</summary>
       <SchemaFields document={document} schema={schema} within={within} />
     </details>

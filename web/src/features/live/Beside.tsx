@@ -30,8 +30,8 @@ export function Beside({ range, paused }: { range: Range; paused: boolean }) {
   const both = asked.phase === 'ready' ? asked.value : null
   const side = <ChartMenu name="real-and-synthetic" table={() => tableOf(both)} picture={picture} />
   return (
-    <Panel title="Real beside synthetic" note="of the range" side={side} className="beside-panel">
-      <div className="beside">
+    <Panel title="Real beside synthetic" note="of the range" side={side} className="both-panel">
+      <div className="both">
         <table className="sheet">
           <caption className="unseen">Real and synthetic transactions of the range</caption>
           <thead>
@@ -55,7 +55,7 @@ export function Beside({ range, paused }: { range: Range; paused: boolean }) {
             ))}
           </tbody>
         </table>
-        <div ref={picture} className="beside-scores">
+        <div ref={picture} className="both-scores">
           <Scores both={both} />
         </div>
       </div>
@@ -96,14 +96,14 @@ const figures: readonly { name: string; value: (of: Activity, currency: string) 
 function Scores({ both }: { both: Both | null }) {
   return (
     <svg viewBox={`0 0 ${WIDTH} ${HEIGHT + 18}`} role="img" aria-label="Scores of real and of synthetic transactions, as shares on a log scale">
-      <line x1={0} x2={WIDTH} y1={HEIGHT} y2={HEIGHT} className="beside-axis" />
+      <line x1={0} x2={WIDTH} y1={HEIGHT} y2={HEIGHT} className="both-axis" />
       {[0, 0.25, 0.5, 0.75, 1].map((mark) => (
         <text key={mark} x={mark * WIDTH} y={HEIGHT + 14} textAnchor={mark === 0 ? 'start' : mark === 1 ? 'end' : 'middle'}>
           {mark}
         </text>
       ))}
-      {both && <polyline className="beside-real" points={pointsOf(both.real)} />}
-      {both && <polyline className="beside-synthetic" points={pointsOf(both.synthetic)} />}
+      {both && <polyline className="both-real" points={pointsOf(both.real)} />}
+      {both && <polyline className="both-synthetic" points={pointsOf(both.synthetic)} />}
     </svg>
   )
 }
@@ -120,8 +120,8 @@ function pointsOf({ score_histogram: bins }: Activity) {
 
 function Line({ kind }: { kind: 'real' | 'synthetic' }) {
   return (
-    <svg viewBox="0 0 24 8" className="beside-line" aria-hidden="true">
-      <polyline className={`beside-${kind}`} points="0,4 24,4" />
+    <svg viewBox="0 0 24 8" className="both-line" aria-hidden="true">
+      <polyline className={`both-${kind}`} points="0,4 24,4" />
     </svg>
   )
 }
