@@ -1568,7 +1568,7 @@ export interface components {
             /** @description Its figures. */
             figures: components["schemas"]["HealthFigure"][];
             last_error?: components["schemas"]["PartError"] | null;
-            /** @description Its name: `source`, `pipeline`, `engine`, `model`, `store`, `disk`, `kafka`, `redis`. */
+            /** @description Its name: `source`, `pipeline`, `engine`, `model`, `store`, `disk`, `kafka`, `redis`, `mlflow`. */
             name: string;
             /** @description How it is. */
             status: components["schemas"]["HealthStatus"];

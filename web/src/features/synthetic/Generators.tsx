@@ -71,7 +71,7 @@ function columnsWith(shown: string | undefined, onShow: (name: string) => void):
   return [
     { name: 'Generator', cell: ({ name }) => name, by: ({ name }) => name, kind: 'code', heads: true },
     { name: 'Method', cell: ({ method }) => method, by: ({ method }) => method },
-    { name: 'Fits this detector', cell: ({ fits }) => (fits ? 'yes' : 'no'), by: ({ fits }) => Number(fits) },
+    { name: 'Fits this detector', cell: ({ fits, training }) => (fits ? 'yes' : training ? 'not yet' : 'no'), by: ({ fits }) => Number(fits) },
     { name: 'Training', cell: trainingWords, by: ({ epochs }) => epochs },
     {
       name: 'Curves',
