@@ -12,14 +12,13 @@ use anyhow::{Context, Result, bail};
 use engine::Detector;
 use store::Sync;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use super::activity::{self, Cube};
-use super::api::{self, Doors, Frame, StreamDoor};
-use super::generate::jobs::Generations;
-use super::health::{self, Troubles};
+use super::activity;
+use super::api::{self, Doors, StreamDoor};
+use super::health;
 use super::models::Models;
-use super::pipeline::{Condition, Pipeline, Request, Shared, lock, now_us};
+use super::pipeline::{Condition, Pipeline, Request, Shared, lock};
 use super::recovery::Recovery;
 use super::redis::{self, Redis};
 use super::settings::Settings;
@@ -124,7 +123,6 @@ impl Service {
             return Service::start_stream(settings, data_dir, listener, detector, models, source);
         }
         let recovery = data_dir.recovery;
-        let detector_schema = detector.schema.clone();
         let database = settings.database();
         let mut store = database.open(settings.sync).with_context(|| format!("database {database}"))?;
         store.hold_log().with_context(|| format!("database {database}"))?;
@@ -143,25 +141,9 @@ impl Service {
         let pipeline =
             Pipeline::new(engine, store, recovery.clone(), Arc::clone(&shared), settings.snapshot_every)?;
         let (runtime, pipeline) = start_pipeline(pipeline, queue, inline)?;
-        let api = Arc::new(Doors {
-            requests,
-            shared,
-            readers: Mutex::new(Vec::new()),
-            judged: api::Remembered::default(),
-            drift: api::Remembered::default(),
-            alerts: Mutex::default(),
-            recovery,
-            past: Mutex::default(),
-            data_dir: settings.data_dir.clone(),
-            troubles: Troubles::default(),
-            activity: Mutex::new(Cube::new(&detector_schema)),
-            database: Some(database),
-            frames: watch::Sender::new(Arc::new(Frame::default())),
-            source,
-            started_us: now_us(),
-            generations: Generations::new(settings.synthetic.clone(), &settings.data_dir),
-            stream: None,
-        });
+        let database = Some(database);
+        let api = Doors::new(settings, source, requests, shared, database, recovery, None);
+        let api = Arc::new(api);
         Ok(Service { listener, runtime, api, pipeline, _lock: data_dir.lock })
     }
 
@@ -175,7 +157,6 @@ impl Service {
         source: wire::Source,
     ) -> Result<Service> {
         let database = settings.remember.then(|| settings.database());
-        let detector_schema = detector.schema.clone();
         watchdog::await_server("Kafka", || client::reach(&settings.kafka))?;
         // What Kafka has committed must be stored for good: it will not come again.
         let open = |database: &store::Database| Ok(database.open(Sync::Commit)?);
@@ -209,25 +190,9 @@ impl Service {
         lag.watch(&settings.kafka, &settings.kafka.group(&shared.detector.name))?;
         let door =
             StreamDoor { condition, lag, transactions, settings: settings.kafka.clone(), feed, recorder };
-        let api = Arc::new(Doors {
-            requests,
-            shared,
-            readers: Mutex::new(Vec::new()),
-            judged: api::Remembered::default(),
-            drift: api::Remembered::default(),
-            alerts: Mutex::default(),
-            recovery: data_dir.recovery,
-            past: Mutex::default(),
-            data_dir: settings.data_dir.clone(),
-            troubles: Troubles::default(),
-            activity: Mutex::new(Cube::new(&detector_schema)),
-            database,
-            frames: watch::Sender::new(Arc::new(Frame::default())),
-            source,
-            started_us: now_us(),
-            generations: Generations::new(settings.synthetic.clone(), &settings.data_dir),
-            stream: Some(door),
-        });
+        let recovery = data_dir.recovery;
+        let api = Doors::new(settings, source, requests, shared, database, recovery, Some(door));
+        let api = Arc::new(api);
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         Ok(Service { listener, runtime, api, pipeline: Worker::Stream(stream, queue), _lock: data_dir.lock })
     }

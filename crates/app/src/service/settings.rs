@@ -93,10 +93,10 @@ impl Default for Settings {
 }
 
 /// The tables.
-const TABLES: [&str; 6] = ["alerts", "kafka", "kafka.properties", "labels", "models", "synthetic"];
+const TABLES: &[&str] = &["alerts", "kafka", "kafka.properties", "labels", "models", "synthetic"];
 
 /// The keys, each with the environment variable that overrides it.
-const KEYS: [(&str, &str); 19] = [
+const KEYS: &[(&str, &str)] = &[
     ("listen", "REDFLAG_LISTEN"),
     ("data_dir", "REDFLAG_DATA_DIR"),
     ("database", "REDFLAG_DATABASE"),
@@ -191,7 +191,7 @@ impl Settings {
                 toml::Value::String(text) => text.clone(),
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(truth) if prefix == "kafka.properties." => truth.to_string(),
-                toml::Value::Table(table) if TABLES.contains(&&*key) => {
+                toml::Value::Table(table) if TABLES.contains(&key.as_str()) => {
                     self.take_table(&format!("{key}."), table, mistakes);
                     continue;
                 }
@@ -284,7 +284,8 @@ impl Settings {
                 self.synthetic.at_once = jobs.ok_or_else(|| expected("a number from 1 to 1000"))?;
             }
             unknown => {
-                let known = KEYS.map(|(key, _)| key).join(", ");
+                let known: Vec<&str> = KEYS.iter().map(|(key, _)| *key).collect();
+                let known = known.join(", ");
                 return Err(format!("unknown key `{unknown}` (known: {known})"));
             }
         }

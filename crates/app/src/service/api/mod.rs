@@ -31,6 +31,7 @@ use super::health::Troubles;
 use super::past::Past;
 use super::pipeline::{Request, Shared, lock, now_us};
 use super::recovery::Recovery;
+use super::settings::Settings;
 use super::wire;
 use crate::stream::feed::Feed;
 use crate::stream::lag::Lag;
@@ -84,6 +85,37 @@ pub struct Doors {
 }
 
 impl Doors {
+    /// Doors to what decides: the queue, what is shared, the database that is read, and the stream if there is one.
+    pub fn new(
+        settings: &Settings,
+        source: wire::Source,
+        requests: mpsc::Sender<Request>,
+        shared: Arc<Shared>,
+        database: Option<Database>,
+        recovery: Recovery,
+        stream: Option<StreamDoor>,
+    ) -> Doors {
+        Doors {
+            requests,
+            readers: Mutex::new(Vec::new()),
+            database,
+            judged: Remembered::default(),
+            drift: Remembered::default(),
+            alerts: Mutex::default(),
+            data_dir: settings.data_dir.clone(),
+            troubles: Troubles::default(),
+            recovery,
+            past: Mutex::default(),
+            activity: Mutex::new(Cube::new(&shared.detector.schema)),
+            frames: watch::Sender::new(Arc::new(Frame::default())),
+            source,
+            started_us: now_us(),
+            generations: Generations::new(settings.synthetic.clone(), &settings.data_dir),
+            stream,
+            shared,
+        }
+    }
+
     /// Whether transactions with this mark count as real ones: those without one do, and in the demo the simulator's own.
     pub fn is_real(&self, mark: Option<&str>) -> bool {
         mark.is_none() || mark == self.source.mark.as_deref()
