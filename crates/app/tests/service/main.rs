@@ -17,6 +17,7 @@ mod event_time;
 mod refusing_store;
 mod shutdown;
 mod live;
+mod load;
 mod health;
 mod openapi;
 mod reasons;
