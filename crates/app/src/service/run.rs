@@ -137,7 +137,10 @@ impl Service {
             mature_after_us: settings.mature_after_us,
         });
         let (requests, queue) = mpsc::channel(settings.queue);
-        let inline = database.is_in_process() && settings.sync == Sync::Interval;
+        // While it works on the thread that answers HTTP, nobody could be answered that the deadline has passed.
+        let inline = database.is_in_process()
+            && settings.sync == Sync::Interval
+            && settings.decision_deadline_ms.is_none();
         let pipeline =
             Pipeline::new(engine, store, recovery.clone(), Arc::clone(&shared), settings.snapshot_every)?;
         let (runtime, pipeline) = start_pipeline(pipeline, queue, inline)?;

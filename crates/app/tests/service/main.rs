@@ -15,6 +15,7 @@ mod alerts;
 mod activity;
 mod event_time;
 mod refusing_store;
+mod deadline;
 mod shutdown;
 mod live;
 mod load;

@@ -26,6 +26,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::activity::Cube;
+use super::fallback::Fallbacks;
 use super::generate::jobs::Generations;
 use super::health::Troubles;
 use super::past::Past;
@@ -70,6 +71,8 @@ pub struct Doors {
     pub recovery: Recovery,
     /// The past of the decision that was last looked back from.
     pub past: Mutex<Option<Past>>,
+    /// What is answered when the deadline has passed; `None` where callers wait for as long as it takes.
+    pub fallbacks: Option<Fallbacks>,
     /// What happened so far, counted.
     pub activity: Mutex<Cube>,
     /// The newest picture for viewers.
@@ -106,6 +109,7 @@ impl Doors {
             troubles: Troubles::default(),
             recovery,
             past: Mutex::default(),
+            fallbacks: settings.fallback().map(|config| Fallbacks::new(config, &shared.detector)),
             activity: Mutex::new(Cube::new(&shared.detector.schema)),
             frames: watch::Sender::new(Arc::new(Frame::default())),
             source,
@@ -170,6 +174,7 @@ impl StreamDoor {
     components(schemas(
         wire::LiveMessage,
         wire::Decision,
+        wire::FallbackDecision,
         wire::Problem,
         wire::BatchLine,
         wire::Activity,
