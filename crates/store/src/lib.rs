@@ -9,6 +9,7 @@ use engine::Outcome;
 
 mod activity;
 mod alerts;
+mod audit;
 mod database;
 mod sqlite;
 mod postgres;
@@ -21,6 +22,7 @@ pub use alerts::{
     AlertAction, AlertChange, AlertCounts, AlertFilter, AlertOrder, AlertRecord, AlertRevision, AlertState,
     StoredAlert,
 };
+pub use audit::{AuditEntry, AuditFilter, AuditLog, Chain, Flaw, Hash, NewAuditEntry};
 pub use database::Database;
 pub use postgres::{Address, Postgres, Scratch};
 pub use shadow::{LabelledScore, NewShadowScore, Record, ShadowScore};

@@ -30,6 +30,7 @@ use self::rows::{
     DECISIONS, TOTALS, read_decision, read_log_entry, read_totals, read_version, read_versions,
 };
 pub use self::scratch::Scratch;
+pub(crate) use self::session::{AUDIT_LOCK, SCHEMA_LOCK};
 use self::session::{Hold, Role, Session};
 use crate::activity::BRIEF;
 use crate::{

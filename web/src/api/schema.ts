@@ -145,6 +145,23 @@ export interface paths {
         patch: operations["revise"];
         trace?: never;
     };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who did and saw what, the newest first. */
+        get: operations["audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/decisions": {
         parameters: {
             query?: never;
@@ -939,6 +956,46 @@ export interface components {
          * @enum {string}
          */
         AlertState: "open" | "assigned" | "closed";
+        /** @description Who did or saw what. */
+        AuditEntry: {
+            /**
+             * @description What was done.
+             * @example decision.read
+             */
+            action: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            at: string;
+            /** @description Who did it. */
+            by: string;
+            /** @description A few words more. */
+            detail: string;
+            /** @description SHA-256 over the hash before it and the entry, in hexadecimal digits. */
+            hash: string;
+            /**
+             * Format: int64
+             * @description Its number, from 1 without gaps.
+             */
+            number: number;
+            /**
+             * @description What came of it: an HTTP status, `ok` or `failed`.
+             * @example 200
+             */
+            outcome: string;
+            /** @description The roles that they had, comma-separated. */
+            roles: string;
+            /** @description What it was done to. */
+            subject: string;
+        };
+        /** @description A page of the audit log, the newest entries first. */
+        AuditPage: {
+            /** @description The entries. */
+            items: components["schemas"]["AuditEntry"][];
+            /** @description For the next page; null if there is none. */
+            next_cursor?: string | null;
+        };
         /** @description What a batch became, line by line. */
         BatchLine: components["schemas"]["DecisionSummary"] | components["schemas"]["LineProblem"];
         /** @description Decisions by value of a field. */
@@ -2988,6 +3045,57 @@ export interface operations {
                 };
             };
             /** @description the store refuses and nothing was done, or Kafka did not take the labels */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    audit: {
+        parameters: {
+            query?: {
+                /** @description 1 to 1000, default 100 */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description who did it */
+                by?: string;
+                /** @description an action, as decision.read, or all of a kind, as rules.* */
+                action?: string;
+                /** @description first time, RFC 3339 */
+                from?: string;
+                /** @description first time no longer wanted, RFC 3339 */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description a page of them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description a parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the audit log cannot be read */
             503: {
                 headers: {
                     [name: string]: unknown;

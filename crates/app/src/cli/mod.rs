@@ -1,5 +1,6 @@
 //! The command line: one module a command, each with its arguments and what it does.
 
+mod audit;
 mod bench;
 mod compare;
 mod decision;
@@ -70,6 +71,8 @@ enum Command {
     Decision(decision::Args),
     /// Look at the database, copy it into another, export decisions
     Store(store::Args),
+    /// Look at the audit log, and check that nobody has changed it
+    Audit(audit::Args),
     /// The project's benchmarks
     Bench(bench::Args),
     /// Look at the state: memory by kind of entity, or the windows of one
@@ -131,6 +134,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Model(args) => model::run(args),
         Command::Store(args) => store::run(args),
         Command::Synth(command) => synth::run(command),
+        Command::Audit(args) => audit::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Detector(args) => detector::run(args),
         Command::Decision(args) => decision::run(args),

@@ -24,7 +24,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    fn database(&self) -> Database {
+    /// The database.
+    pub fn database(&self) -> Database {
         self.database.clone().unwrap_or_else(|| Database::in_folder(&self.data_dir))
     }
 

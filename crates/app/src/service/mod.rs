@@ -42,6 +42,8 @@ pub mod wire;
 pub mod reasons;
 /// A stored decision again, and what would have been decided instead.
 pub mod past;
+/// Who did and saw what, noted for good.
+pub mod audit;
 /// Synthetic transactions on demand.
 pub mod generate;
 /// HTTP and WebSocket.

@@ -145,7 +145,7 @@ impl Service {
             Pipeline::new(engine, store, recovery.clone(), Arc::clone(&shared), settings.snapshot_every)?;
         let (runtime, pipeline) = start_pipeline(pipeline, queue, inline)?;
         let database = Some(database);
-        let api = Doors::new(settings, source, requests, shared, database, recovery, None);
+        let api = Doors::new(settings, source, requests, shared, database, recovery, None)?;
         let api = Arc::new(api);
         Ok(Service { listener, runtime, api, pipeline, _lock: data_dir.lock })
     }
@@ -194,7 +194,7 @@ impl Service {
         let door =
             StreamDoor { condition, lag, transactions, settings: settings.kafka.clone(), feed, recorder };
         let recovery = data_dir.recovery;
-        let api = Doors::new(settings, source, requests, shared, database, recovery, Some(door));
+        let api = Doors::new(settings, source, requests, shared, database, recovery, Some(door))?;
         let api = Arc::new(api);
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         Ok(Service { listener, runtime, api, pipeline: Worker::Stream(stream, queue), _lock: data_dir.lock })
@@ -219,6 +219,7 @@ impl Service {
         if !(stopped && ended) {
             bail!("the pipeline ended by a panic");
         }
+        api.audit.finish();
         if let Some(redis) = &api.shared.redis {
             redis.finish(LAST_WRITE);
         }
@@ -231,6 +232,7 @@ impl Service {
 
 fn end_stream(stream: Stream, api: &Doors, runtime: Runtime) -> Result<()> {
     let ended = stream.stop();
+    api.audit.finish();
     if let Some(redis) = &api.shared.redis {
         redis.finish(LAST_WRITE);
     }

@@ -11,8 +11,9 @@ use crate::{Result, StoreError, Sync};
 
 /// Advisory locks, by what they guard: any numbers that nobody else uses.
 pub(super) const LOG_LOCK: i64 = 0x7265_6466_6c61_6701;
-pub(super) const SCHEMA_LOCK: i64 = 0x7265_6466_6c61_6702;
+pub(crate) const SCHEMA_LOCK: i64 = 0x7265_6466_6c61_6702;
 pub(super) const PARTITION_LOCK: i64 = 0x7265_6466_6c61_6703;
+pub(crate) const AUDIT_LOCK: i64 = 0x7265_6466_6c61_6704;
 
 /// A service that was killed is missed by the server a moment later: so long its successor waits for the log.
 const HOLD_PATIENCE: Duration = Duration::from_secs(3);

@@ -4,6 +4,7 @@
 
 mod rows;
 mod alerts;
+mod audit;
 mod database;
 mod suite;
 mod merge;

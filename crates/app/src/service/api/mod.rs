@@ -2,6 +2,7 @@
 
 mod activity;
 mod alerts;
+mod audit;
 mod download;
 mod entities;
 mod generate;
@@ -26,6 +27,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::activity::Cube;
+use super::audit::Audit;
 use super::fallback::Fallbacks;
 use super::generate::jobs::Generations;
 use super::health::Troubles;
@@ -73,6 +75,8 @@ pub struct Doors {
     pub past: Mutex<Option<Past>>,
     /// What is answered when the deadline has passed; `None` where callers wait for as long as it takes.
     pub fallbacks: Option<Fallbacks>,
+    /// Who did and saw what.
+    pub audit: Audit,
     /// What happened so far, counted.
     pub activity: Mutex<Cube>,
     /// The newest picture for viewers.
@@ -89,6 +93,9 @@ pub struct Doors {
 
 impl Doors {
     /// Doors to what decides: the queue, what is shared, the database that is read, and the stream if there is one.
+    ///
+    /// # Errors
+    /// If the audit log cannot be used.
     pub fn new(
         settings: &Settings,
         source: wire::Source,
@@ -97,8 +104,9 @@ impl Doors {
         database: Option<Database>,
         recovery: Recovery,
         stream: Option<StreamDoor>,
-    ) -> Doors {
-        Doors {
+    ) -> anyhow::Result<Doors> {
+        let audit = Audit::start(database.clone(), &settings.data_dir)?;
+        Ok(Doors {
             requests,
             readers: Mutex::new(Vec::new()),
             database,
@@ -110,6 +118,7 @@ impl Doors {
             recovery,
             past: Mutex::default(),
             fallbacks: settings.fallback().map(|config| Fallbacks::new(config, &shared.detector)),
+            audit,
             activity: Mutex::new(Cube::new(&shared.detector.schema)),
             frames: watch::Sender::new(Arc::new(Frame::default())),
             source,
@@ -117,7 +126,7 @@ impl Doors {
             generations: Generations::new(settings.synthetic.clone(), &settings.data_dir),
             stream,
             shared,
-        }
+        })
     }
 
     /// Whether transactions with this mark count as real ones: those without one do, and in the demo the simulator's own.
@@ -218,6 +227,7 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(read::stats))
         .routes(routes!(read::health))
         .routes(routes!(rejections::rejections))
+        .routes(routes!(audit::audit))
         .routes(routes!(read::alive))
         .routes(routes!(read::ready))
         .routes(routes!(live::connect))

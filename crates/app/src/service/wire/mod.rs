@@ -13,6 +13,7 @@ use crate::registry::Promotion;
 
 mod activity;
 mod alerts;
+mod audit;
 mod health;
 mod inspection;
 mod performance;
@@ -20,6 +21,7 @@ mod synthetic;
 
 pub use activity::*;
 pub use alerts::*;
+pub use audit::*;
 pub use health::*;
 pub use inspection::*;
 pub use performance::*;
