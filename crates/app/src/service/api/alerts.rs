@@ -181,6 +181,7 @@ fn filter(query: &HashMap<String, String>, overdue_us: i64) -> Result<AlertFilte
     responses(
         (status = 200, body = AlertDetail, description = "all of it"),
         (status = 404, body = Problem, description = "no such alert"),
+        (status = 422, body = Problem, description = "no number"),
         (status = 503, body = Problem, description = "the store cannot be read"),
     ))]
 pub async fn alert(State(api): State<Api>, id: Result<Path<String>, PathRejection>) -> Response {

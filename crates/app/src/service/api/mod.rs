@@ -23,6 +23,7 @@ use axum::Router;
 use store::{Database, Store};
 use tokio::sync::{mpsc, watch};
 use utoipa::OpenApi;
+use utoipa::openapi::{Content, OpenApi as OpenApiDocument, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -197,7 +198,34 @@ impl StreamDoor {
 )]
 struct Document;
 
-fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
+fn documented() -> (Router<Api>, OpenApiDocument) {
+    let (router, mut document) = routed();
+    name_problems(&mut document);
+    (router, document)
+}
+
+/// Problem documents have a media type of their own, which need not be said at each of them.
+fn name_problems(document: &mut OpenApiDocument) {
+    let is_problem = |content: &&mut Content| match &content.schema {
+        Some(RefOr::Ref(schema)) => schema.ref_location.ends_with("/Problem"),
+        _ => false,
+    };
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        let responses =
+            operations.into_iter().flatten().flat_map(|operation| operation.responses.responses.values_mut());
+        for response in responses {
+            let RefOr::T(response) = response else { continue };
+            if response.content.get_mut("application/json").filter(is_problem).is_some()
+                && let Some(content) = response.content.swap_remove("application/json")
+            {
+                response.content.insert("application/problem+json".to_string(), content);
+            }
+        }
+    }
+}
+
+fn routed() -> (Router<Api>, OpenApiDocument) {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(write::decide))
         .routes(routes!(write::decide_batch))
