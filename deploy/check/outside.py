@@ -23,6 +23,8 @@ POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 # Users of the images, where compose.yaml leaves them to the image.
 USERS = {"kafka": "1000:1000", "s3": "10001:10001", "mlflow": "10001:10001", "redflag": "10001:10001", "topics": "10001:10001",
          "traffic": "10001:10001", "prometheus": "65534:65534"}
+# What the Dockerfile's ENV says.
+IMAGE_VARIABLES = {"REDFLAG_DATA_DIR": "/var/lib/redflag"}
 PROGRAMS = {
     "redflag": os.environ["REDFLAG_BIN"],
     "versitygw": os.environ.get("VERSITYGW", ""),
@@ -87,15 +89,16 @@ class Service:
 
     def prepare(self):
         self.make_root()
+        for place in self.spec.get("tmpfs") or []:
+            target = self.root / place.split(":")[0].lstrip("/")
+            target.mkdir(parents=True, exist_ok=True)
+            sh("mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", target)
+        self.add_programs()
         for secret in self.spec.get("secrets") or []:
             name = secret["source"]
             mount(self.work / "secrets" / Path(self.secrets[name]).name, self.root / "run/secrets" / name, "ro")
         for volume in self.spec.get("volumes") or []:
             self.mount_volume(volume)
-        for place in self.spec.get("tmpfs") or []:
-            target = self.root / place.split(":")[0].lstrip("/")
-            target.mkdir(parents=True, exist_ok=True)
-            sh("mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", target)
         if self.spec.get("read_only"):
             sh("mount", "-o", "remount,ro", self.root)
 
@@ -108,15 +111,18 @@ class Service:
                 (self.root / place).symlink_to(os.readlink(host))
             elif host.exists():
                 mount(host, self.root / place, "ro")
+        (self.root / "var").mkdir()
+        (self.root / "var/run").symlink_to("../run")
         for place in ("proc", "dev"):
             (self.root / place).mkdir()
             sh("mount", "--rbind", f"/{place}", self.root / place)
         shutil.copytree("/etc", self.root / "etc", symlinks=True, ignore=shutil.ignore_patterns("shadow*", "gshadow*", "ssh"))
         shutil.copy(self.work / "hosts", self.root / "etc/hosts")
+        with open(self.root / "etc/passwd", "a") as users:
+            users.write("{0}-image:x:{1}:{2}::/tmp:/bin/sh\n".format(self.name, *self.user.split(":")))
         # An image's own folder for what is temporary; of a read-only service only what compose.yaml gives.
         (self.root / "tmp").mkdir(mode=0o1777)
         (self.root / "tmp").chmod(0o1777)
-        self.add_programs()
 
     def add_programs(self):
         for name, program in PROGRAMS.items():
@@ -163,7 +169,7 @@ class Service:
     def environment(self):
         path = [MLFLOW / "bin", POSTGRES, "/opt/bin", "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
         given = {key: value for key, value in (self.spec.get("environment") or {}).items() if value is not None}
-        return {"PATH": ":".join(map(str, filter(None, path))), "HOME": "/tmp", "LANG": "C.UTF-8", **given}
+        return {"PATH": ":".join(map(str, filter(None, path))), "HOME": "/tmp", "LANG": "C.UTF-8", **IMAGE_VARIABLES, **given}
 
     def command(self):
         entry = ["/opt/entry"] if self.name in ENTRIES else self.spec.get("entrypoint") or []
@@ -304,7 +310,7 @@ def restart(redflag, work):
 def use_models(services, work):
     """A model is trained, told to MLflow, and decides from the registry in the bucket."""
     redflag, home = services["redflag"], "/var/lib/redflag"
-    script = f"""set -e; cd {home}
+    script = f"""set -e; cd {home}; export USER=check
     redflag simulate --detector card --rows 30000 --seed 2 --out a.parquet
     redflag train --detector card --in a.parquet --out card.model --register --mlflow http://mlflow:5000
     redflag model promote card.model --reason 'the first'"""
