@@ -37,7 +37,7 @@ var types = map[string]func() any{
 	"monitoring.coreos.com/v1/PrometheusRule": func() any { return &operator.PrometheusRule{} },
 }
 
-// decodeManifests prints one line a document, and fails if one of them is not what its kind says.
+// decodeManifests prints each document as a line of JSON, and fails if one of them is not what its kind says.
 func decodeManifests(input io.Reader) error {
 	documents := reader.NewYAMLReader(bufio.NewReader(input))
 	var mistakes []error
@@ -77,5 +77,6 @@ func decode(text []byte) (string, error) {
 	if err := yaml.UnmarshalStrict(text, object()); err != nil {
 		return "", fmt.Errorf("%s %s: %w", name, header.Metadata.Name, err)
 	}
-	return name + " " + header.Metadata.Name, nil
+	line, err := yaml.YAMLToJSON(text)
+	return string(line), err
 }

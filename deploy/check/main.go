@@ -10,7 +10,7 @@ import (
 
 const usage = `usage: check dockerfile FILE       parse it, and print its RUN, CMD and HEALTHCHECK instructions as JSON
        check compose FILE [PROFILE...]    load the project with the environment of .env beside it, and print it as JSON
-       check kubernetes < MANIFESTS       decode every document by the type that its kind names
+       check kubernetes < MANIFESTS       decode every document by the type that its kind names, and print it as JSON
 `
 
 func main() {
