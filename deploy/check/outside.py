@@ -307,6 +307,30 @@ def restart(redflag, work):
     check("it is ready again", True)
 
 
+def restore_drill(services):
+    """The database is lost, and comes back from a dump: the commands of docs/deployment.md."""
+    postgres, redflag = services["postgres"], services["redflag"]
+    state = lambda: sql(postgres, "SELECT count(*), md5(string_agg(id || score || outcome, ',' ORDER BY sequence)) FROM decisions")
+    before = state()
+    as_owner = "export PGPASSWORD=$(cat /run/secrets/postgres_password) PGHOST=127.0.0.1 PGUSER=postgres; "
+    drill = lambda words: postgres.run("sh", "-ec", as_owner + words)
+    dumped = drill("pg_dump --format custom redflag >/tmp/redflag.dump")
+    check("the database is dumped while redflag runs", dumped.returncode == 0, dumped.stderr)
+    redflag.stop()
+    at = time.monotonic()
+    restored = drill("""dropdb --force redflag; createdb --owner redflag redflag
+        psql -q -d redflag -c 'REVOKE ALL ON DATABASE redflag FROM PUBLIC'
+        pg_restore --exit-on-error --dbname redflag /tmp/redflag.dump""")
+    check("and comes back after it was dropped", restored.returncode == 0 and state() == before, restored.stderr)
+    redflag.start()
+    redflag.wait()
+    check(f"redflag goes on, {time.monotonic() - at:.1f} s after the loss", True)
+    # The first of them are those of before once more, which changes nothing.
+    count = int(before.split("|")[0])
+    redflag.run("redflag", "simulate", "--kafka", "kafka:9092", "--detector", "card", "--rows", str(count + 50), "--seed", "1")
+    wait_for("what comes in then is decided and stored, once", lambda: state().startswith(f"{count + 50}|"))
+
+
 def use_models(services, work):
     """A model is trained, told to MLflow, and decides from the registry in the bucket."""
     redflag, home = services["redflag"], "/var/lib/redflag"
@@ -343,6 +367,7 @@ def main(project_file):
     if "mlflow" in services:
         use_models(services, work)
     restart(services["redflag"], work)
+    restore_drill(services)
     if "prometheus" in services:
         follow_metrics(services)
     secrets = [path.read_text().strip() for path in (work / "secrets").iterdir() if "password" in path.name or "key" in path.name]
