@@ -244,6 +244,7 @@ def available(project):
         missing["prometheus"] = "deploy/prometheus/prometheus.yml is not there"
     elif not PROGRAMS["prometheus"]:
         missing["prometheus"] = "Prometheus is not installed"
+    print("NOT RUN: airflow of compose.yaml: scripts/airflow runs it, where there is one")
     for name, reason in missing.items():
         if reason:
             print(f"NOT RUN: {name} of compose.yaml: {reason}")
@@ -314,13 +315,13 @@ def restore_drill(services):
     before = state()
     as_owner = "export PGPASSWORD=$(cat /run/secrets/postgres_password) PGHOST=127.0.0.1 PGUSER=postgres; "
     drill = lambda words: postgres.run("sh", "-ec", as_owner + words)
-    dumped = drill("pg_dump --format custom redflag >/tmp/redflag.dump")
+    dumped = drill("pg_dump --format custom redflag | cat >/tmp/redflag.dump")
     check("the database is dumped while redflag runs", dumped.returncode == 0, dumped.stderr)
     redflag.stop()
     at = time.monotonic()
     restored = drill("""dropdb --force redflag; createdb --owner redflag redflag
         psql -q -d redflag -c 'REVOKE ALL ON DATABASE redflag FROM PUBLIC'
-        pg_restore --exit-on-error --dbname redflag /tmp/redflag.dump""")
+        pg_restore --exit-on-error --dbname redflag </tmp/redflag.dump""")
     check("and comes back after it was dropped", restored.returncode == 0 and state() == before, restored.stderr)
     redflag.start()
     redflag.wait()
@@ -380,12 +381,12 @@ def main(project_file):
 
 
 def follow_metrics(services):
-    """Prometheus finds redflag at the name that compose.yaml gives it."""
+    """Prometheus finds redflag by the name that compose.yaml gives it: on loopback there is nobody else in a container."""
     ask = "import urllib.request as r; print(r.urlopen('http://prometheus:9090/api/v1/query?query=up').read().decode())"
 
     def up():
         found = services["prometheus"].run("python3", "-c", ask)
-        return found.returncode == 0 and any(row["value"][1] == "1" for row in json.loads(found.stdout)["data"]["result"])
+        return found.returncode == 0 and any(row["value"][1] == "1" and row["metric"]["instance"].startswith("redflag:") for row in json.loads(found.stdout)["data"]["result"])
 
     wait_for("Prometheus scrapes redflag", up, 90)
 
