@@ -22,6 +22,8 @@ pub mod drift;
 pub mod health;
 /// What came in and was no transaction, for people.
 pub mod rejections;
+/// Card numbers: the key of their tokens.
+pub mod privacy;
 /// What people do with alerts.
 pub mod alerts;
 /// The thread that decides and remembers.

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
+use engine::card::{mask, mask_start};
 use engine::features::EntityView;
 use engine::{Decisions, Detector, Engine, EventBatch, FieldError, Rejection, Status};
 use lab::dataset::EventReader;
@@ -433,6 +434,8 @@ impl Pipeline {
     }
 
     fn store_label(&mut self, transaction_id: &str, fraud: bool) -> store::Result<Option<LabelAccepted>> {
+        let schema = &self.shared.detector.schema;
+        let transaction_id = &*schema.known_as(schema.id_field(), transaction_id);
         let Some(stored) = self.store.find(transaction_id)? else { return Ok(None) };
         if let Some(known) = stored.label.filter(|known| known.fraud == fraud) {
             // Whoever got no answer sends it again: it counts once.
@@ -685,14 +688,13 @@ impl Work {
     }
 }
 
-/// A rejection as it is stored, with body and reasons cut to a bounded length.
+/// A rejection as it is stored: body and reasons cut to a bounded length, card numbers in them masked.
 pub fn new_rejection(source: &str, rejection: &Rejection, body: &[u8]) -> NewRejection {
-    let mut reason = rejection.to_string();
-    reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
     NewRejection {
         received_at_us: now_us(),
         source: source.to_string(),
-        reason,
-        raw: String::from_utf8_lossy(&body[..body.len().min(RAW_BYTES_MAX)]).into_owned(),
+        reason: mask_start(&mask(&rejection.to_string()), REASON_BYTES_MAX),
+        // A character more than is kept: so that what is cut is seen to be cut.
+        raw: mask_start(&String::from_utf8_lossy(&body[..body.len().min(RAW_BYTES_MAX + 4)]), RAW_BYTES_MAX),
     }
 }
