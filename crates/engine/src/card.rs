@@ -217,8 +217,11 @@ fn code_of(keyed: &Hmac<Sha256>, text: &[u8]) -> [u8; 16] {
     std::array::from_fn(|at| whole[at])
 }
 
-/// Whether this is a token, of whatever key.
+/// Whether this is a token, of whatever key, or stands for one that was erased.
 pub fn is_token(text: &str) -> bool {
+    if is_tombstone(text) {
+        return true;
+    }
     let Some((head, code)) = text.split_once('~') else { return false };
     let head = head.as_bytes();
     DIGITS.contains(&head.len())
@@ -228,6 +231,22 @@ pub fn is_token(text: &str) -> bool {
         })
         && code.len() == KEY_ID_LETTERS + CODE_LETTERS
         && code.bytes().all(|letter| ALPHABET.contains(&letter))
+}
+
+/// What an erased id begins with.
+pub const ERASED: &str = "erased:";
+
+/// A random id that stands for one that was erased: `erased:` and 26 letters of `random`.
+pub fn tombstone(random: &[u8; 16]) -> String {
+    let mut letters = Token { bytes: [0; TOKEN_BYTES_MAX], length: 0 };
+    letters.push_code(random, CODE_LETTERS);
+    format!("{ERASED}{}", letters.as_str())
+}
+
+fn is_tombstone(text: &str) -> bool {
+    text.strip_prefix(ERASED).is_some_and(|code| {
+        code.len() == CODE_LETTERS && code.bytes().all(|letter| ALPHABET.contains(&letter))
+    })
 }
 
 /// The digits of a card number.

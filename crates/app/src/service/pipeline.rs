@@ -16,10 +16,11 @@ use engine::card::{mask, mask_start};
 use engine::features::EntityView;
 use engine::{Decisions, Detector, Engine, EventBatch, FieldError, Rejection, Status};
 use lab::dataset::EventReader;
-use store::{Group, NewDecision, NewLabel, NewRejection, Store, StoredDecision};
+use store::{Erased, Group, NewDecision, NewLabel, NewRejection, Store, StoredDecision};
 use tokio::sync::{mpsc, oneshot};
 
 use super::alerts::{self, Plan, Refused};
+use super::erasure::PendingErasure;
 use super::models::{Challengers, Models, ShadowScores};
 use super::recovery::{Recovery, versions};
 use super::redis::Redis;
@@ -41,6 +42,9 @@ const RAW_BYTES_MAX: usize = 2_048;
 
 /// How much of the reasons for a rejection is kept.
 const REASON_BYTES_MAX: usize = 2_048;
+
+/// Decisions that are deleted at a time: a few milliseconds.
+const RETIRED_AT_ONCE: usize = 500;
 
 /// How long to wait before trying a store again that refused.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -88,6 +92,26 @@ pub enum Request {
         wanted: AlertRequest,
         /// What was written, or why nothing was.
         reply: oneshot::Sender<Result<Result<Plan, Refused>, Unavailable>>,
+    },
+    /// Erase an id from all that is kept.
+    Erase {
+        /// What is to go.
+        erasure: PendingErasure,
+        /// Positions of decisions that hold it, found beside the pipeline.
+        found: Vec<i64>,
+        /// The last position that was looked at.
+        looked_to: i64,
+        /// From how much it went.
+        reply: oneshot::Sender<Result<Erased, String>>,
+    },
+    /// Delete a portion of what is older than is kept.
+    Retire {
+        /// The first position that stays.
+        before: i64,
+        /// Rejections from before this go as well.
+        received_before_us: i64,
+        /// How many decisions went.
+        reply: oneshot::Sender<Result<u64, Unavailable>>,
     },
     /// Count and keep what could not even be read.
     Reject(NewRejection),
@@ -329,6 +353,16 @@ impl Pipeline {
                     self.finish_group(&mut waiting);
                     drop(reply.send(self.revise(id, &wanted).map_err(|error| self.refuse(&error))));
                 }
+                Request::Erase { erasure, found, looked_to, reply } => {
+                    self.finish_group(&mut waiting);
+                    let erased = self.erase(&erasure, found, looked_to);
+                    drop(reply.send(erased.map_err(|error| format!("{error:#}"))));
+                }
+                Request::Retire { before, received_before_us, reply } => {
+                    self.finish_group(&mut waiting);
+                    let retired = self.store.retire(before, received_before_us, RETIRED_AT_ONCE);
+                    reply.send(retired.map_err(|error| self.refuse(&error))).ok();
+                }
                 Request::Inspect { kind, id, reply } => drop(reply.send(Ok(self.engine.inspect(&kind, &id)))),
                 Request::Reject(rejection) => self.work.rejections.push(rejection),
             }
@@ -486,6 +520,23 @@ impl Pipeline {
         Ok(Ok(plan))
     }
 
+    /// Erases an id from the database, the snapshots and the state; what is decided later is what it would have been.
+    fn erase(
+        &mut self,
+        pending: &PendingErasure,
+        mut found: Vec<i64>,
+        looked_to: i64,
+    ) -> anyhow::Result<Erased> {
+        let erasure = pending.erasure();
+        found.extend(self.store.mentions(&erasure, looked_to)?);
+        let erased = self.store.erase(&erasure, &found)?;
+        self.engine.rename(&pending.field, &pending.value, &pending.tombstone)?;
+        self.recovery.rename(&self.shared.detector, &pending.field, &pending.value, &pending.tombstone)?;
+        self.store.scrub(&erasure)?;
+        self.recovery.finish_erasure()?;
+        Ok(erased)
+    }
+
     fn count(&self, group: &Group, answers: &[Answer], waiting: &[Waiting], now_s: i64) {
         let mut stats = lock(&self.shared.stats);
         stats.totals.add(group);
@@ -601,6 +652,8 @@ fn turn_away(request: Request) {
         Request::Label { reply, .. } => drop(reply.send(Err(Unavailable))),
         Request::Inspect { reply, .. } => drop(reply.send(Err(Unavailable))),
         Request::Revise { reply, .. } => drop(reply.send(Err(Unavailable))),
+        Request::Erase { reply, .. } => drop(reply.send(Err("the store refuses at the moment".to_string()))),
+        Request::Retire { reply, .. } => drop(reply.send(Err(Unavailable))),
         Request::Reject(_) | Request::Stop => {}
     }
 }

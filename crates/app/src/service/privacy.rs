@@ -104,6 +104,17 @@ pub fn cards_of_environment() -> Result<Option<Cards>> {
     Ok(Some(Cards::new(&key.0, true)))
 }
 
+/// The tokens of a service that has stopped: under the key of the environment, else under that of its data folder.
+///
+/// # Errors
+/// If there is a key that cannot be read.
+pub fn kept_cards(folder: &Path) -> Result<Option<Cards>> {
+    match cards_of_environment()? {
+        None if folder.join(KEY_FILE).exists() => Ok(Some(Cards::new(&kept_key(folder)?.0, true))),
+        cards => Ok(cards),
+    }
+}
+
 /// The key in the data folder; made if there is none.
 fn kept_key(folder: &Path) -> Result<Key> {
     let path = folder.join(KEY_FILE);

@@ -36,7 +36,7 @@ pub struct Settings {
     pub database: Option<Database>,
     /// Whether decisions are stored at all; with Kafka they need not be.
     pub remember: bool,
-    /// How long PostgreSQL keeps decisions, in microseconds of event time; `None` keeps all.
+    /// How long decisions are kept, in microseconds of event time; `None` keeps all.
     pub retention_us: Option<i64>,
     /// Name of a shipped detector, or a file.
     pub detector: String,
@@ -187,8 +187,8 @@ impl Settings {
 
     /// What each setting alone cannot tell.
     fn check_together(&self, mistakes: &mut Vec<String>) {
-        if self.retention_us.is_some() && self.database().is_in_process() {
-            mistakes.push("`retention` needs a PostgreSQL database: a SQLite file keeps all".to_string());
+        if self.retention_us.is_some() && self.database().is_in_process() && self.kafka.is_on() {
+            mistakes.push("`retention` with kafka.brokers needs a PostgreSQL database".to_string());
         }
         if !self.remember && !self.kafka.is_on() {
             mistakes.push("`database` is \"none\": only with kafka.brokers can that be".to_string());

@@ -28,3 +28,5 @@ mod databases;
 mod demo;
 mod marks;
 mod generate;
+mod card_numbers;
+mod forgetting;

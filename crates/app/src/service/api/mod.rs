@@ -4,6 +4,7 @@ mod activity;
 mod alerts;
 mod download;
 mod entities;
+mod erasures;
 mod generate;
 mod inspection;
 mod live;
@@ -62,6 +63,8 @@ pub struct Doors {
     pub drift: Remembered<wire::Drift>,
     /// What viewers see of alerts.
     pub alerts: Mutex<AlertsBrief>,
+    /// How long decisions are kept, in microseconds of event time, where the service itself sees to it.
+    pub retention_us: Option<i64>,
     /// The data folder.
     pub data_dir: PathBuf,
     /// What last went wrong with each part.
@@ -102,6 +105,7 @@ impl Doors {
             judged: Remembered::default(),
             drift: Remembered::default(),
             alerts: Mutex::default(),
+            retention_us: settings.retention_us,
             data_dir: settings.data_dir.clone(),
             troubles: Troubles::default(),
             recovery,
@@ -201,6 +205,7 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(alerts::next))
         .routes(routes!(alerts::alert, alerts::revise))
         .routes(routes!(entities::entity))
+        .routes(routes!(erasures::erase))
         .routes(routes!(generate::generate, generate::jobs))
         .routes(routes!(generate::job, generate::cancel))
         .routes(routes!(generate::generate_alias))
