@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use engine::card::tombstone;
 use engine::detector::{FieldKind, Schema};
 use engine::{Detector, FieldError};
@@ -95,7 +95,7 @@ impl Recovery {
     /// Writes down what is to go, before anything is changed.
     ///
     /// # Errors
-    /// If the folder cannot be written.
+    /// If the folder cannot be written, or another erasure is under way.
     pub fn begin_erasure(&self, pending: &PendingErasure) -> Result<()> {
         let path = self.pending_path();
         let partial = path.with_extension("partial");
@@ -105,10 +105,17 @@ impl Recovery {
                 |mut file| {
                     file.write_all(&text)?;
                     file.sync_all()?;
-                    std::fs::rename(&partial, &path)
+                    // Unlike renaming, this fails where another is under way.
+                    std::fs::hard_link(&partial, &path)?;
+                    std::fs::remove_file(&partial)
                 },
             );
-        written.with_context(|| format!("cannot write {}", path.display()))
+        match written {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                bail!("another erasure is under way, or was interrupted: the next start finishes it")
+            }
+            written => written.with_context(|| format!("cannot write {}", path.display())),
+        }
     }
 
     /// Destroys the note of what was to go: it is gone.

@@ -165,6 +165,9 @@ impl Service {
         let open = |database: &store::Database| Ok(database.open(Sync::Commit)?);
         let open = |database| watchdog::await_server("the database", || open(database));
         let mut store = database.as_ref().map(open).transpose()?;
+        if let Some(store) = &mut store {
+            erasure::go_on(&data_dir.recovery, &detector, &mut **store)?;
+        }
         let totals = store.as_mut().map_or(Ok(store::Totals::default()), |store| store.totals())?;
         let shared = Arc::new(Shared {
             detector: Arc::clone(&detector),

@@ -67,7 +67,7 @@ pub async fn erase(State(api): State<Api>, body: Body) -> Response {
 
 fn not_finished(why: &str) -> Response {
     tracing::error!(why, "an erasure is not finished");
-    let detail = "the erasure is not finished; ask again, or start the service again: then it goes on";
+    let detail = "another erasure is under way, or this one was interrupted: the next start of the service finishes it";
     problem(StatusCode::SERVICE_UNAVAILABLE, "not finished", detail, Vec::new())
 }
 
