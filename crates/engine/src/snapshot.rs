@@ -151,6 +151,17 @@ impl Engine {
     }
 }
 
+/// The log position that a snapshot stands at, told by its first bytes.
+///
+/// # Errors
+/// If these are not the first bytes of a snapshot.
+pub fn position_of(bytes: &[u8]) -> Result<i64, SnapshotError> {
+    let body = bytes.strip_prefix(MAGIC).ok_or(SnapshotError::Unknown)?;
+    let mut reader = Reader { bytes: body, at: 0 };
+    reader.text()?;
+    reader.word()
+}
+
 /// A snapshot of a whole engine in which an entity has another id; see [`Engine::rename`].
 ///
 /// # Errors

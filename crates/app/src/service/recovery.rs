@@ -4,6 +4,8 @@
 //! once, is the state before the log begins: empty, or filled by history. Base and log together give the state at any
 //! position, which is how a stored decision is recomputed.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +16,9 @@ use store::{LogEntry, Store, Versions};
 
 /// Entries of the log that are read at a time.
 const PAGE: usize = 10_000;
+
+/// Where a snapshot says what it is of.
+const HEAD_BYTES: u64 = 4_096;
 
 /// A decision that the base has passed: what was known before it is no longer kept.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +96,7 @@ impl Recovery {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(Engine, i64)> {
         let last = store.last_position()?;
-        let base = self.base_position(detector)?;
+        let base = self.base_position()?;
         let (mut engine, position) = match self.read(&self.latest(), detector, &model).ok().flatten() {
             Some(found) if found.1 <= last && found.1 >= base => found,
             // The base has moved past it: what is between may be deleted.
@@ -137,11 +142,15 @@ impl Recovery {
     ///
     /// # Errors
     /// If the base cannot be read.
-    pub fn base_position(&self, detector: &Arc<Detector>) -> Result<i64> {
-        if !self.has_base() {
-            return Ok(-1);
+    pub fn base_position(&self) -> Result<i64> {
+        let path = self.base();
+        let mut head = Vec::new();
+        match File::open(&path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(-1),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
-        Ok(self.base_engine(detector, None)?.1)
+        engine::snapshot::position_of(&head).with_context(|| format!("cannot use {}", path.display()))
     }
 
     /// Moves the base forward, so that it contains the log up to and including `position`.

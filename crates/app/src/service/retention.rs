@@ -68,7 +68,7 @@ async fn move_base(api: &Api, position: i64) -> Result<i64> {
 
 fn move_base_now(api: &Doors, position: i64) -> Result<i64> {
     let detector = &api.shared.detector;
-    let base = api.recovery.base_position(detector)?;
+    let base = api.recovery.base_position()?;
     if position <= base {
         return Ok(base);
     }
