@@ -17,6 +17,7 @@ mod audit;
 mod health;
 mod inspection;
 mod performance;
+mod privacy;
 mod synthetic;
 
 pub use activity::*;
@@ -25,6 +26,7 @@ pub use audit::*;
 pub use health::*;
 pub use inspection::*;
 pub use performance::*;
+pub use privacy::*;
 pub use synthetic::*;
 
 /// An instant, as RFC 3339 in UTC.
