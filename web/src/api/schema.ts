@@ -296,6 +296,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/erasures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Erases an id from decisions, events, alerts, notes, rejections, snapshots, the state and Redis: a random tombstone stands for
+         *     it from then on. Scores stay, and are still recomputed to the bit.
+         */
+        post: operations["erase"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/generate": {
         parameters: {
             query?: never;
@@ -1223,6 +1243,51 @@ export interface components {
             kind: string;
             /** @description Where they were found. */
             source: components["schemas"]["EntitySource"];
+        };
+        /** @description What an id was erased from. */
+        ErasureDone: {
+            /**
+             * Format: int64
+             * @description Alerts.
+             */
+            alerts: number;
+            /**
+             * Format: int64
+             * @description Decisions with their events.
+             */
+            decisions: number;
+            /** @description What this service could not erase it from, if there is such. */
+            elsewhere?: string | null;
+            /**
+             * Format: int64
+             * @description Notes on alerts that quoted it.
+             */
+            notes: number;
+            /**
+             * Format: int64
+             * @description Rejections that quoted it.
+             */
+            rejections: number;
+            /** @description What stands for it from now on. */
+            tombstone: string;
+        };
+        /** @description Whose id is to go, and why. */
+        ErasureRequest: {
+            /**
+             * @description The field that holds the id.
+             * @example customer_id
+             */
+            field: string;
+            /**
+             * @description Why, for the audit log.
+             * @example request of 2026-11-23
+             */
+            reason: string;
+            /**
+             * @description The id; of a card its number or its token.
+             * @example 596
+             */
+            value: string;
         };
         /** @description How far one value is from where it was. */
         FeatureDrift: {
@@ -3295,6 +3360,75 @@ export interface operations {
                 };
             };
             /** @description neither the pipeline nor Redis can say now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    erase: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ErasureRequest"];
+            };
+        };
+        responses: {
+            /** @description it is gone from all that this service keeps */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureDone"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description nothing is stored here */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the field holds no ids, or a text is missing */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description it is not finished; it goes on at the next start */
             503: {
                 headers: {
                     [name: string]: unknown;

@@ -169,7 +169,7 @@ fn what_is_old_goes_and_what_is_kept_is_still_recomputed() {
     let service = setup.start();
     let mut client = service.client();
     wait_until("what is old is gone", || client.get("/v1/decisions/n100").status == 404);
-    wait_until("all of it", || client.get("/v1/decisions/n1500").status == 404);
+    wait_until("all of it", || client.get("/v1/decisions/n1590").status == 404);
     assert_eq!(client.get("/v1/decisions/n9").status, 200, "a label names it");
     assert_eq!(client.get("/v1/decisions/n1999").status, 200);
     assert_eq!(count_of(&mut client, "customer-1"), windows);
