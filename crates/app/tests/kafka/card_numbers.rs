@@ -45,7 +45,7 @@ fn no_topic_that_is_written_holds_a_card_number() {
         ];
         for payload in good.iter().map(Value::to_string).chain(bad) {
             let headers = [("trace", written)];
-            topics.send_raw(sent % 4, Some(written), &payload, 1_522_576_800_000 + i64::from(sent), &headers);
+            topics.send_raw(1, Some(written), &payload, 1_522_576_800_000 + i64::from(sent), &headers);
             sent += 1;
         }
     }
