@@ -377,7 +377,7 @@ def main(project_file):
     for service in reversed(services.values()):
         if service.process.poll() is None:
             service.stop()
-    print(f"# pass {passed}")
+    print(f"services: {passed} checks passed")
 
 
 def follow_metrics(services):
