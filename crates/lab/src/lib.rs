@@ -27,6 +27,8 @@ pub mod artifact;
 pub mod facts;
 /// How good a model's scores are.
 pub mod evaluate;
+/// Training again, and what decides a promotion.
+pub mod retrain;
 /// How far values are from where they were.
 pub mod drift;
 /// A recipe on several splits of the time.

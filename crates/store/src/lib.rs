@@ -135,6 +135,8 @@ pub struct NewDecision<'a> {
     pub features: &'a [f64],
     /// Why it looks suspicious, as JSON; `None` if there is nothing to say.
     pub reasons: Option<&'a str>,
+    /// What the caller was told instead, as JSON; `None` if it was told this.
+    pub fallback: Option<&'a str>,
     /// Where the transaction stood in its topic; `None` over HTTP.
     pub origin: Option<Origin>,
     /// What challengers say of it.
@@ -191,6 +193,17 @@ pub struct NewLabel {
     pub known_at_us: i64,
 }
 
+/// What a caller was told because the deadline had passed before the decision was there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFallback {
+    /// The transaction's id.
+    pub id: String,
+    /// When it came in: a decision that was made before was told to somebody else, and stands.
+    pub received_at_us: i64,
+    /// What was said, as JSON.
+    pub said: String,
+}
+
 /// A rejection as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NewRejection {
@@ -220,6 +233,8 @@ pub struct Group<'a> {
     pub alert_window_us: Option<i64>,
     /// What people do with alerts.
     pub revisions: Vec<AlertRevision>,
+    /// What callers were told before there was a decision.
+    pub fallbacks: Vec<NewFallback>,
 }
 
 /// A decision as it is read.
@@ -255,6 +270,8 @@ pub struct StoredDecision {
     pub features: Vec<f64>,
     /// Why it looks suspicious, as JSON.
     pub reasons: Option<String>,
+    /// What the caller was told instead, as JSON; `None` if it was told this.
+    pub fallback: Option<String>,
     /// Where the transaction stood in its topic; `None` over HTTP.
     pub origin: Option<Origin>,
     /// What it was decided with.

@@ -28,13 +28,14 @@ use crate::{
 };
 
 /// The schema, one step a version. A released step is never edited.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/sqlite/0001_decisions.sql"),
     include_str!("../migrations/sqlite/0002_reasons.sql"),
     include_str!("../migrations/sqlite/0003_origins.sql"),
     include_str!("../migrations/sqlite/0004_shadow_scores.sql"),
     include_str!("../migrations/sqlite/0005_marks.sql"),
     include_str!("../migrations/sqlite/0006_alerts.sql"),
+    include_str!("../migrations/sqlite/0007_fallbacks.sql"),
 ];
 
 /// The schema version from which on decisions have reasons.
@@ -51,6 +52,9 @@ const MARKS_SINCE: i64 = 5;
 
 /// The schema version from which on there are alerts.
 const ALERTS_SINCE: i64 = 6;
+
+/// The schema version from which on decisions say what was answered instead.
+const FALLBACKS_SINCE: i64 = 7;
 
 /// How long the one writer waits for a person with a shell on the database. Its callers can be told to try again, and
 /// that is better than to let them wait.
@@ -153,7 +157,8 @@ impl Sqlite {
         } else {
             "NULL AS origin_partition, NULL AS origin_offset"
         };
-        format!("{COLUMNS}, {reasons}, {origin}, {} AS mark", self.mark())
+        let fallback = if self.schema >= FALLBACKS_SINCE { "fallback" } else { "NULL AS fallback" };
+        format!("{COLUMNS}, {reasons}, {origin}, {} AS mark, {fallback}", self.mark())
     }
 
     /// What is found of alerts; nothing in a file of before there were any.

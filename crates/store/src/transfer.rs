@@ -117,6 +117,7 @@ fn as_new<'a>(decision: &'a StoredDecision, rules: &'a str, version: i64) -> New
         event: &decision.event,
         features: &decision.features,
         reasons: decision.reasons.as_deref(),
+        fallback: decision.fallback.as_deref(),
         origin: decision.origin,
         shadow: &[],
     }
@@ -189,11 +190,12 @@ impl Sum {
         let StoredDecision {
             sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, ..
         } = decision;
-        let StoredDecision { rules, mark, event, features, reasons, origin, versions, .. } = decision;
+        let StoredDecision { rules, mark, event, features, reasons, fallback, origin, versions, .. } =
+            decision;
         self.add(&(sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor));
         (decision.score.map(f64::to_bits), decision.outcome as u8, decision.timeliness.name())
             .hash(&mut self.hasher);
-        (rules, mark, event, reasons, origin, versions).hash(&mut self.hasher);
+        (rules, mark, event, reasons, fallback, origin, versions).hash(&mut self.hasher);
         features.iter().for_each(|value| value.to_bits().hash(&mut self.hasher));
     }
 

@@ -1071,6 +1071,8 @@ export interface components {
              */
             margin: number;
         };
+        /** @description What a transaction is answered. */
+        Decided: components["schemas"]["DecisionSummary"] | components["schemas"]["FallbackDecision"];
         /** @description Everything that is stored of a decision. */
         Decision: components["schemas"]["DecisionSummary"] & {
             /** @description The event in its canonical form. */
@@ -1105,6 +1107,8 @@ export interface components {
              * @description When it happened.
              */
             event_time: string;
+            /** @description What the caller was told instead, where the deadline had passed before there was this decision. */
+            fallback?: components["schemas"]["Fallback"];
             /** @description The transaction's id. */
             id: string;
             /** @description The key field's value: the card or customer. */
@@ -1223,6 +1227,46 @@ export interface components {
             kind: string;
             /** @description Where they were found. */
             source: components["schemas"]["EntitySource"];
+        };
+        /** @description What a caller was told because there was no decision in time. */
+        Fallback: {
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            answered_at: string;
+            /** @description What it was told. */
+            outcome: components["schemas"]["Outcome"];
+            /** @description Rules that fired on the transaction alone. */
+            rules: string[];
+            /**
+             * Format: int64
+             * @description How long it had waited, in microseconds.
+             */
+            waited_us: number;
+        };
+        /** @description What is answered to a transaction when the deadline has passed: what rules say of it alone, without windows and model. */
+        FallbackDecision: {
+            /**
+             * Format: double
+             * @description Amount in major units.
+             */
+            amount: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            event_time: string;
+            /** @description That it is a fallback. The decision follows: post the transaction again to get it. */
+            fallback: components["schemas"]["Fallback"];
+            /** @description The transaction's id. */
+            id: string;
+            /** @description The key field's value: the card or customer. */
+            key?: string | null;
+            /** @description What is answered. */
+            outcome: components["schemas"]["Outcome"];
+            /** @description Rules that fired. */
+            rules: string[];
         };
         /** @description How far one value is from where it was. */
         FeatureDrift: {
@@ -2587,13 +2631,13 @@ export interface operations {
             };
         };
         responses: {
-            /** @description the decision */
+            /** @description the decision; after the deadline what rules say, with a member `fallback` */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["DecisionSummary"];
+                    "application/json": components["schemas"]["Decided"];
                 };
             };
             /** @description not a JSON object */
@@ -3935,13 +3979,13 @@ export interface operations {
             };
         };
         responses: {
-            /** @description the decision */
+            /** @description the decision; after the deadline what rules say, with a member `fallback` */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["DecisionSummary"];
+                    "application/json": components["schemas"]["Decided"];
                 };
             };
             /** @description not a JSON object */

@@ -2,12 +2,17 @@
 
 mod engine;
 mod forest;
+mod http;
 mod kafka;
+mod service;
+mod soak;
 mod store;
 mod synth;
 mod train;
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
 use clap::Subcommand;
 use lab::train::cores;
 
@@ -24,8 +29,12 @@ enum What {
     Engine(engine::Args),
     /// Scoring alone: a model's rows by redflag, and by other libraries in the same run
     Forest(forest::Args),
+    /// Transactions posted at a fixed rate: how long each takes from the moment at which it was due
+    Http(http::Args),
     /// A real broker: transactions a second in and decisions out, and how long one takes
     Kafka(kafka::Args),
+    /// A service under load for long: its memory stays flat and no decision is lost
+    Soak(soak::Args),
     /// Decisions a second that a database takes, in groups of several sizes
     Store(store::Args),
     /// Generators: updates a second of their networks, beside PyTorch
@@ -42,11 +51,35 @@ pub fn run(args: Args) -> Result<()> {
     match args.what {
         What::Engine(args) => engine::run(&args),
         What::Forest(args) => forest::run(&args),
+        What::Http(args) => http::run(&args),
         What::Kafka(args) => kafka::run(&args),
+        What::Soak(args) => soak::run(&args),
         What::Store(args) => store::run(&args),
         What::Synth(args) => synth::run(&args),
         What::Train(args) => train::run(&args),
     }
+}
+
+/// Transactions that a model is trained on where none is given.
+const TRAINING_ROWS: &str = "200000";
+
+/// Simulates and trains with the commands that everybody uses.
+fn grow_model(detector: &str, folder: &Path) -> Result<PathBuf> {
+    let (history, model) = (folder.join("history.csv"), folder.join("model.json"));
+    let (history_name, model_name) = (history.display().to_string(), model.display().to_string());
+    redflag(&["simulate", "--detector", detector, "--rows", TRAINING_ROWS, "--out", &history_name])?;
+    redflag(&["train", "--detector", detector, "--in", &history_name, "--out", &model_name])?;
+    Ok(model)
+}
+
+fn redflag(arguments: &[&str]) -> Result<()> {
+    // What a benchmark prints is its own.
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    let status = command.args(arguments).stdout(std::process::Stdio::null()).status()?;
+    if !status.success() {
+        bail!("redflag {} failed", arguments.join(" "));
+    }
+    Ok(())
 }
 
 /// What figures were measured on.

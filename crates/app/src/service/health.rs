@@ -190,6 +190,7 @@ fn pipeline(api: &Doors) -> HealthPart {
     let full = || (waiting == bound).then(|| format!("the queue is full: {bound} requests wait"));
     let problem = stopped.or_else(full);
     timed(part(PIPELINE, problem, format!("{waiting} of {bound} requests waiting")).advise(advice))
+        .figure("fallbacks", lock(&api.shared.stats).fallbacks as f64, "count")
         .figure("waiting", waiting as f64, "count")
         .figure("bound", bound as f64, "count")
 }

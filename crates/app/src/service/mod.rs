@@ -6,6 +6,8 @@
 
 /// What was written in `redflag.toml` and the environment, and what it means.
 pub mod settings;
+/// What is answered when the deadline has passed.
+pub mod fallback;
 /// From the log and a snapshot to the state, and where both are kept.
 pub mod recovery;
 /// Decisions as text.

@@ -15,7 +15,7 @@ use axum::body::Bytes;
 use engine::features::EntityView;
 use engine::{Decisions, Detector, Engine, EventBatch, FieldError, Rejection, Status};
 use lab::dataset::EventReader;
-use store::{Group, NewDecision, NewLabel, NewRejection, Store, StoredDecision};
+use store::{Group, NewDecision, NewFallback, NewLabel, NewRejection, Store, StoredDecision};
 use tokio::sync::{mpsc, oneshot};
 
 use super::alerts::{self, Plan, Refused};
@@ -90,6 +90,8 @@ pub enum Request {
     },
     /// Count and keep what could not even be read.
     Reject(NewRejection),
+    /// Keep what a caller was told before there was a decision.
+    Fallback(NewFallback),
     /// Finish: write a snapshot and end.
     Stop,
 }
@@ -179,6 +181,7 @@ struct Work {
     /// Ids of the batch, for repeats within a group.
     ids: HashMap<String, usize>,
     rejections: Vec<NewRejection>,
+    fallbacks: Vec<NewFallback>,
     repeated: u64,
 }
 
@@ -330,6 +333,7 @@ impl Pipeline {
                 }
                 Request::Inspect { kind, id, reply } => drop(reply.send(Ok(self.engine.inspect(&kind, &id)))),
                 Request::Reject(rejection) => self.work.rejections.push(rejection),
+                Request::Fallback(fallback) => self.work.fallbacks.push(fallback),
             }
         }
         self.finish_group(&mut waiting);
@@ -382,7 +386,7 @@ impl Pipeline {
 
     /// Decides, stores and answers what was entered.
     fn finish_group(&mut self, waiting: &mut Vec<Waiting>) {
-        if waiting.is_empty() && self.work.rejections.is_empty() {
+        if waiting.is_empty() && self.work.rejections.is_empty() && self.work.fallbacks.is_empty() {
             return;
         }
         let decided_at_us = now_us();
@@ -598,7 +602,7 @@ fn turn_away(request: Request) {
         Request::Label { reply, .. } => drop(reply.send(Err(Unavailable))),
         Request::Inspect { reply, .. } => drop(reply.send(Err(Unavailable))),
         Request::Revise { reply, .. } => drop(reply.send(Err(Unavailable))),
-        Request::Reject(_) | Request::Stop => {}
+        Request::Reject(_) | Request::Fallback(_) | Request::Stop => {}
     }
 }
 
@@ -623,6 +627,7 @@ impl Work {
             shadow: ShadowScores::default(),
             ids: HashMap::new(),
             rejections: Vec::new(),
+            fallbacks: Vec::new(),
             repeated: 0,
         }
     }
@@ -633,6 +638,7 @@ impl Work {
         self.rendered.clear();
         self.ids.clear();
         self.rejections.clear();
+        self.fallbacks.clear();
         self.repeated = 0;
     }
 
@@ -651,6 +657,7 @@ impl Work {
             decisions: decided.map(|row| self.row(row, first_sequence, decided_at_us, version)).collect(),
             labels: Vec::new(),
             rejections: self.rejections.clone(),
+            fallbacks: self.fallbacks.clone(),
             repeated: self.repeated,
             ..Group::default()
         }

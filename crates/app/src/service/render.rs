@@ -87,6 +87,7 @@ impl Rendered {
             reasons: Some(&*self.reasons[row]).filter(|reasons| !reasons.is_empty()),
             origin: None,
             shadow: &[],
+            fallback: None,
         }
     }
 }
@@ -211,6 +212,7 @@ mod tests {
                 reasons: Some(&reasons_json),
                 origin: None,
                 shadow: &[],
+                fallback: None,
             };
             let summary = DecisionSummary {
                 id: "t1".into(),
@@ -226,6 +228,7 @@ mod tests {
                 late: true,
                 latency_us: 42,
                 synthetic: mark.map(str::to_string),
+                fallback: None,
             };
             assert_eq!(super::summary(&decision, 100.0), serde_json::to_string(&summary).unwrap());
         }

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 use engine::time::parse_duration;
 use store::{Database, Sync};
 
+use super::fallback::{self, Stance};
 use super::{alerts, generate, redis};
 use crate::cli::WrongInput;
 use crate::stream::settings::{self as kafka, KafkaSettings};
@@ -52,6 +54,10 @@ pub struct Settings {
     pub snapshot_every: u64,
     /// Requests that may wait for the pipeline.
     pub queue: usize,
+    /// How long a caller waits for a decision, in milliseconds; for as long as it takes, if this is not said.
+    pub decision_deadline_ms: Option<u64>,
+    /// What is answered then, where no rule fires.
+    pub fallback: Stance,
     /// Kafka in and out.
     pub kafka: KafkaSettings,
     /// Where entities and the newest decisions are written for others to read.
@@ -82,6 +88,8 @@ impl Default for Settings {
             sync: Sync::Interval,
             snapshot_every: 1_000_000,
             queue: 8_192,
+            decision_deadline_ms: None,
+            fallback: Stance::default(),
             kafka: KafkaSettings::default(),
             redis: None,
             redis_ttl_s: 7 * 86_400,
@@ -108,6 +116,8 @@ const KEYS: &[(&str, &str)] = &[
     ("sync", "REDFLAG_SYNC"),
     ("snapshot_every", "REDFLAG_SNAPSHOT_EVERY"),
     ("queue", "REDFLAG_QUEUE"),
+    ("decision_deadline_ms", "REDFLAG_DECISION_DEADLINE_MS"),
+    ("fallback", "REDFLAG_FALLBACK"),
     ("redis", "REDFLAG_REDIS"),
     ("redis_ttl", "REDFLAG_REDIS_TTL"),
     ("alerts.window", "REDFLAG_ALERTS_WINDOW"),
@@ -123,6 +133,12 @@ impl Settings {
     pub fn registry(&self) -> String {
         let beside = || self.data_dir.join("models").display().to_string();
         self.registry.clone().unwrap_or_else(beside)
+    }
+
+    /// How long a caller waits for a decision, and what it is told then.
+    pub fn fallback(&self) -> Option<fallback::Config> {
+        let deadline = self.decision_deadline_ms.map(Duration::from_millis)?;
+        Some(fallback::Config { deadline, stance: self.fallback })
     }
 
     /// The database that is used.
@@ -175,6 +191,10 @@ impl Settings {
         }
         if !self.remember && !self.kafka.is_on() {
             mistakes.push("`database` is \"none\": only with kafka.brokers can that be".to_string());
+        }
+        if self.decision_deadline_ms.is_some() && self.kafka.is_on() {
+            let mistake = "`decision_deadline_ms` is set together with kafka.brokers: nobody waits for what a topic holds";
+            mistakes.push(mistake.to_string());
         }
         if self.warm_up.is_some() && self.kafka.is_on() {
             let mistake =
@@ -265,6 +285,14 @@ impl Settings {
             "queue" => {
                 let queue = at_least_one(text).filter(|queue| *queue <= 1 << 20);
                 self.queue = queue.ok_or_else(|| expected("a number from 1 to 1048576"))? as usize;
+            }
+            "decision_deadline_ms" => {
+                let ms = at_least_one(text).filter(|ms| *ms <= 3_600_000);
+                self.decision_deadline_ms =
+                    Some(ms.ok_or_else(|| expected("milliseconds from 1 to 3600000"))?);
+            }
+            "fallback" => {
+                self.fallback = Stance::from_name(text).ok_or_else(|| expected("open or closed"))?;
             }
             "redis" => {
                 self.redis = Some(redis::Url::parse(text).map_err(|wrong| format!("`redis` is {wrong}"))?);

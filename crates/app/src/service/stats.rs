@@ -32,6 +32,8 @@ pub struct Stats {
     pub recent: VecDeque<(u64, String)>,
     /// Decisions since this start.
     pub decided: u64,
+    /// Answers since this start that were given when the deadline had passed.
+    pub fallbacks: u64,
     /// Newest event time.
     pub stream_us: Option<i64>,
     latency: Latencies,
@@ -78,6 +80,7 @@ impl Stats {
             timeline: VecDeque::with_capacity(TIMELINE_S),
             recent: VecDeque::with_capacity(RECENT),
             decided: 0,
+            fallbacks: 0,
             stream_us,
             latency: Latencies::new(),
             commits: Latencies::new(),

@@ -6,8 +6,8 @@ use crate::NewDecision;
 
 /// The columns, in the order in which they are written, without `sequence`.
 pub(super) const COLUMNS: &str = "event_time_us, decided_at_us, latency_us, amount_minor, score, version, synthetic, id, key, outcome, rules, timeliness, \
-     event, features, reasons, origin_partition, origin_offset, mark";
-const COLUMN_COUNT: i16 = 18;
+     event, features, reasons, origin_partition, origin_offset, mark, fallback";
+const COLUMN_COUNT: i16 = 19;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// The type of a double in the catalogue.
@@ -74,6 +74,7 @@ impl Rows {
             }
         }
         self.text(decision.mark);
+        self.text(decision.fallback);
     }
 
     fn length(&mut self, bytes: usize) {

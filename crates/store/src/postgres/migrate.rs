@@ -6,13 +6,14 @@ use super::session::SCHEMA_LOCK;
 use crate::{Result, StoreError};
 
 /// A released step is never edited.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/postgres/0001_decisions.sql"),
     include_str!("../../migrations/postgres/0002_reasons.sql"),
     include_str!("../../migrations/postgres/0003_origins.sql"),
     include_str!("../../migrations/postgres/0004_shadow_scores.sql"),
     include_str!("../../migrations/postgres/0005_marks.sql"),
     include_str!("../../migrations/postgres/0006_alerts.sql"),
+    include_str!("../../migrations/postgres/0007_fallbacks.sql"),
 ];
 
 const KNOWN: i64 = MIGRATIONS.len() as i64;

@@ -14,7 +14,7 @@ use crate::{
 /// Decisions with their newest labels, to be followed by conditions.
 pub(super) const DECISIONS: &str = "SELECT d.sequence, d.id, d.key, d.event_time_us, d.decided_at_us, d.latency_us, d.amount_minor, d.score, d.outcome, \
      d.rules, d.timeliness, d.version, d.mark, d.event, d.features, d.reasons, d.origin_partition, d.origin_offset, \
-     l.sequence, l.fraud, l.known_at_us \
+     l.sequence, l.fraud, l.known_at_us, d.fallback \
      FROM decisions d LEFT JOIN LATERAL (SELECT sequence, fraud, known_at_us FROM labels \
      WHERE transaction_sequence = d.sequence ORDER BY sequence DESC LIMIT 1) l ON true";
 
@@ -43,6 +43,7 @@ pub(super) fn read_decision(row: &Row, versions: Arc<Versions>) -> StoredDecisio
         event: row.get(13),
         features: row.get(14),
         reasons: row.get(15),
+        fallback: row.get(21),
         origin: origin.0.zip(origin.1).map(|(partition, offset)| Origin { partition, offset }),
         versions,
         label: label.map(|sequence| StoredLabel { sequence, fraud: row.get(19), known_at_us: row.get(20) }),

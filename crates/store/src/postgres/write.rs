@@ -14,7 +14,9 @@ use super::copy::{COLUMNS, Rows};
 use super::partitions::Partitions;
 use super::session::Session;
 use crate::alerts::Suspect;
-use crate::{Group, NewDecision, NewLabel, NewRejection, Result, StoreError, Timeliness, Totals};
+use crate::{
+    Group, NewDecision, NewFallback, NewLabel, NewRejection, Result, StoreError, Timeliness, Totals,
+};
 
 /// Rejections that are kept: enough to see what goes wrong, too few to fill a disk.
 const REJECTIONS_MAX: i64 = 100_000;
@@ -43,6 +45,8 @@ const ADD_TOTALS: &str = "UPDATE totals SET approve = approve + $1, review = rev
      synthetic_decline = synthetic_decline + $6, late = late + $7, rejected = rejected + $8, repeated = repeated + $9, \
      labels = labels + $10, labelled_fraud = labelled_fraud + $11 \
      RETURNING CASE WHEN $12::bigint >= 0 THEN setval('log_positions', $12::bigint) END";
+
+const SET_FALLBACK: &str = "UPDATE decisions SET fallback = $1 WHERE id = $2 AND decided_at_us >= $3";
 
 /// Writes a group with its own positions.
 pub(super) fn append(session: &mut Session, partitions: &mut Partitions, group: &Group) -> Result<()> {
@@ -73,6 +77,7 @@ pub(super) fn append(session: &mut Session, partitions: &mut Partitions, group: 
         alerts::enter(&mut transaction, &alerting, window_us, &suspects)?;
     }
     group.revisions.iter().try_for_each(|revision| alerts::revise(&mut transaction, revision))?;
+    group.fallbacks.iter().try_for_each(|fallback| set_fallback(&mut transaction, fallback))?;
     insert_rejections(&mut transaction, &group.rejections)?;
     let mut totals = Totals::default();
     totals.add(group);
@@ -159,6 +164,11 @@ fn merge_unknown<'a>(
         totals.late += u64::from(row.get::<_, &str>(2) != Timeliness::OnTime.name());
     }
     Ok(known)
+}
+
+fn set_fallback(transaction: &mut Transaction, fallback: &NewFallback) -> Result<()> {
+    transaction.execute(SET_FALLBACK, &[&fallback.said, &fallback.id, &fallback.received_at_us])?;
+    Ok(())
 }
 
 fn insert_shadow<'a>(

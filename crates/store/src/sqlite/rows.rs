@@ -63,6 +63,7 @@ pub(super) fn read_decision(row: &Row) -> rusqlite::Result<StoredDecision> {
             .map(|bytes| f64::from_le_bytes(bytes.try_into().expect("chunks of eight")))
             .collect(),
         reasons: row.get("reasons")?,
+        fallback: row.get("fallback")?,
         origin: read_origin(row)?,
         versions: Arc::new(Versions {
             detector: String::new(),

@@ -5,7 +5,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use super::alerts;
 use super::rows::read_totals;
 use crate::alerts::Suspect;
-use crate::{Group, NewDecision, NewLabel, NewRejection, Result, Totals};
+use crate::{Group, NewDecision, NewFallback, NewLabel, NewRejection, Result, Totals};
 
 /// Rejections that are kept: enough to see what goes wrong, too few to fill a disk.
 const REJECTIONS_MAX: i64 = 100_000;
@@ -14,7 +14,7 @@ macro_rules! insert_decision {
     () => {
         "INSERT INTO decisions (sequence, id, key, event_time_us, decided_at_us, latency_us, amount_minor, score, \
          outcome, rules, timeliness, version, synthetic, event, features, reasons, origin_partition, origin_offset, \
-         mark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+         mark, fallback) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     };
 }
 
@@ -24,6 +24,8 @@ const INSERT_DECISION: &str = insert_decision!();
 const MERGE_DECISION: &str = concat!(insert_decision!(), " ON CONFLICT (id) DO NOTHING");
 
 const INSERT_SHADOW: &str = "INSERT INTO shadow_scores (sequence, version, score) VALUES (?, ?, ?)";
+
+const SET_FALLBACK: &str = "UPDATE decisions SET fallback = ? WHERE id = ? AND decided_at_us >= ?";
 
 /// What the one writer counts; the same stands in the database.
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,6 +67,7 @@ pub(super) fn append(connection: &Connection, group: &Group, counts: &mut Counts
     for label in &group.labels {
         insert_label(connection, label.sequence, label)?;
     }
+    group.fallbacks.iter().try_for_each(|fallback| set_fallback(connection, fallback))?;
     if let Some(window_us) = group.alert_window_us {
         let decisions = group.decisions.iter();
         let suspects: Vec<Suspect> =
@@ -150,7 +153,14 @@ fn insert_decision(
         decision.origin.map(|origin| origin.partition),
         decision.origin.map(|origin| origin.offset),
         decision.mark,
+        decision.fallback,
     ])?)
+}
+
+fn set_fallback(connection: &Connection, fallback: &NewFallback) -> Result<()> {
+    let values = params![fallback.said, fallback.id, fallback.received_at_us];
+    connection.prepare_cached(SET_FALLBACK)?.execute(values)?;
+    Ok(())
 }
 
 fn insert_shadow(insert: &mut CachedStatement, sequence: i64, decision: &NewDecision) -> Result<()> {

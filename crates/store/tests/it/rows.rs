@@ -60,6 +60,10 @@ impl Row {
         (self.outcome != Outcome::Approve).then_some(r#"[{"feature":"a","text":"\u00fc"}]"#)
     }
 
+    fn fallback(&self) -> Option<&'static str> {
+        (self.sequence % 13 == 5).then_some(r#"{"outcome":"approve"}"#)
+    }
+
     fn origin(&self) -> Option<Origin> {
         let partition = self.sequence as i32 % 4;
         (partition != 3).then_some(Origin { partition, offset: self.sequence << 33 })
@@ -83,6 +87,7 @@ impl Row {
             event: &self.event,
             features: &self.features,
             reasons: self.reasons(),
+            fallback: self.fallback(),
             origin: self.origin(),
             shadow: &self.shadow,
         }
@@ -106,6 +111,7 @@ impl Row {
             event: self.event.clone(),
             features: self.features.clone(),
             reasons: self.reasons().map(str::to_string),
+            fallback: self.fallback().map(str::to_string),
             origin: self.origin(),
             versions: std::sync::Arc::new(versions.clone()),
             label,

@@ -18,11 +18,11 @@ fn append(store: &mut Sqlite, at: i64) -> store::Result<()> {
 fn a_newer_file_is_refused_and_left_alone() {
     let file = SqliteFile::new("newer");
     drop(file.writer());
-    Connection::open(&file.0).unwrap().pragma_update(None, "user_version", 7).unwrap();
+    Connection::open(&file.0).unwrap().pragma_update(None, "user_version", 8).unwrap();
     let before = std::fs::read(&file.0).unwrap();
     let refused = Sqlite::open(&file.0, Sync::Interval).err().unwrap();
-    assert!(matches!(refused, StoreError::Newer { found: 7, known: 6 }), "{refused}");
-    assert_eq!(refused.to_string(), "the database has schema version 7, this program knows up to 6");
+    assert!(matches!(refused, StoreError::Newer { found: 8, known: 7 }), "{refused}");
+    assert_eq!(refused.to_string(), "the database has schema version 8, this program knows up to 7");
     assert_eq!(std::fs::read(&file.0).unwrap(), before);
 }
 

@@ -1,7 +1,7 @@
 //! What every store owes its callers, on every database.
 
 use engine::Outcome;
-use store::{Filter, Group, LogEntry, Made, Store, StoredDecision, StoredLabel, Totals};
+use store::{Filter, Group, LogEntry, Made, NewFallback, Store, StoredDecision, StoredLabel, Totals};
 
 use super::alerts::*;
 use super::database::{Database, PostgresDatabase, SqliteFile};
@@ -42,6 +42,7 @@ on_every_database!(
     the_newest_label_is_shown,
     totals_count_what_was_written,
     a_group_that_fails_leaves_nothing,
+    what_was_said_before_a_decision_is_kept_with_it,
     rejections_are_kept_up_to_a_bound,
     the_newest_rejections_come_first,
     versions_are_numbered_once,
@@ -257,6 +258,27 @@ fn totals_count_what_was_written(database: &dyn Database) {
 }
 
 /// Whatever is wrong in a group, the rest of it is not written either, and the next group is.
+fn what_was_said_before_a_decision_is_kept_with_it(database: &dyn Database) {
+    let mut store = database.open();
+    let rows: Vec<Row> = (0..3).map(row).collect();
+    append_rows(&mut *store, &rows);
+    let decided_at_us = store.find(&rows[0].id).unwrap().unwrap().decided_at_us;
+    let said = |row: &Row, received_at_us: i64, said: &str| NewFallback {
+        id: row.id.clone(),
+        received_at_us,
+        said: said.to_string(),
+    };
+    let fallbacks = vec![
+        said(&rows[0], decided_at_us - 1, "told in vain"),
+        // Whoever asked for this one was given the decision of before, and somebody else waited in vain.
+        said(&rows[1], i64::MAX, "nobody was told this"),
+    ];
+    store.append(&Group { fallbacks, ..Group::default() }).unwrap();
+    let mut told = |id: &str| store.find(id).unwrap().unwrap().fallback;
+    assert_eq!(told(&rows[0].id).as_deref(), Some("told in vain"));
+    assert_eq!([told(&rows[1].id), told(&rows[2].id)], [None, None]);
+}
+
 fn a_group_that_fails_leaves_nothing(database: &dyn Database) {
     let mut store = database.open();
     append_rows(&mut *store, &[row(0), row(1)]);

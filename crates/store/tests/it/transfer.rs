@@ -138,5 +138,5 @@ pub fn history_goes_forward_within_its_times(database: &dyn Database) {
     assert_same(&store.history(48, &ALWAYS, 100).unwrap()[0], &newest[0]);
     let shape = store.shape().unwrap();
     assert_eq!((shape.decisions, shape.labels, shape.rejections, shape.versions), (50, 1, 0, 1));
-    assert!(shape.bytes > 10_000 && shape.schema == 6, "{shape:?}");
+    assert!(shape.bytes > 10_000 && shape.schema == 7, "{shape:?}");
 }

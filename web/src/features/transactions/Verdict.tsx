@@ -26,6 +26,11 @@ export function Verdict({ decision, currency }: { decision: Decision; currency: 
         <time dateTime={decision.decided_at}>{dateTimeMillis(decision.decided_at)}</time>
       </Part>
       <Part name="Decided in">{microseconds(decision.latency_us)}</Part>
+      {decision.fallback && (
+        <Part name="Answered at the deadline">
+          <OutcomeBadge outcome={decision.fallback.outcome} /> after {microseconds(decision.fallback.waited_us)}
+        </Part>
+      )}
       <Part name="Rules">{decision.rules.length > 0 ? decision.rules.join(', ') : 'none fired'}</Part>
     </section>
   )

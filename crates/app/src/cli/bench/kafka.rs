@@ -6,19 +6,18 @@
 
 mod latency;
 mod peer;
-mod service;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use lab::dataset::SimulatedReader;
 use lab::simulate::{Settings as Simulation, simulator};
 use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::Machine;
+use super::{Machine, grow_model};
 use crate::cli::output::load_detector;
 use crate::cli::simulate::stream;
 use crate::stream::chain::Chain;
@@ -26,11 +25,8 @@ use crate::stream::client::{self, ASK_TIMEOUT};
 use crate::stream::settings::KafkaSettings;
 use crate::stream::topics::{self, Topics};
 
+use super::service::{ServiceProcess, cpu_seconds};
 use latency::Latency;
-use service::{ServiceProcess, cpu_seconds};
-
-/// Transactions that the model is trained on where none is given.
-const TRAINING_ROWS: &str = "200000";
 
 /// How often the group's offsets are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -199,7 +195,7 @@ impl Bench<'_> {
     }
 
     fn work_off(&self) -> Result<Backlog> {
-        let mut service = ServiceProcess::start(self, &[])?;
+        let mut service = self.serve(&[])?;
         let started = Instant::now();
         while self.committed()? < self.args.events as i64 {
             service.check()?;
@@ -209,6 +205,28 @@ impl Bench<'_> {
         let used = cpu_seconds(service.id())?;
         service.stop()?;
         Ok(Backlog::new("redflag", self.args.events, seconds, used))
+    }
+
+    /// The service on the benchmark's topics.
+    fn serve(&self, more: &[(&str, &str)]) -> Result<ServiceProcess> {
+        let Bench { args, settings, .. } = self;
+        let data_dir = self.folder.join(format!("data-{}", more.len())).display().to_string();
+        let model = self.model.display().to_string();
+        let mut all = vec![
+            ("REDFLAG_DATA_DIR", data_dir.as_str()),
+            ("REDFLAG_DETECTOR", &args.detector),
+            ("REDFLAG_MODEL", &model),
+            ("REDFLAG_DATABASE", &args.database),
+            ("REDFLAG_KAFKA_BROKERS", &settings.brokers),
+            ("REDFLAG_KAFKA_GROUP", &settings.group),
+            ("REDFLAG_KAFKA_TRANSACTIONS", &settings.transactions),
+            ("REDFLAG_KAFKA_DECISIONS", &settings.decisions),
+            ("REDFLAG_KAFKA_ALERTS", &settings.alerts),
+            ("REDFLAG_KAFKA_DEAD_LETTER", &settings.dead_letter),
+            ("REDFLAG_KAFKA_LABELS", &settings.labels),
+        ];
+        all.extend_from_slice(more);
+        ServiceProcess::start(&all)
     }
 
     /// Transactions that the group has committed.
@@ -226,7 +244,7 @@ impl Bench<'_> {
         let linger = self.args.linger_ms.to_string();
         let paces =
             [("REDFLAG_KAFKA_COMMIT_INTERVAL_MS", commit.as_str()), ("REDFLAG_KAFKA_LINGER_MS", &linger)];
-        let service = ServiceProcess::start(self, &paces)?;
+        let service = self.serve(&paces)?;
         let events = (self.args.rate * self.args.seconds as f64) as u64;
         let simulation = Simulation { seed: 2, rows: Some(events), ..Simulation::default() };
         let simulator = simulator(&self.args.detector, &simulation)?;
@@ -261,23 +279,6 @@ impl Bench<'_> {
         // A folder of the system's temporary ones; what cannot be removed is not worth failing for.
         drop(std::fs::remove_dir_all(&self.folder));
     }
-}
-
-/// Simulates and trains with the commands that everybody uses.
-fn grow_model(detector: &str, folder: &Path) -> Result<PathBuf> {
-    let (history, model) = (folder.join("history.csv"), folder.join("model.json"));
-    let (history_name, model_name) = (history.display().to_string(), model.display().to_string());
-    redflag(&["simulate", "--detector", detector, "--rows", TRAINING_ROWS, "--out", &history_name])?;
-    redflag(&["train", "--detector", detector, "--in", &history_name, "--out", &model_name])?;
-    Ok(model)
-}
-
-fn redflag(arguments: &[&str]) -> Result<()> {
-    let status = std::process::Command::new(std::env::current_exe()?).args(arguments).status()?;
-    if !status.success() {
-        bail!("redflag {} failed", arguments.join(" "));
-    }
-    Ok(())
 }
 
 impl std::fmt::Display for Report {

@@ -220,6 +220,7 @@ impl Row {
             ),
             origin: Some(Origin { partition: 0, offset: self.number }),
             shadow: &[],
+            fallback: None,
         }
     }
 }

@@ -28,6 +28,7 @@ use utoipa_axum::routes;
 
 use super::activity::Cube;
 use super::audit::Audit;
+use super::fallback::Fallbacks;
 use super::generate::jobs::Generations;
 use super::health::Troubles;
 use super::past::Past;
@@ -74,6 +75,8 @@ pub struct Doors {
     pub past: Mutex<Option<Past>>,
     /// Who did and saw what.
     pub audit: Audit,
+    /// What is answered when the deadline has passed; `None` where callers wait for as long as it takes.
+    pub fallbacks: Option<Fallbacks>,
     /// What happened so far, counted.
     pub activity: Mutex<Cube>,
     /// The newest picture for viewers.
@@ -115,6 +118,7 @@ impl Doors {
             recovery,
             past: Mutex::default(),
             audit,
+            fallbacks: settings.fallback().map(|config| Fallbacks::new(config, &shared.detector)),
             activity: Mutex::new(Cube::new(&shared.detector.schema)),
             frames: watch::Sender::new(Arc::new(Frame::default())),
             source,
@@ -179,6 +183,7 @@ impl StreamDoor {
     components(schemas(
         wire::LiveMessage,
         wire::Decision,
+        wire::FallbackDecision,
         wire::Problem,
         wire::BatchLine,
         wire::Activity,

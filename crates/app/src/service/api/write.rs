@@ -12,8 +12,9 @@ use tokio::sync::oneshot;
 
 use super::Api;
 use super::problem::{invalid, problem, rejected, unavailable};
-use crate::service::pipeline::{self, Answer, TRANSACTION_BYTES_MAX, new_rejection};
-use crate::service::wire::{BatchLine, DecisionSummary, LabelAccepted, LabelRequest, LineProblem, Problem};
+use crate::service::fallback::Fallbacks;
+use crate::service::pipeline::{self, Answer, TRANSACTION_BYTES_MAX, lock, new_rejection};
+use crate::service::wire::{BatchLine, Decided, LabelAccepted, LabelRequest, LineProblem, Problem};
 
 /// The largest batch.
 const BATCH_BYTES_MAX: usize = 16 << 20;
@@ -32,7 +33,7 @@ const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "applicati
 #[utoipa::path(post, path = "/v1/transactions", tag = "transactions",
     request_body(content = Object, description = "One event with the fields of the detector"),
     responses(
-        (status = 200, body = DecisionSummary, description = "the decision"),
+        (status = 200, body = Decided, description = "the decision; after the deadline what rules say, with a member `fallback`"),
         (status = 400, body = Problem, description = "not a JSON object"),
         (status = 413, body = Problem, description = "too large"),
         (status = 422, body = Problem, description = "fields are missing or wrong"),
@@ -46,7 +47,7 @@ pub async fn decide(State(api): State<Api>, request: Request) -> Response {
 #[utoipa::path(post, path = "/predict", tag = "transactions",
     request_body(content = Object, description = "One event with the fields of the detector"),
     responses(
-        (status = 200, body = DecisionSummary, description = "the decision"),
+        (status = 200, body = Decided, description = "the decision; after the deadline what rules say, with a member `fallback`"),
         (status = 400, body = Problem, description = "not a JSON object"),
         (status = 413, body = Problem, description = "too large"),
         (status = 422, body = Problem, description = "fields are missing or wrong"),
@@ -86,7 +87,14 @@ async fn decide_one(api: &Api, request: Request) -> Response {
         Ok(body) => body,
         Err(response) => return response,
     };
-    match ask(api, vec![body], received).await.map(|mut answers| answers.pop()) {
+    match &api.fallbacks {
+        None => answer(ask(api, vec![body], received).await),
+        Some(fallbacks) => answer_in_time(api, fallbacks, body, received).await,
+    }
+}
+
+fn answer(answers: Option<Vec<Answer>>) -> Response {
+    match answers.map(|mut answers| answers.pop()) {
         Some(Some(Answer::Decided { json, repeated: false })) => (JSON, json).into_response(),
         Some(Some(Answer::Decided { json, repeated: true })) => {
             (JSON, [("idempotent-replayed", "true")], json).into_response()
@@ -94,6 +102,30 @@ async fn decide_one(api: &Api, request: Request) -> Response {
         Some(Some(Answer::Rejected(rejection))) => rejected(&rejection),
         Some(None) | None => unavailable(),
     }
+}
+
+/// The decision, or what rules say of the transaction when the deadline has passed. What finds the queue full until then is turned
+/// away: it would not be decided, and nothing of it would be stored.
+async fn answer_in_time(api: &Api, fallbacks: &Fallbacks, body: Bytes, received: Instant) -> Response {
+    let deadline = fallbacks.deadline.saturating_sub(received.elapsed());
+    let (reply, mut decided) = oneshot::channel();
+    let request = pipeline::Request::Decide { bodies: vec![body.clone()], received, reply };
+    match tokio::time::timeout(deadline, api.requests.send(request)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) | Err(_) => return unavailable(),
+    }
+    let deadline = fallbacks.deadline.saturating_sub(received.elapsed());
+    if let Ok(in_time) = tokio::time::timeout(deadline, &mut decided).await {
+        return answer(in_time.ok().and_then(Result::ok));
+    }
+    let Some((decision, said)) = fallbacks.decide(&body, received.elapsed()) else {
+        return answer(decided.await.ok().and_then(Result::ok));
+    };
+    // Behind the transaction in the queue, so that its decision is there when this is to be noted. The caller does not wait for room.
+    let requests = api.requests.clone();
+    tokio::spawn(async move { drop(requests.send(pipeline::Request::Fallback(said)).await) });
+    lock(&api.shared.stats).fallbacks += 1;
+    axum::Json(decision).into_response()
 }
 
 /// Decide many transactions, one JSON object a line.

@@ -38,6 +38,14 @@ impl Serialize for Instant {
     }
 }
 
+impl<'de> Deserialize<'de> for Instant {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Instant, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let us = engine::time::parse_instant(&text);
+        us.map(Instant).ok_or_else(|| serde::de::Error::custom(format_args!("{text:?} is no RFC 3339 time")))
+    }
+}
+
 /// What happens to a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -92,6 +100,55 @@ pub struct DecisionSummary {
     /// What made it, if it is synthetic: a simulator or a generator. Null of a real one.
     #[schema(example = "simulator:card:7")]
     pub synthetic: Option<String>,
+    /// What the caller was told instead, where the deadline had passed before there was this decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub fallback: Option<Fallback>,
+}
+
+/// What a transaction is answered.
+#[expect(dead_code, reason = "describes what is written as text")]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Decided {
+    /// Its decision.
+    Decision(DecisionSummary),
+    /// What rules say of it, when the deadline has passed.
+    Fallback(FallbackDecision),
+}
+
+/// What is answered to a transaction when the deadline has passed: what rules say of it alone, without windows and model.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct FallbackDecision {
+    /// The transaction's id.
+    pub id: String,
+    /// The key field's value: the card or customer.
+    pub key: Option<String>,
+    /// When it happened.
+    #[schema(value_type = String, format = DateTime)]
+    pub event_time: Instant,
+    /// Amount in major units.
+    pub amount: f64,
+    /// What is answered.
+    pub outcome: Outcome,
+    /// Rules that fired.
+    pub rules: Vec<String>,
+    /// That it is a fallback. The decision follows: post the transaction again to get it.
+    pub fallback: Fallback,
+}
+
+/// What a caller was told because there was no decision in time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Fallback {
+    /// What it was told.
+    pub outcome: Outcome,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub answered_at: Instant,
+    /// How long it had waited, in microseconds.
+    pub waited_us: i64,
+    /// Rules that fired on the transaction alone.
+    pub rules: Vec<String>,
 }
 
 /// A feature that speaks for fraud.
@@ -823,6 +880,8 @@ impl DecisionSummary {
             late: stored.timeliness != Timeliness::OnTime,
             latency_us: stored.latency_us,
             synthetic: stored.mark.clone(),
+            // What this program wrote is read back.
+            fallback: stored.fallback.as_deref().and_then(|said| serde_json::from_str(said).ok()),
         }
     }
 }

@@ -1,14 +1,13 @@
 //! `redflag serve` as a process of its own.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::Bench;
-
-/// How long it may take until partitions are owned and their states restored.
+/// How long it may take until its state is restored, and with Kafka its partitions are owned.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ticks of processor time a second: what Linux reports on every architecture that redflag is built for.
@@ -21,31 +20,18 @@ pub struct ServiceProcess {
 }
 
 impl ServiceProcess {
-    /// Starts it on the benchmark's topics, and waits until it is ready if the topic is empty or it has begun.
+    /// Starts it with these settings on a port of its own, and waits until it is ready.
     ///
     /// # Errors
     /// If it does not come up.
-    pub fn start(bench: &Bench, more: &[(&str, &str)]) -> Result<ServiceProcess> {
-        let settings = &bench.settings;
-        let data_dir = bench.folder.join(format!("data-{}", more.len()));
+    pub fn start(settings: &[(&str, &str)]) -> Result<ServiceProcess> {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("serve")
             .env("REDFLAG_LISTEN", "127.0.0.1:0")
-            .env("REDFLAG_DATA_DIR", &data_dir)
-            .env("REDFLAG_DETECTOR", &bench.args.detector)
-            .env("REDFLAG_MODEL", &bench.model)
-            .env("REDFLAG_DATABASE", &bench.args.database)
-            .env("REDFLAG_KAFKA_BROKERS", &settings.brokers)
-            .env("REDFLAG_KAFKA_GROUP", &settings.group)
-            .env("REDFLAG_KAFKA_TRANSACTIONS", &settings.transactions)
-            .env("REDFLAG_KAFKA_DECISIONS", &settings.decisions)
-            .env("REDFLAG_KAFKA_ALERTS", &settings.alerts)
-            .env("REDFLAG_KAFKA_DEAD_LETTER", &settings.dead_letter)
-            .env("REDFLAG_KAFKA_LABELS", &settings.labels)
             .env("RUST_LOG", "warn")
             .stdout(Stdio::piped());
-        command.envs(more.iter().copied());
+        command.envs(settings.iter().copied());
         let mut child = command.spawn().context("cannot start redflag serve")?;
         let out = child.stdout.take().context("its output was piped")?;
         let mut line = String::new();
@@ -56,6 +42,11 @@ impl ServiceProcess {
         let service = ServiceProcess { address: address.to_string(), child };
         service.await_ready()?;
         Ok(service)
+    }
+
+    /// Where it listens, as host:port.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     fn await_ready(&self) -> Result<()> {
@@ -70,12 +61,19 @@ impl ServiceProcess {
     }
 
     fn is_ready(&self) -> bool {
-        use std::io::{Read, Write};
-        let Ok(mut socket) = std::net::TcpStream::connect(&self.address) else { return false };
-        let asked =
-            write!(socket, "GET /readyz HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
+        self.get("/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// What it answers on a path, head and body.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn get(&self, path: &str) -> Result<String> {
+        let mut socket = TcpStream::connect(&self.address)?;
+        write!(socket, "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address)?;
         let mut answer = String::new();
-        asked.is_ok() && socket.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200")
+        socket.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 
     /// Its process.
@@ -126,4 +124,16 @@ pub fn cpu_seconds(process: u32) -> Result<f64> {
     let ticks = |at: usize| fields.as_ref()?.get(at)?.parse::<f64>().ok();
     let ticks = ticks(11).zip(ticks(12)).context("/proc says something else")?;
     Ok((ticks.0 + ticks.1) / TICKS_PER_SECOND)
+}
+
+/// Memory that a process holds, in bytes.
+///
+/// # Errors
+/// If there is no such process.
+pub fn resident_bytes(process: u32) -> Result<u64> {
+    let text =
+        std::fs::read_to_string(format!("/proc/{process}/status")).context("cannot read its memory")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    kib.map(|kib| kib * 1_024).context("/proc says something else")
 }
