@@ -10,6 +10,7 @@ mod engines;
 mod evaluate;
 mod features;
 mod input;
+mod keys;
 mod mlflow;
 mod model;
 mod output;
@@ -71,6 +72,8 @@ enum Command {
     Decision(decision::Args),
     /// Look at the database, copy it into another, export decisions
     Store(store::Args),
+    /// Make, list and revoke API keys
+    Keys(keys::Args),
     /// Look at the audit log, and check that nobody has changed it
     Audit(audit::Args),
     /// The project's benchmarks
@@ -134,6 +137,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Model(args) => model::run(args),
         Command::Store(args) => store::run(args),
         Command::Synth(command) => synth::run(command),
+        Command::Keys(args) => keys::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Detector(args) => detector::run(args),

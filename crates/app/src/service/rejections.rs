@@ -121,7 +121,7 @@ fn number_length(text: &str) -> usize {
 
 /// A text in which of everything that looks like a card number the last four digits are left. Of digits at which the text was
 /// cut nobody can say what they were: none is left.
-fn masked(text: &str) -> String {
+pub fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {

@@ -8,6 +8,7 @@ use anyhow::Result;
 use engine::time::parse_duration;
 use store::{Database, Sync};
 
+use super::access::settings as access;
 use super::fallback::{self, Stance};
 use super::{alerts, generate, redis};
 use crate::cli::WrongInput;
@@ -71,6 +72,8 @@ pub struct Settings {
     /// How long after it happened a transaction without a label counts as genuine, in microseconds of event time; never, if
     /// this is not said.
     pub mature_after_us: Option<i64>,
+    /// Who is asked who they are, how connections are encrypted, how much anybody may ask.
+    pub access: access::Config,
 }
 
 impl Default for Settings {
@@ -96,12 +99,14 @@ impl Default for Settings {
             synthetic: generate::Config::default(),
             alerts: alerts::Config::default(),
             mature_after_us: None,
+            access: access::Config::default(),
         }
     }
 }
 
 /// The tables.
-const TABLES: &[&str] = &["alerts", "kafka", "kafka.properties", "labels", "models", "synthetic"];
+const TABLES: &[&str] =
+    &["access", "alerts", "kafka", "kafka.properties", "labels", "limits", "models", "synthetic", "tls"];
 
 /// The keys, each with the environment variable that overrides it.
 const KEYS: &[(&str, &str)] = &[
@@ -173,7 +178,7 @@ impl Settings {
         let mut settings = Settings::default();
         let mut mistakes = Vec::new();
         settings.take_table("", &table, &mut mistakes);
-        for (key, variable) in KEYS {
+        for (key, variable) in KEYS.iter().chain(access::KEYS) {
             settings.take_variable(key, variable, &environment, &mut mistakes);
         }
         for key in kafka::KEYS {
@@ -186,6 +191,7 @@ impl Settings {
 
     /// What each setting alone cannot tell.
     fn check_together(&self, mistakes: &mut Vec<String>) {
+        self.access.check_together(self.listen, mistakes);
         if self.retention_us.is_some() && self.database().is_in_process() {
             mistakes.push("`retention` needs a PostgreSQL database: a SQLite file keeps all".to_string());
         }
@@ -240,6 +246,9 @@ impl Settings {
     fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
         if let Some(key) = key.strip_prefix("kafka.") {
             return self.kafka.set(key, text);
+        }
+        if access::Config::has(key) {
+            return self.access.set(key, text);
         }
         let expected = |what: &str| format!("`{key}` is \"{text}\", expected {what}");
         match key {
@@ -312,7 +321,7 @@ impl Settings {
                 self.synthetic.at_once = jobs.ok_or_else(|| expected("a number from 1 to 1000"))?;
             }
             unknown => {
-                let known: Vec<&str> = KEYS.iter().map(|(key, _)| *key).collect();
+                let known: Vec<&str> = KEYS.iter().chain(access::KEYS).map(|(key, _)| *key).collect();
                 let known = known.join(", ");
                 return Err(format!("unknown key `{unknown}` (known: {known})"));
             }

@@ -10,9 +10,11 @@ mod inspection;
 mod live;
 mod models;
 mod page;
-mod problem;
+pub mod problem;
 mod read;
 mod rejections;
+mod security;
+mod session;
 mod synthetic;
 mod write;
 
@@ -26,6 +28,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::access::Access;
 use super::activity::Cube;
 use super::audit::Audit;
 use super::fallback::Fallbacks;
@@ -36,6 +39,7 @@ use super::pipeline::{Request, Shared, lock, now_us};
 use super::recovery::Recovery;
 use super::settings::Settings;
 use super::wire;
+use crate::cli::WrongInput;
 use crate::stream::feed::Feed;
 use crate::stream::lag::Lag;
 use crate::stream::recorder::Work;
@@ -73,6 +77,8 @@ pub struct Doors {
     pub recovery: Recovery,
     /// The past of the decision that was last looked back from.
     pub past: Mutex<Option<Past>>,
+    /// Who may do what.
+    pub access: Access,
     /// Who did and saw what.
     pub audit: Audit,
     /// What is answered when the deadline has passed; `None` where callers wait for as long as it takes.
@@ -95,7 +101,7 @@ impl Doors {
     /// Doors to what decides: the queue, what is shared, the database that is read, and the stream if there is one.
     ///
     /// # Errors
-    /// If the audit log cannot be used.
+    /// If the audit log or the file of keys cannot be used.
     pub fn new(
         settings: &Settings,
         source: wire::Source,
@@ -105,6 +111,8 @@ impl Doors {
         recovery: Recovery,
         stream: Option<StreamDoor>,
     ) -> anyhow::Result<Doors> {
+        let wrong = |error: anyhow::Error| WrongInput(format!("{error:#}"));
+        let access = Access::open(&settings.access).map_err(wrong)?;
         let audit = Audit::start(database.clone(), &settings.data_dir)?;
         Ok(Doors {
             requests,
@@ -117,6 +125,7 @@ impl Doors {
             troubles: Troubles::default(),
             recovery,
             past: Mutex::default(),
+            access,
             audit,
             fallbacks: settings.fallback().map(|config| Fallbacks::new(config, &shared.detector)),
             activity: Mutex::new(Cube::new(&shared.detector.schema)),
@@ -198,7 +207,7 @@ impl StreamDoor {
 struct Document;
 
 fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(Document::openapi())
+    let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(write::decide))
         .routes(routes!(write::decide_batch))
         .routes(routes!(write::label))
@@ -228,10 +237,14 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(read::health))
         .routes(routes!(rejections::rejections))
         .routes(routes!(audit::audit))
+        .routes(routes!(session::me))
+        .routes(routes!(session::open, session::close))
         .routes(routes!(read::alive))
         .routes(routes!(read::ready))
         .routes(routes!(live::connect))
-        .split_for_parts()
+        .split_for_parts();
+    security::describe(&mut document);
+    (router, document)
 }
 
 /// The OpenAPI document, as text.

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::registry::Promotion;
 
+mod access;
 mod activity;
 mod alerts;
 mod audit;
@@ -19,6 +20,7 @@ mod inspection;
 mod performance;
 mod synthetic;
 
+pub use access::*;
 pub use activity::*;
 pub use alerts::*;
 pub use audit::*;
