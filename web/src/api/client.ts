@@ -59,7 +59,7 @@ export function asRequestError(error: unknown) {
   return new RequestError(ownProblem('The answer could not be read', 0, String(error)))
 }
 
-let tellUnknown = () => {}
+let tellUnknown: (() => void) | null = null
 
 /** Has somebody told whenever the server does not know who asks. */
 export function onUnknown(tell: () => void) {
@@ -69,7 +69,7 @@ export function onUnknown(tell: () => void) {
 async function reach(path: string, init: RequestInit) {
   try {
     const response = await fetch(path, init)
-    if (response.status === 401) tellUnknown()
+    if (response.status === 401) tellUnknown?.()
     return response
   } catch (cause) {
     if (init.signal?.aborted) throw cause

@@ -145,6 +145,23 @@ export interface paths {
         patch: operations["revise"];
         trace?: never;
     };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who did and saw what, the newest first. */
+        get: operations["audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/decisions": {
         parameters: {
             query?: never;
@@ -428,6 +445,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who asks, and what they may do. */
+        get: operations["me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -526,6 +560,27 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in on the page: shows a key or token once, and gets a cookie that scripts cannot read. It ends with its time, with its
+         *     key, or by `DELETE /v1/session`.
+         */
+        post: operations["open"];
+        /** Sign out. */
+        delete: operations["close"];
         options?: never;
         head?: never;
         patch?: never;
@@ -939,6 +994,46 @@ export interface components {
          * @enum {string}
          */
         AlertState: "open" | "assigned" | "closed";
+        /** @description Who did or saw what. */
+        AuditEntry: {
+            /**
+             * @description What was done.
+             * @example decision.read
+             */
+            action: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            at: string;
+            /** @description Who did it. */
+            by: string;
+            /** @description A few words more. */
+            detail: string;
+            /** @description SHA-256 over the hash before it and the entry, in hexadecimal digits. */
+            hash: string;
+            /**
+             * Format: int64
+             * @description Its number, from 1 without gaps.
+             */
+            number: number;
+            /**
+             * @description What came of it: an HTTP status, `ok` or `failed`.
+             * @example 200
+             */
+            outcome: string;
+            /** @description The roles that they had, comma-separated. */
+            roles: string;
+            /** @description What it was done to. */
+            subject: string;
+        };
+        /** @description A page of the audit log, the newest entries first. */
+        AuditPage: {
+            /** @description The entries. */
+            items: components["schemas"]["AuditEntry"][];
+            /** @description For the next page; null if there is none. */
+            next_cursor?: string | null;
+        };
         /** @description What a batch became, line by line. */
         BatchLine: components["schemas"]["DecisionSummary"] | components["schemas"]["LineProblem"];
         /** @description Decisions by value of a field. */
@@ -1791,6 +1886,18 @@ export interface components {
              */
             generator: number;
         };
+        /** @description Who asks, and what they may do. */
+        Me: {
+            /**
+             * @description How it is known: `key`, `token` or `session`; `off` where nobody is asked.
+             * @example session
+             */
+            authentication: string;
+            /** @description The name; null where nobody is asked who they are. */
+            name?: string | null;
+            /** @description Of ingest, analyst, engineer and admin. */
+            roles: string[];
+        };
         /** @description A model. Texts are empty and numbers 0 where nobody knows any more how it came to be. */
         ModelInfo: {
             /** @description `gbdt`, `random-forest` or `decision-tree`. */
@@ -2187,6 +2294,14 @@ export interface components {
             outcome: components["schemas"]["Outcome"];
             /** @description When it fires, in CEL. */
             when: string;
+        };
+        /** @description What is shown to sign in. */
+        SessionRequest: {
+            /**
+             * @description An API key, or a token of the identity provider.
+             * @example rf_...
+             */
+            key: string;
         };
         /** @description Where transactions come from. */
         Source: {
@@ -2998,6 +3113,57 @@ export interface operations {
             };
         };
     };
+    audit: {
+        parameters: {
+            query?: {
+                /** @description 1 to 1000, default 100 */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description who did it */
+                by?: string;
+                /** @description an action, as decision.read, or all of a kind, as rules.* */
+                action?: string;
+                /** @description first time, RFC 3339 */
+                from?: string;
+                /** @description first time no longer wanted, RFC 3339 */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description a page of them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description a parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the audit log cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     decisions: {
         parameters: {
             query?: {
@@ -3718,6 +3884,26 @@ export interface operations {
             };
         };
     };
+    me: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description who it is */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+        };
+    };
     models: {
         parameters: {
             query?: never;
@@ -3942,6 +4128,84 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Problem"];
                 };
+            };
+        };
+    };
+    open: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionRequest"];
+            };
+        };
+        responses: {
+            /** @description signed in, the cookie is in Set-Cookie; or nobody is asked who they are */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description the key or token is not good */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description there is no key in the request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too many are signed in */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    close: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description signed out */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

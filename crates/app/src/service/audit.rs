@@ -112,11 +112,6 @@ impl Audit {
         !self.state.fails.load(Ordering::Relaxed)
     }
 
-    /// Entries that found no room and are not yet noted as lost.
-    pub fn lost(&self) -> u64 {
-        self.state.lost.load(Ordering::Relaxed)
-    }
-
     /// A connection for reading. Not from a thread that drives a runtime.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-import { useState, type FormEvent } from 'react'
+import { useState, type SyntheticEvent } from 'react'
 import { signIn } from '@/api/access'
 import { asRequestError } from '@/api/client'
 import { liveFeed } from '@/api/live'
@@ -11,7 +11,7 @@ type Trying = { phase: 'typing' } | { phase: 'asking' } | { phase: 'refused'; wo
 export function SignIn() {
   const [key, setKey] = useState('')
   const [trying, setTrying] = useState<Trying>({ phase: 'typing' })
-  const submit = (event: FormEvent) => {
+  const submit = (event: SyntheticEvent) => {
     event.preventDefault()
     if (key.trim() === '') {
       setTrying({ phase: 'refused', words: 'Paste a key or a token.' })

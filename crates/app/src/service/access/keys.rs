@@ -203,11 +203,6 @@ impl Keys {
         text.starts_with(PREFIX)
     }
 
-    /// Whose a key is; `None` if it is not good.
-    pub fn find(&self, key: &str, now_us: i64) -> Option<&Arc<Holder>> {
-        self.find_hash(&self.hash(key), now_us)
-    }
-
     /// The hash by which a key is remembered.
     pub fn hash(&self, key: &str) -> [u8; 32] {
         let tag = hmac::sign(&self.salt, key.as_bytes());
@@ -250,6 +245,10 @@ fn holder(stored: &StoredKey, before: Option<&Keys>) -> anyhow::Result<Holder> {
 mod tests {
     use super::*;
 
+    fn find<'a>(keys: &'a Keys, key: &str, now_us: i64) -> Option<&'a Arc<Holder>> {
+        keys.find_hash(&keys.hash(key), now_us)
+    }
+
     fn file_with(name: &str, expires_us: Option<i64>) -> (KeyFile, String) {
         let mut file = KeyFile::new();
         let key = file.create(name, Role::Analyst, expires_us, 0).unwrap();
@@ -263,10 +262,10 @@ mod tests {
         let text = toml::to_string(&file).unwrap();
         assert!(!text.contains(&key[3..]), "{text}");
         let keys = Keys::of(&toml::from_str(&text).unwrap(), None).unwrap();
-        let holder = keys.find(&key, 5).unwrap();
+        let holder = find(&keys, &key, 5).unwrap();
         assert_eq!((&*holder.name, holder.roles), ("anna", Roles::NONE.and(Role::Analyst)));
         for wrong in ["", "rf_", &key[..45], &key.to_lowercase(), &format!("{key}A")] {
-            assert!(keys.find(wrong, 5).is_none(), "{wrong}");
+            assert!(find(&keys, wrong, 5).is_none(), "{wrong}");
         }
     }
 
@@ -274,10 +273,10 @@ mod tests {
     fn a_key_ends_with_its_time_or_when_it_is_revoked() {
         let (mut file, key) = file_with("anna", Some(1_000_000));
         let keys = Keys::of(&file, None).unwrap();
-        assert!(keys.find(&key, 999_999).is_some() && keys.find(&key, 1_000_000).is_none());
+        assert!(find(&keys, &key, 999_999).is_some() && find(&keys, &key, 1_000_000).is_none());
         assert!(file.create("anna", Role::Admin, None, 0).is_err(), "the name is taken");
         assert_eq!(file.revoke("anna", 5), 1);
-        assert!(Keys::of(&file, None).unwrap().find(&key, 6).is_none());
+        assert!(find(&Keys::of(&file, None).unwrap(), &key, 6).is_none());
         assert!(file.create("anna", Role::Admin, None, 7).is_ok(), "the name is free again");
         assert_eq!(file.revoke("bert", 5), 0);
     }
