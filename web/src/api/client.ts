@@ -59,9 +59,18 @@ export function asRequestError(error: unknown) {
   return new RequestError(ownProblem('The answer could not be read', 0, String(error)))
 }
 
+let tellUnknown: (() => void) | null = null
+
+/** Has somebody told whenever the server does not know who asks. */
+export function onUnknown(tell: () => void) {
+  tellUnknown = tell
+}
+
 async function reach(path: string, init: RequestInit) {
   try {
-    return await fetch(path, init)
+    const response = await fetch(path, init)
+    if (response.status === 401) tellUnknown?.()
+    return response
   } catch (cause) {
     if (init.signal?.aborted) throw cause
     const detail = `No answer from ${location.host}. Is redflag running?`

@@ -445,6 +445,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who asks, and what they may do. */
+        get: operations["me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -543,6 +560,27 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in on the page: shows a key or token once, and gets a cookie that scripts cannot read. It ends with its time, with its
+         *     key, or by `DELETE /v1/session`.
+         */
+        post: operations["open"];
+        /** Sign out. */
+        delete: operations["close"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1848,6 +1886,18 @@ export interface components {
              */
             generator: number;
         };
+        /** @description Who asks, and what they may do. */
+        Me: {
+            /**
+             * @description How it is known: `key`, `token` or `session`; `off` where nobody is asked.
+             * @example session
+             */
+            authentication: string;
+            /** @description The name; null where nobody is asked who they are. */
+            name?: string | null;
+            /** @description Of ingest, analyst, engineer and admin. */
+            roles: string[];
+        };
         /** @description A model. Texts are empty and numbers 0 where nobody knows any more how it came to be. */
         ModelInfo: {
             /** @description `gbdt`, `random-forest` or `decision-tree`. */
@@ -2244,6 +2294,14 @@ export interface components {
             outcome: components["schemas"]["Outcome"];
             /** @description When it fires, in CEL. */
             when: string;
+        };
+        /** @description What is shown to sign in. */
+        SessionRequest: {
+            /**
+             * @description An API key, or a token of the identity provider.
+             * @example rf_...
+             */
+            key: string;
         };
         /** @description Where transactions come from. */
         Source: {
@@ -3826,6 +3884,26 @@ export interface operations {
             };
         };
     };
+    me: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description who it is */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+        };
+    };
     models: {
         parameters: {
             query?: never;
@@ -4050,6 +4128,84 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Problem"];
                 };
+            };
+        };
+    };
+    open: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionRequest"];
+            };
+        };
+        responses: {
+            /** @description signed in, the cookie is in Set-Cookie; or nobody is asked who they are */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description the key or token is not good */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description there is no key in the request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too many are signed in */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    close: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description signed out */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

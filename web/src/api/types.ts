@@ -2,6 +2,7 @@ import type { components } from './schema'
 
 type Schemas = components['schemas']
 
+export type Me = Schemas['Me']
 export type Stats = Schemas['Stats']
 export type TimelinePoint = Schemas['TimelinePoint']
 export type DecisionSummary = Schemas['DecisionSummary']

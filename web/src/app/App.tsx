@@ -1,8 +1,10 @@
 import { lazy, Suspense, useEffect } from 'react'
+import { useAccess } from '@/api/access'
 import { useLive } from '@/api/store'
 import { Link } from '@/components/ui/Link'
 import { usePlace } from '@/components/ui/location'
 import { Notice } from '@/components/ui/Notice'
+import { SignIn } from '@/features/access/SignIn'
 import { LiveView } from '@/features/live/LiveView'
 import { TransactionView } from '@/features/transactions/TransactionView'
 import { StaleNotice, Unreachable, useUnreachable } from './ConnectionNotice'
@@ -47,6 +49,8 @@ export function App() {
 
 function View({ route }: { route: Route }) {
   const unreachable = useUnreachable()
+  const { wanted } = useAccess()
+  if (wanted) return <SignIn />
   switch (route.view) {
     case 'live':
       return unreachable ? <Unreachable /> : <LiveView />

@@ -1,5 +1,6 @@
 import { useLive } from '@/api/store'
 import type { Stats } from '@/api/types'
+import { WhoAmI } from '@/features/access/WhoAmI'
 import { Link } from '@/components/ui/Link'
 import { count, countShort, NONE, rate } from '@/components/ui/numbers'
 import { Segments } from '@/components/ui/Segments'
@@ -41,6 +42,7 @@ export function Header({ view }: { view: Route['view'] }) {
       </dl>
       <div className="top-side">
         <ConnectionPill />
+        <WhoAmI />
         <Segments label="Colours" options={themes} value={useTheme()} onChange={setTheme} />
       </div>
     </header>

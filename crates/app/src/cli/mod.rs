@@ -11,6 +11,7 @@ mod evaluate;
 mod features;
 mod health;
 mod input;
+mod keys;
 mod mlflow;
 mod model;
 mod output;
@@ -74,6 +75,8 @@ enum Command {
     Decision(decision::Args),
     /// Look at the database, copy it into another, export decisions
     Store(store::Args),
+    /// Make, list and revoke API keys
+    Keys(keys::Args),
     /// Look at the audit log, and check that nobody has changed it
     Audit(audit::Args),
     /// The project's benchmarks
@@ -138,6 +141,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Model(args) => model::run(args),
         Command::Store(args) => store::run(args),
         Command::Synth(command) => synth::run(command),
+        Command::Keys(args) => keys::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Detector(args) => detector::run(args),

@@ -65,7 +65,8 @@ pub fn run(args: Args) -> Result<()> {
         replayed = entries;
         tracing::info!(entries, "replaying the log");
     })?;
-    println!("redflag serves detector `{name}` on http://{address}");
+    let scheme = if settings.access.tls.certificate.is_some() { "https" } else { "http" };
+    println!("redflag serves detector `{name}` on {scheme}://{address}");
     service.run(std::future::pending())
 }
 

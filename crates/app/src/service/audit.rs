@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use store::{AuditLog, Database, NewAuditEntry};
 use tokio::sync::oneshot;
 
+use super::access::KeyChange;
+use super::api::Doors;
 use super::pipeline::now_us;
 
 /// Entries that may wait to be written.
@@ -110,11 +112,6 @@ impl Audit {
         !self.state.fails.load(Ordering::Relaxed)
     }
 
-    /// Entries that found no room and are not yet noted as lost.
-    pub fn lost(&self) -> u64 {
-        self.state.lost.load(Ordering::Relaxed)
-    }
-
     /// A connection for reading. Not from a thread that drives a runtime.
     ///
     /// # Errors
@@ -130,6 +127,25 @@ impl Audit {
             tracing::error!("the last entries of the audit log may be missing");
         }
     }
+}
+
+/// Keeps keys and certificate fresh, and notes which keys were added and revoked.
+pub async fn follow_access(api: Arc<Doors>) {
+    let noted = |change: KeyChange| {
+        tracing::info!(
+            action = change.action,
+            name = change.name,
+            role = change.role,
+            "the file of keys has changed"
+        );
+        let (detail, outcome) = (format!("role {}", change.role), "ok".to_string());
+        api.audit.note(NewAuditEntry {
+            detail,
+            outcome,
+            ..entry("the file of keys", change.action, &change.name)
+        });
+    };
+    api.access.watch(noted).await;
 }
 
 /// The thread's side.

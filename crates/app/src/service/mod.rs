@@ -52,8 +52,12 @@ pub mod past;
 pub mod audit;
 /// Synthetic transactions on demand.
 pub mod generate;
+/// Who asks, and what they may.
+pub mod access;
 /// HTTP and WebSocket.
 pub mod api;
+/// Connections: taken in, encrypted, led to the doors.
+pub mod listen;
 /// The life of the service: start, run, drain.
 pub mod run;
 

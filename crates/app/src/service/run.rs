@@ -12,12 +12,14 @@ use anyhow::{Context, Result, bail};
 use engine::Detector;
 use store::Sync;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::activity;
 use super::api::{self, Doors, StreamDoor};
+use super::audit;
 use super::erasure;
 use super::health;
+use super::listen::Server;
 use super::models::Models;
 use super::pipeline::{Condition, Pipeline, Request, Shared, lock};
 use super::recovery::Recovery;
@@ -282,20 +284,11 @@ async fn serve(
     let activity = tokio::spawn(activity::follow(Arc::clone(&api)));
     let health = tokio::spawn(health::watch(Arc::clone(&api)));
     let retention = tokio::spawn(retention::watch(Arc::clone(&api)));
+    let access = tokio::spawn(audit::follow_access(Arc::clone(&api)));
     let driver = tokio::spawn(driver);
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let router = api::router(api);
-    let serving = tokio::spawn(
-        axum::serve(
-            axum::serve::ListenerExt::tap_io(listener, |stream| {
-                // Answers are one small packet each: waiting to fill one only adds latency.
-                drop(stream.set_nodelay(true));
-            }),
-            router,
-        )
-        .with_graceful_shutdown(async move { drop(stopped.await) })
-        .into_future(),
-    );
+    let (stop, stopped) = watch::channel(false);
+    let server = Server::new(&api, stopped)?;
+    let serving = tokio::spawn(server.run(listener));
     tokio::select! {
         asked = asked_to_stop() => asked?,
         () = ended => {}
@@ -303,11 +296,11 @@ async fn serve(
     tracing::info!("stopping: answering what is under way");
     driver.abort();
     // Whoever served may have failed already; its end says so.
-    stop.send(()).unwrap_or_default();
+    stop.send(true).unwrap_or_default();
     let drained = tokio::time::timeout(DRAIN, serving).await;
-    [viewers, alerts, activity, health, retention].iter().for_each(tokio::task::JoinHandle::abort);
+    [viewers, alerts, activity, health, retention, access].iter().for_each(tokio::task::JoinHandle::abort);
     match drained {
-        Ok(ended) => Ok(ended??),
+        Ok(ended) => Ok(ended?),
         // Viewers keep their sockets open: they are not waited for.
         Err(_) => Ok(()),
     }

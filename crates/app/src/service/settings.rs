@@ -8,6 +8,7 @@ use anyhow::Result;
 use engine::time::parse_duration;
 use store::{Database, Sync};
 
+use super::access::settings as access;
 use super::fallback::{self, Stance};
 use super::{alerts, generate, privacy, redis};
 use crate::cli::WrongInput;
@@ -73,6 +74,8 @@ pub struct Settings {
     pub mature_after_us: Option<i64>,
     /// What is done about card numbers.
     pub privacy: privacy::Config,
+    /// Who is asked who they are, how connections are encrypted, how much anybody may ask.
+    pub access: access::Config,
 }
 
 impl Default for Settings {
@@ -99,12 +102,15 @@ impl Default for Settings {
             alerts: alerts::Config::default(),
             mature_after_us: None,
             privacy: privacy::Config::default(),
+            access: access::Config::default(),
         }
     }
 }
 
 /// The tables.
-const TABLES: &[&str] = &["alerts", "kafka", "kafka.properties", "labels", "models", "privacy", "synthetic"];
+const TABLES: &[&str] = &[
+    "access", "alerts", "kafka", "kafka.properties", "labels", "limits", "models", "privacy", "synthetic", "tls",
+];
 
 /// The keys, each with the environment variable that overrides it.
 const KEYS: &[(&str, &str)] = &[
@@ -186,7 +192,7 @@ impl Settings {
         let mut settings = Settings::default();
         let mut mistakes = Vec::new();
         settings.take_table("", &table, &mut mistakes);
-        for (key, variable) in KEYS {
+        for (key, variable) in KEYS.iter().chain(access::KEYS) {
             settings.take_variable(key, variable, &environment, &mut mistakes);
         }
         for key in kafka::KEYS {
@@ -203,6 +209,7 @@ impl Settings {
 
     /// What each setting alone cannot tell.
     fn check_together(&self, mistakes: &mut Vec<String>) {
+        self.access.check_together(self.listen, mistakes);
         if self.retention_us.is_some() && self.database().is_in_process() && self.kafka.is_on() {
             mistakes.push("`retention` with kafka.brokers needs a PostgreSQL database".to_string());
         }
@@ -263,6 +270,9 @@ impl Settings {
         }
         if let Some(key) = key.strip_prefix("kafka.") {
             return self.kafka.set(key, text);
+        }
+        if access::Config::has(key) {
+            return self.access.set(key, text);
         }
         let expected = |what: &str| format!("`{key}` is \"{text}\", expected {what}");
         match key {
@@ -346,7 +356,7 @@ impl Settings {
                 self.synthetic.at_once = jobs.ok_or_else(|| expected("a number from 1 to 1000"))?;
             }
             unknown => {
-                let known: Vec<&str> = KEYS.iter().map(|(key, _)| *key).collect();
+                let known: Vec<&str> = KEYS.iter().chain(access::KEYS).map(|(key, _)| *key).collect();
                 let known = known.join(", ");
                 return Err(format!("unknown key `{unknown}` (known: {known})"));
             }

@@ -11,6 +11,7 @@ mod snapshots;
 mod malformed;
 mod idempotency;
 mod labels;
+mod access;
 mod alerts;
 mod activity;
 mod event_time;

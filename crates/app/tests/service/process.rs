@@ -151,8 +151,7 @@ impl Starting {
         let mut said = Vec::new();
         let lines = BufReader::new(self.child.0.stdout.take().unwrap()).lines();
         let address = lines.map_while(Result::ok).find_map(|line| {
-            let address =
-                line.trim_end().rsplit_once("http://").and_then(|(_, address)| address.parse().ok());
+            let address = line.trim_end().rsplit_once("://").and_then(|(_, address)| address.parse().ok());
             said.push(line);
             address
         });

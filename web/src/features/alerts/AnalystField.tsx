@@ -4,6 +4,15 @@ import { useAnalyst } from './analyst'
 /** Without a name nothing can be done, so it is asked for where it is missing: `wanted` counts up with every attempt. */
 export function AnalystField({ wanted }: { wanted: number }) {
   const [name, setName] = useAnalyst()
+  if (setName) return <NameField wanted={wanted} name={name} setName={setName} />
+  return (
+    <p className="analyst">
+      Working as <strong>{name}</strong>
+    </p>
+  )
+}
+
+function NameField({ wanted, name, setName }: { wanted: number; name: string; setName: (name: string) => void }) {
   const [typed, setTyped] = useState(name)
   const input = useRef<HTMLInputElement>(null)
   const id = useId()

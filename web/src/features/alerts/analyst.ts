@@ -1,12 +1,18 @@
-/** Who works at this page. Until there are accounts, whoever sits there says so; the name stays in this browser. */
+/**
+ * Who works at this page: who is signed in. Where nobody is asked to, whoever sits there says so, and the name stays in this
+ * browser.
+ */
 import { useSyncExternalStore } from 'react'
+import { useAccess } from '@/api/access'
 
 const KEY = 'redflag.analyst'
 const CHANGED = 'redflag-analyst'
 
-export function useAnalyst(): [string, (name: string) => void] {
-  const name = useSyncExternalStore(subscribe, () => localStorage.getItem(KEY) ?? '')
-  return [name, setAnalyst]
+/** The name, and what changes it; `null` if it is that of who is signed in. */
+export function useAnalyst(): [string, ((name: string) => void) | null] {
+  const said = useSyncExternalStore(subscribe, () => localStorage.getItem(KEY) ?? '')
+  const { me } = useAccess()
+  return me?.name == null ? [said, setAnalyst] : [me.name, null]
 }
 
 function setAnalyst(name: string) {

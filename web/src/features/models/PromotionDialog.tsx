@@ -1,6 +1,7 @@
 import { useState, type SyntheticEvent } from 'react'
 import { asRequestError, type RequestError } from '@/api/client'
 import { promoteModel } from '@/api/models'
+import { useAccess } from '@/api/access'
 import type { ModelInfo, ModelPromotion } from '@/api/types'
 import { Dialog } from '@/components/ui/Dialog'
 import { Field } from '@/components/ui/Field'
@@ -77,7 +78,8 @@ interface FormProps {
 }
 
 function PromotionForm({ busy, posting, onPost, onClose }: FormProps) {
-  const [by, setBy] = useState(rememberedAuthor)
+  const { me } = useAccess()
+  const [by, setBy] = useState(() => me?.name ?? rememberedAuthor())
   const [reason, setReason] = useState('')
   const [tried, setTried] = useState(false)
   const mistakes = tried ? mistakesOf(by, reason) : {}
@@ -93,7 +95,15 @@ function PromotionForm({ busy, posting, onPost, onClose }: FormProps) {
       <Field
         name="Who"
         mistake={mistakes.by}
-        control={(props) => <input {...props} autoComplete="name" value={by} onChange={(event) => setBy(event.target.value)} />}
+        control={(props) => (
+          <input
+            {...props}
+            autoComplete="name"
+            readOnly={me?.name != null}
+            value={by}
+            onChange={(event) => setBy(event.target.value)}
+          />
+        )}
       />
       <Field
         name="Why"

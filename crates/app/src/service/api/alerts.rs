@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::problem::{invalid, problem, rejected, unavailable};
 use super::read::read;
+use super::session::Caller;
 use super::write::{read_body, whole_body};
 use super::{Api, Doors};
 use crate::service::alerts::{Plan, Refused, read_next, read_request};
@@ -238,12 +239,17 @@ pub async fn alert(State(api): State<Api>, id: Result<Path<String>, PathRejectio
         (status = 422, body = Problem, description = "fields are missing or wrong"),
         (status = 503, body = Problem, description = "the store refuses and nothing was done, or Kafka did not take the labels"),
     ))]
-pub async fn revise(State(api): State<Api>, id: Result<Path<String>, PathRejection>, body: Body) -> Response {
+pub async fn revise(
+    State(api): State<Api>,
+    caller: Caller,
+    id: Result<Path<String>, PathRejection>,
+    body: Body,
+) -> Response {
     let id = match number(id) {
         Ok(id) => id,
         Err(response) => return response,
     };
-    let wanted = match read_members(&api, body).await {
+    let wanted = match read_members(&api, &caller, body).await {
         Ok(members) => read_request(&members).map_err(wrong_fields),
         Err(response) => Err(response),
     };
@@ -263,8 +269,8 @@ pub async fn revise(State(api): State<Api>, id: Result<Path<String>, PathRejecti
         (status = 422, body = Problem, description = "fields are missing or wrong"),
         (status = 503, body = Problem, description = "the store refuses; nothing was done"),
     ))]
-pub async fn next(State(api): State<Api>, body: Body) -> Response {
-    let by = match read_members(&api, body).await {
+pub async fn next(State(api): State<Api>, caller: Caller, body: Body) -> Response {
+    let by = match read_members(&api, &caller, body).await {
         Ok(members) => read_next(&members).map_err(wrong_fields),
         Err(response) => Err(response),
     };
@@ -389,7 +395,13 @@ fn wrong_fields(errors: Vec<ProblemField>) -> Response {
     problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid request", &detail.join("; "), errors)
 }
 
-async fn read_members(api: &Api, body: Body) -> Result<Map<String, Value>, Response> {
+/// The members of a request; it is made by who is signed in, whatever it says.
+async fn read_members(api: &Api, caller: &Caller, body: Body) -> Result<Map<String, Value>, Response> {
     let body = read_body(api, body, TRANSACTION_BYTES_MAX).await?;
-    serde_json::from_slice(&body).map_err(|error| rejected(&whole_body(&error.to_string(), "a JSON object")))
+    let read: Result<Map<String, Value>, _> = serde_json::from_slice(&body);
+    let mut members = read.map_err(|error| rejected(&whole_body(&error.to_string(), "a JSON object")))?;
+    if let Some(name) = caller.name() {
+        members.insert("by".to_string(), name.into());
+    }
+    Ok(members)
 }

@@ -11,9 +11,11 @@ mod inspection;
 mod live;
 mod models;
 mod page;
-mod problem;
+pub mod problem;
 mod read;
 mod rejections;
+mod security;
+mod session;
 mod synthetic;
 mod write;
 
@@ -28,6 +30,7 @@ use utoipa::openapi::{Content, OpenApi as OpenApiDocument, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::access::Access;
 use super::activity::Cube;
 use super::audit::Audit;
 use super::fallback::Fallbacks;
@@ -38,6 +41,7 @@ use super::pipeline::{Request, Shared, lock, now_us};
 use super::recovery::Recovery;
 use super::settings::Settings;
 use super::wire;
+use crate::cli::WrongInput;
 use crate::stream::feed::Feed;
 use crate::stream::lag::Lag;
 use crate::stream::recorder::Work;
@@ -77,10 +81,12 @@ pub struct Doors {
     pub recovery: Recovery,
     /// The past of the decision that was last looked back from.
     pub past: Mutex<Option<Past>>,
-    /// What is answered when the deadline has passed; `None` where callers wait for as long as it takes.
-    pub fallbacks: Option<Fallbacks>,
+    /// Who may do what.
+    pub access: Access,
     /// Who did and saw what.
     pub audit: Audit,
+    /// What is answered when the deadline has passed; `None` where callers wait for as long as it takes.
+    pub fallbacks: Option<Fallbacks>,
     /// What happened so far, counted.
     pub activity: Mutex<Cube>,
     /// The newest picture for viewers.
@@ -99,7 +105,7 @@ impl Doors {
     /// Doors to what decides: the queue, what is shared, the database that is read, and the stream if there is one.
     ///
     /// # Errors
-    /// If the audit log cannot be used.
+    /// If the audit log or the file of keys cannot be used.
     pub fn new(
         settings: &Settings,
         source: wire::Source,
@@ -109,6 +115,8 @@ impl Doors {
         recovery: Recovery,
         stream: Option<StreamDoor>,
     ) -> anyhow::Result<Doors> {
+        let wrong = |error: anyhow::Error| WrongInput(format!("{error:#}"));
+        let access = Access::open(&settings.access).map_err(wrong)?;
         let audit = Audit::start(database.clone(), &settings.data_dir)?;
         Ok(Doors {
             requests,
@@ -122,8 +130,9 @@ impl Doors {
             troubles: Troubles::default(),
             recovery,
             past: Mutex::default(),
-            fallbacks: settings.fallback().map(|config| Fallbacks::new(config, &shared.detector)),
+            access,
             audit,
+            fallbacks: settings.fallback().map(|config| Fallbacks::new(config, &shared.detector)),
             activity: Mutex::new(Cube::new(&shared.detector.schema)),
             frames: watch::Sender::new(Arc::new(Frame::default())),
             source,
@@ -202,12 +211,6 @@ impl StreamDoor {
 )]
 struct Document;
 
-fn documented() -> (Router<Api>, OpenApiDocument) {
-    let (router, mut document) = routed();
-    name_problems(&mut document);
-    (router, document)
-}
-
 fn is_problem(content: &RefOr<Content>) -> bool {
     let RefOr::T(content) = content else { return false };
     matches!(&content.schema, Some(RefOr::Ref(schema)) if schema.ref_location.ends_with("/Problem"))
@@ -230,8 +233,8 @@ fn name_problems(document: &mut OpenApiDocument) {
     }
 }
 
-fn routed() -> (Router<Api>, OpenApiDocument) {
-    OpenApiRouter::with_openapi(Document::openapi())
+fn documented() -> (Router<Api>, OpenApiDocument) {
+    let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(write::decide))
         .routes(routes!(write::decide_batch))
         .routes(routes!(write::label))
@@ -262,10 +265,15 @@ fn routed() -> (Router<Api>, OpenApiDocument) {
         .routes(routes!(read::health))
         .routes(routes!(rejections::rejections))
         .routes(routes!(audit::audit))
+        .routes(routes!(session::me))
+        .routes(routes!(session::open, session::close))
         .routes(routes!(read::alive))
         .routes(routes!(read::ready))
         .routes(routes!(live::connect))
-        .split_for_parts()
+        .split_for_parts();
+    name_problems(&mut document);
+    security::describe(&mut document);
+    (router, document)
 }
 
 /// The OpenAPI document, as text.

@@ -16,6 +16,7 @@ use store::Store;
 
 use super::problem::{invalid, problem, rejected, unavailable};
 use super::read::read;
+use super::session::Caller;
 use super::write::{read_body, whole_body};
 use super::{Api, Doors};
 use crate::registry::{self, Registered, RegistryError, Step};
@@ -215,6 +216,7 @@ fn list(lineup: &Lineup, kept: &[Registered], comparison: Option<Comparison>) ->
     ))]
 pub async fn promote(
     State(api): State<Api>,
+    caller: Caller,
     id: Result<Path<String>, PathRejection>,
     body: Body,
 ) -> Response {
@@ -225,8 +227,8 @@ pub async fn promote(
         Ok(body) => body,
         Err(response) => return response,
     };
-    let wanted: PromoteRequest = match serde_json::from_slice(&body) {
-        Ok(wanted) => wanted,
+    let wanted = match serde_json::from_slice(&body) {
+        Ok(PromoteRequest { role, by, reason }) => PromoteRequest { role, by: caller.name_or(by), reason },
         Err(error) => {
             return rejected(&whole_body(&error.to_string(), "an object with the texts as, reason and by"));
         }

@@ -11,7 +11,7 @@ mod files {
 
 /// Nothing is loaded from elsewhere, nothing is framed; styles of charts are set inline.
 const SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-     connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'";
+     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'";
 
 /// Answers a method that a door does not have.
 pub async fn wrong_method(method: Method, uri: Uri) -> Response {
@@ -61,6 +61,7 @@ fn file(name: &str, contents: &'static [u8]) -> Response {
         (header::CACHE_CONTROL, caching),
         (header::CONTENT_SECURITY_POLICY, SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
     ];
     (headers, contents).into_response()
 }

@@ -74,7 +74,7 @@ pub async fn only_where_decided(State(api): State<Api>, request: Request, next: 
 /// Models, alerts and synthetic transactions have their own ways to the topics; decisions that were made send nothing there.
 fn is_for_every_source(uri: &Uri) -> bool {
     let path = uri.path();
-    ["/v1/models/", "/v1/alerts/", "/v1/decisions/", "/v1/generate/"]
+    ["/v1/models/", "/v1/alerts/", "/v1/decisions/", "/v1/generate/", "/v1/session"]
         .iter()
         .any(|doors| path.starts_with(doors))
         || ["/v1/generate", "/generate", "/v1/erasures"].contains(&uri.path())

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::registry::Promotion;
 
+mod access;
 mod activity;
 mod alerts;
 mod audit;
@@ -20,6 +21,7 @@ mod performance;
 mod privacy;
 mod synthetic;
 
+pub use access::*;
 pub use activity::*;
 pub use alerts::*;
 pub use audit::*;

@@ -1,0 +1,183 @@
+//! Connections: taken in, encrypted where that is set, each with its bounds, and led to the doors.
+//!
+//! Nobody can hold the service up by being slow: head and body of a request must arrive within a time, an idle connection is
+//! closed after it, and so many connections are open at most.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use anyhow::Result;
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::Request;
+use axum::response::Response;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Sleep;
+use tokio_rustls::TlsAcceptor;
+use tower_service::Service as _;
+
+use super::access::guard::Told;
+use super::access::tls::Identity;
+use super::api::{self, Api};
+
+/// How long the keys of an encrypted connection may take to be agreed on.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// After an error of the socket, as too many open files, the next connection is taken in this much later.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The largest head of a request, with all that is read ahead.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// What every connection needs.
+#[derive(Clone)]
+pub struct Server {
+    api: Api,
+    router: Router,
+    acceptor: Option<TlsAcceptor>,
+    /// Changes when no more requests are to be answered.
+    stop: watch::Receiver<bool>,
+}
+
+impl Server {
+    /// What leads connections to these doors.
+    ///
+    /// # Errors
+    /// If encryption cannot be set up.
+    pub fn new(api: &Api, stop: watch::Receiver<bool>) -> Result<Server> {
+        let acceptor = api.access.identity.as_ref().map(Identity::acceptor).transpose()?;
+        Ok(Server { api: Api::clone(api), router: api::router(Api::clone(api)), acceptor, stop })
+    }
+
+    /// Takes connections in until it is to stop, then waits until those that are open are answered.
+    pub async fn run(self, listener: TcpListener) {
+        let connections_max = self.api.access.config.connections;
+        let room = Arc::new(Semaphore::new(connections_max));
+        let mut stop = self.stop.clone();
+        loop {
+            tokio::select! {
+                // Whoever would say so has gone: that means the same.
+                _ = stop.changed() => break,
+                (stream, peer, permit) = next(&listener, &room) => self.clone().start(stream, peer, permit),
+            }
+        }
+        drop(listener);
+        // All permits are back when all connections are closed.
+        drop(room.acquire_many(u32::try_from(connections_max).unwrap_or(u32::MAX)).await);
+    }
+
+    fn start(self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+        tokio::spawn(async move {
+            // Answers are one small packet each: waiting to fill one only adds latency.
+            drop(stream.set_nodelay(true));
+            match &self.acceptor {
+                None => self.serve(stream, peer.ip()).await,
+                Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => self.serve(stream, peer.ip()).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "no encrypted connection"),
+                    Err(_) => tracing::debug!("an encrypted connection took too long"),
+                },
+            }
+            drop(permit);
+        });
+    }
+
+    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: IpAddr) {
+        let answer = |request| async move { Ok::<_, Infallible>(self.answer(request, peer).await) };
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.api.access.config.request_within)
+            .max_buf_size(HEAD_BYTES_MAX);
+        let mut stop = self.stop.clone();
+        let connection = http.serve_connection(TokioIo::new(stream), service_fn(answer)).with_upgrades();
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = stop.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        // Who hangs up, or is too slow, is not our mistake.
+        ended.unwrap_or_else(|error| tracing::debug!(%error, "a connection ended"));
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response {
+        let (access, audit) = (&self.api.access, &self.api.audit);
+        let admitted = match access.admit(&request, peer, audit).await {
+            Ok(admitted) => admitted,
+            Err(response) => return response,
+        };
+        let within = access.config.request_within;
+        let mut request = request.map(|body| Body::new(Timely { body, within, until: None }));
+        if let Some(who) = admitted.caller() {
+            request.extensions_mut().insert(who);
+        }
+        let Ok(mut response) = self.router.clone().call(request).await;
+        let told = response.extensions_mut().remove::<Told>().unwrap_or_default();
+        access.note(admitted, response.status(), told, audit).await;
+        response
+    }
+}
+
+/// The next connection, when there is room for it.
+async fn next(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    loop {
+        let permit = Arc::clone(room).acquire_owned().await.expect("it is never closed");
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, permit),
+            Err(error) => {
+                tracing::error!(%error, "no connection can be taken in");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// A body that must arrive within a time; most are there with the head, and need no timer.
+struct Timely {
+    body: Incoming,
+    within: Duration,
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+impl HttpBody for Timely {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(axum::Error::new)));
+        }
+        let within = self.within;
+        let until = self.until.get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
+        ready!(until.as_mut().poll(context));
+        let late = std::io::Error::new(std::io::ErrorKind::TimedOut, "the body took too long to arrive");
+        Poll::Ready(Some(Err(axum::Error::new(late))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
