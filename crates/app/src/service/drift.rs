@@ -9,8 +9,8 @@ use store::{Filter, Store, StoredDecision};
 use super::models::Loaded;
 use super::wire::{Drift, DriftReference, FeatureDrift, Instant};
 
-/// Decisions that are looked at.
-const NEWEST: usize = 10_000;
+/// Decisions that are looked at for a person.
+pub const NEWEST: usize = 10_000;
 
 /// How far back in the log the reference begins where the model's file has none.
 const EARLIER_ENTRIES: i64 = 200_000;
@@ -21,7 +21,8 @@ const DECISIONS_MIN: usize = 200;
 /// All event times.
 const ALWAYS: Range<i64> = i64::MIN..i64::MAX;
 
-/// Drift of the champion's features and scores. `is_real` is asked for what made a transaction.
+/// Drift of the champion's features and scores over its newest `window` decisions. `is_real` is asked for what made a
+/// transaction.
 ///
 /// # Errors
 /// If the database refuses.
@@ -29,6 +30,7 @@ pub fn drift(
     store: &mut dyn Store,
     champion: Option<&Loaded>,
     detector: &Detector,
+    window: usize,
     is_real: impl Fn(Option<&str>) -> bool,
 ) -> store::Result<Drift> {
     let is_own = |decision: &StoredDecision| {
@@ -38,7 +40,7 @@ pub fn drift(
             && versions.model.as_deref() == made_by
             && is_real(decision.mark.as_deref())
     };
-    let mut newest = store.decisions(&Filter { limit: NEWEST, ..Filter::default() })?;
+    let mut newest = store.decisions(&Filter { limit: window, ..Filter::default() })?;
     newest.retain(is_own);
     if newest.len() < DECISIONS_MIN {
         return Ok(told(DriftReference::None, &newest, None, detector));
@@ -48,7 +50,7 @@ pub fn drift(
     }
     let first = newest.last().map_or(0, |decision| decision.sequence);
     let from = store.last_position()? - EARLIER_ENTRIES;
-    let mut earlier = store.history(from, &ALWAYS, NEWEST)?;
+    let mut earlier = store.history(from, &ALWAYS, window)?;
     earlier.retain(|decision| decision.sequence < first && is_own(decision));
     if earlier.len() < DECISIONS_MIN {
         return Ok(told(DriftReference::None, &newest, None, detector));

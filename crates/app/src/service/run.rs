@@ -18,9 +18,11 @@ use super::activity;
 use super::api::{self, Doors, StreamDoor};
 use super::health;
 use super::models::Models;
+use super::monitors;
 use super::pipeline::{Condition, Pipeline, Request, Shared, lock};
 use super::recovery::Recovery;
 use super::redis::{self, Redis};
+use super::retraining;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::wire;
@@ -270,6 +272,9 @@ async fn serve(
     let alerts = tokio::spawn(api::watch_alerts(Arc::clone(&api)));
     let activity = tokio::spawn(activity::follow(Arc::clone(&api)));
     let health = tokio::spawn(health::watch(Arc::clone(&api)));
+    let monitors = tokio::spawn(monitors::watch(Arc::clone(&api)));
+    let retraining = tokio::spawn(retraining::watch(Arc::clone(&api)));
+    let held = Arc::clone(&api);
     let driver = tokio::spawn(driver);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = api::router(api);
@@ -293,7 +298,8 @@ async fn serve(
     // Whoever served may have failed already; its end says so.
     stop.send(()).unwrap_or_default();
     let drained = tokio::time::timeout(DRAIN, serving).await;
-    [viewers, alerts, activity, health].iter().for_each(tokio::task::JoinHandle::abort);
+    [viewers, alerts, activity, health, monitors, retraining].iter().for_each(tokio::task::JoinHandle::abort);
+    held.retraining.interrupt();
     match drained {
         Ok(ended) => Ok(ended??),
         // Viewers keep their sockets open: they are not waited for.

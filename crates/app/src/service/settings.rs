@@ -9,6 +9,7 @@ use store::{Database, Sync};
 
 use super::{alerts, generate, redis};
 use crate::cli::WrongInput;
+use crate::retraining::config as retraining;
 use crate::stream::settings::{self as kafka, KafkaSettings};
 
 /// The commented default file: the reference of all settings.
@@ -65,6 +66,12 @@ pub struct Settings {
     /// How long after it happened a transaction without a label counts as genuine, in microseconds of event time; never, if
     /// this is not said.
     pub mature_after_us: Option<i64>,
+    /// How models are trained again.
+    pub retraining: retraining::Config,
+    /// What watches for drift.
+    pub monitors: retraining::Monitors,
+    /// The file that they were read from.
+    pub file: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -88,12 +95,16 @@ impl Default for Settings {
             synthetic: generate::Config::default(),
             alerts: alerts::Config::default(),
             mature_after_us: None,
+            retraining: retraining::Config::default(),
+            monitors: retraining::Monitors::default(),
+            file: None,
         }
     }
 }
 
 /// The tables.
-const TABLES: &[&str] = &["alerts", "kafka", "kafka.properties", "labels", "models", "synthetic"];
+const TABLES: &[&str] =
+    &["alerts", "kafka", "kafka.properties", "labels", "models", "monitors", "retraining", "synthetic"];
 
 /// The keys, each with the environment variable that overrides it.
 const KEYS: &[(&str, &str)] = &[
@@ -146,7 +157,9 @@ impl Settings {
                 .map_err(|error| WrongInput(format!("cannot read {}: {error}", path.display())))?,
             None => String::new(),
         };
-        Settings::parse(&text, environment).map_err(|mistakes| {
+        let parsed = Settings::parse(&text, environment);
+        let parsed = parsed.map(|settings| Settings { file: file.map(Path::to_path_buf), ..settings });
+        parsed.map_err(|mistakes| {
             let name = file.map_or("the environment".to_string(), |path| path.display().to_string());
             WrongInput(format!("{name}: {}", mistakes.join("\n  "))).into()
         })
@@ -160,9 +173,16 @@ impl Settings {
         for (key, variable) in KEYS {
             settings.take_variable(key, variable, &environment, &mut mistakes);
         }
-        for key in kafka::KEYS {
-            let variable = format!("REDFLAG_KAFKA_{}", key.to_ascii_uppercase());
-            settings.take_variable(&format!("kafka.{key}"), &variable, &environment, &mut mistakes);
+        let of_tables: [(&str, &[&str]); 3] = [
+            ("kafka", &kafka::KEYS),
+            ("retraining", &retraining::KEYS),
+            ("monitors", &retraining::MONITOR_KEYS),
+        ];
+        for (table, key) in
+            of_tables.iter().flat_map(|(table, keys)| keys.iter().map(move |key| (table, key)))
+        {
+            let variable = format!("REDFLAG_{table}_{key}").to_ascii_uppercase();
+            settings.take_variable(&format!("{table}.{key}"), &variable, &environment, &mut mistakes);
         }
         settings.check_together(&mut mistakes);
         if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
@@ -179,6 +199,12 @@ impl Settings {
         if self.warm_up.is_some() && self.kafka.is_on() {
             let mistake =
                 "`warm_up` is set together with kafka.brokers: there, history is what the topic holds";
+            mistakes.push(mistake.to_string());
+        }
+        if self.model != ModelSource::Registry
+            && (self.retraining.schedule.is_some() || self.retraining.on_drift)
+        {
+            let mistake = "`retraining` needs model = \"registry\": a model that is a file stays as it is";
             mistakes.push(mistake.to_string());
         }
     }
@@ -220,6 +246,12 @@ impl Settings {
     fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
         if let Some(key) = key.strip_prefix("kafka.") {
             return self.kafka.set(key, text);
+        }
+        if let Some(key) = key.strip_prefix("retraining.") {
+            return self.retraining.set(key, text);
+        }
+        if let Some(key) = key.strip_prefix("monitors.") {
+            return self.monitors.set(key, text);
         }
         let expected = |what: &str| format!("`{key}` is \"{text}\", expected {what}");
         match key {

@@ -12,6 +12,7 @@ mod page;
 mod problem;
 mod read;
 mod rejections;
+mod retraining;
 mod synthetic;
 mod write;
 
@@ -28,9 +29,11 @@ use utoipa_axum::routes;
 use super::activity::Cube;
 use super::generate::jobs::Generations;
 use super::health::Troubles;
+use super::monitors::Monitors;
 use super::past::Past;
 use super::pipeline::{Request, Shared, lock, now_us};
 use super::recovery::Recovery;
+use super::retraining::Retraining;
 use super::settings::Settings;
 use super::wire;
 use crate::stream::feed::Feed;
@@ -60,6 +63,10 @@ pub struct Doors {
     pub judged: Remembered<Judged>,
     /// How far decisions were last found to be from what the champion learnt from.
     pub drift: Remembered<wire::Drift>,
+    /// What watches for drift; its figures are for whoever exports them.
+    pub monitors: Monitors,
+    /// Runs of training again.
+    pub retraining: Retraining,
     /// What viewers see of alerts.
     pub alerts: Mutex<AlertsBrief>,
     /// The data folder.
@@ -101,6 +108,8 @@ impl Doors {
             database,
             judged: Remembered::default(),
             drift: Remembered::default(),
+            monitors: Monitors::new(&settings.monitors),
+            retraining: Retraining::new(settings),
             alerts: Mutex::default(),
             data_dir: settings.data_dir.clone(),
             troubles: Troubles::default(),
@@ -210,6 +219,10 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(models::performance))
         .routes(routes!(models::drift))
         .routes(routes!(models::promote))
+        .routes(routes!(retraining::retraining))
+        .routes(routes!(retraining::start))
+        .routes(routes!(retraining::cancel))
+        .routes(routes!(retraining::approve))
         .routes(routes!(read::stats))
         .routes(routes!(read::health))
         .routes(routes!(rejections::rejections))

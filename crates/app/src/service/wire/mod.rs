@@ -16,6 +16,7 @@ mod alerts;
 mod health;
 mod inspection;
 mod performance;
+mod retraining;
 mod synthetic;
 
 pub use activity::*;
@@ -23,6 +24,7 @@ pub use alerts::*;
 pub use health::*;
 pub use inspection::*;
 pub use performance::*;
+pub use retraining::*;
 pub use synthetic::*;
 
 /// An instant, as RFC 3339 in UTC.
