@@ -79,3 +79,50 @@ fn is_abandoned(claim: &Claim) -> bool {
     let age = parse_instant(&claim.at).zip(parse_instant(&now())).map(|(at, now)| now - at);
     age.is_none_or(|age| age > ABANDONED_US)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registry(test: &str) -> (Registry, std::path::PathBuf) {
+        let folder = std::env::temp_dir().join(format!("redflag-claim-{test}-{}", std::process::id()));
+        (Registry::open(folder.to_str().unwrap()).unwrap(), folder)
+    }
+
+    #[test]
+    fn of_several_processes_one_starts_the_run_of_an_instant() {
+        let (_, folder) = registry("several");
+        let place = folder.to_str().unwrap();
+        let ask = |at: i64| {
+            // Each with a registry of its own, as processes have.
+            let registry = Registry::open(place).unwrap();
+            claim(&registry, "card", Some(at), "schedule", "a test").unwrap()
+        };
+        let started = |at: i64| {
+            let found = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| ask(at))).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+            });
+            found.into_iter().filter_map(Result::ok).map(|claim| claim.number).collect::<Vec<u64>>()
+        };
+        let (monday, next) = (DAY_US, 8 * DAY_US);
+        assert_eq!(started(monday), [1]);
+        assert_eq!(ask(monday), Err(Refused::Taken));
+        assert!(matches!(ask(next), Err(Refused::UnderWay(claim)) if claim.number == 1));
+        Registry::open(place).unwrap().end_run("card", 1, "promoted").unwrap();
+        assert_eq!(started(next), [2]);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_run_in_between_does_not_make_the_schedule_start_twice() {
+        let (registry, folder) = registry("between");
+        let end = |number| registry.end_run("card", number, "rejected").unwrap();
+        assert_eq!(claim(&registry, "card", Some(DAY_US), "schedule", "a").unwrap().unwrap().number, 1);
+        end(1);
+        assert_eq!(claim(&registry, "card", None, "maria", "a").unwrap().unwrap().number, 2);
+        end(2);
+        assert_eq!(claim(&registry, "card", Some(DAY_US), "schedule", "b").unwrap(), Err(Refused::Taken));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

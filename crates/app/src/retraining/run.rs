@@ -124,7 +124,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// The run of a folder; a new one, kept there, if it has none.
+    /// The run of a folder that is there; a new one, kept in it, if it has none.
     ///
     /// # Errors
     /// If the folder cannot be read or written.
@@ -132,7 +132,6 @@ impl Run {
         if let Some(run) = Run::find(folder)? {
             return Ok(run);
         }
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let name = std::fs::canonicalize(folder)?;
         let id =
             name.file_name().map_or_else(|| "run".to_string(), |name| name.to_string_lossy().into_owned());

@@ -1,5 +1,6 @@
 //! What a run does, step by step. Each step finds what the one before has left in the folder.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,10 +49,12 @@ pub struct Work {
     text: String,
     recipe: Recipe,
     run: Run,
+    /// Held for as long as somebody works on the run.
+    _lock: File,
 }
 
 impl Work {
-    /// The run of a folder, new or to be gone on with.
+    /// The run of a folder, new or to be gone on with. While another process works on it, this waits.
     ///
     /// # Errors
     /// If the folder cannot be used.
@@ -62,8 +65,9 @@ impl Work {
         recipe: Recipe,
         trigger: &str,
     ) -> Result<Work> {
+        let _lock = hold(folder)?;
         let run = Run::open(folder, trigger)?;
-        Ok(Work { folder: folder.to_path_buf(), settings, detector, text, recipe, run })
+        Ok(Work { folder: folder.to_path_buf(), settings, detector, text, recipe, run, _lock })
     }
 
     /// How far it is.
@@ -451,6 +455,18 @@ impl Work {
             tracing::warn!(run = self.run.id, error = %format!("{error:#}"), "MLflow was not told of the promotion");
         }
     }
+}
+
+/// Takes a run's folder for this process; a service that was killed may have left a process that still works on it.
+fn hold(folder: &Path) -> Result<File> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let path = folder.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    if file.try_lock().is_err() {
+        tracing::info!(folder = %folder.display(), "retraining: another process works on this run; waiting for it");
+        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    }
+    Ok(file)
 }
 
 /// Nanoseconds that a model needs for a row, one thread, the shortest of some times.

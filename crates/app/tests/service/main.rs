@@ -28,3 +28,4 @@ mod databases;
 mod demo;
 mod marks;
 mod generate;
+mod retraining;
