@@ -531,6 +531,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/retraining": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** When models are trained again, what watches for drift, and what came of the runs of this process's data folder. */
+        get: operations["retraining"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/retraining/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Train again now. */
+        post: operations["start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/retraining/runs/{id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Promote the challenger of a run that waits for a person. When this is answered, what is posted after it is decided by it. */
+        post: operations["approve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/retraining/runs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop a run. Its challenger, if it has one, scores no longer. */
+        post: operations["cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/stats": {
         parameters: {
             query?: never;
@@ -1195,6 +1263,28 @@ export interface components {
              */
             to?: string | null;
         };
+        /** @description Something that is beyond its threshold. */
+        DriftAlarm: {
+            /** @description `psi` or `missing`. */
+            kind: string;
+            /** @description Name of the feature, or `score`. */
+            name: string;
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            since: string;
+            /**
+             * Format: double
+             * @description What it is above.
+             */
+            threshold: number;
+            /**
+             * Format: double
+             * @description The figure now.
+             */
+            value: number;
+        };
         /**
          * @description What drift is measured from.
          * @enum {string}
@@ -1568,7 +1658,7 @@ export interface components {
             /** @description Its figures. */
             figures: components["schemas"]["HealthFigure"][];
             last_error?: components["schemas"]["PartError"] | null;
-            /** @description Its name: `source`, `pipeline`, `engine`, `model`, `store`, `disk`, `kafka`, `redis`, `mlflow`. */
+            /** @description Its name: `source`, `pipeline`, `engine`, `model`, `drift`, `store`, `disk`, `kafka`, `redis`, `mlflow`. */
             name: string;
             /** @description How it is. */
             status: components["schemas"]["HealthStatus"];
@@ -1876,6 +1966,51 @@ export interface components {
          * @enum {string}
          */
         ModelRole: "champion" | "challenger" | "registered";
+        /** @description What is watched, and what is beyond its threshold now. */
+        Monitors: {
+            /**
+             * Format: date-time
+             * @description When was last looked; null before the first time.
+             */
+            checked_at?: string | null;
+            /**
+             * Format: int64
+             * @description How often a threshold was crossed since the start.
+             */
+            crossings: number;
+            /**
+             * Format: int64
+             * @description Newest decisions that were looked at.
+             */
+            decisions: number;
+            /**
+             * Format: double
+             * @description The greatest growth of a share of missing values; null if none is known.
+             */
+            missing_max?: number | null;
+            /**
+             * Format: double
+             * @description So is a share of missing values that grew by more than this.
+             */
+            missing_threshold: number;
+            /**
+             * Format: double
+             * @description The greatest index of a feature; null if none is known.
+             */
+            psi_max?: number | null;
+            /**
+             * Format: double
+             * @description The index of the score; null if it is not known.
+             */
+            psi_score?: number | null;
+            /**
+             * Format: double
+             * @description A population stability index above this is told.
+             */
+            psi_threshold: number;
+            /** @description What is beyond its threshold now, the first to cross it first. */
+            raised: components["schemas"]["DriftAlarm"][];
+        };
         /**
          * @description The next alert for somebody.
          * @example {
@@ -2116,6 +2251,137 @@ export interface components {
              * @description How long it took.
              */
             seconds: number;
+        };
+        /** @description What watches for drift, when models are trained again, and what came of it. */
+        Retraining: {
+            /** @description Whether runs can be started here: models come from the registry and decisions are stored. */
+            can_run: boolean;
+            /** @description Why not, or what is wrong with the schedule at the moment; null if nothing is. */
+            detail?: string | null;
+            /** @description What is watched. */
+            monitors: components["schemas"]["Monitors"];
+            /**
+             * Format: date-time
+             * @description When the next run starts; null if nothing is scheduled.
+             */
+            next_at?: string | null;
+            /** @description Whether drift starts a run. */
+            on_drift: boolean;
+            /** @description Who promotes a challenger that meets every criterion: `rule` or `person`. */
+            promote: string;
+            /** @description Runs of this process's data folder, the newest first. */
+            runs: components["schemas"]["RetrainingRun"][];
+            /**
+             * @description The cron expression; null if nothing is scheduled.
+             * @example 0 3 * * 1
+             */
+            schedule?: string | null;
+            /** @description What the schedule's hours are in: always `UTC`. */
+            time_zone: string;
+        };
+        /** @description Something that must hold before a promotion. */
+        RetrainingCriterion: {
+            /**
+             * Format: double
+             * @description What the challenger's figure is held against.
+             */
+            bound?: number | null;
+            /**
+             * Format: double
+             * @description The challenger's.
+             */
+            challenger?: number | null;
+            /**
+             * Format: double
+             * @description The champion's figure; null where there is none.
+             */
+            champion?: number | null;
+            /** @description Whether it holds. */
+            met: boolean;
+            /** @description `enough`, `better`, `cheaper`, `calibrated` or `fast`. */
+            name: string;
+            /** @description All of it for people. */
+            words: string;
+        };
+        /** @description Who starts, stops or approves a run, and why. */
+        RetrainingRequest: {
+            /**
+             * @description Who.
+             * @example maria
+             */
+            by?: string;
+            /**
+             * @description Why.
+             * @example a new attack since Friday
+             */
+            reason?: string;
+        };
+        /** @description A model that is trained again, from the collecting of rows to its promotion. */
+        RetrainingRun: {
+            /** @description What is to be said of it: why it failed, what it waits for, why it was promoted. */
+            detail: string;
+            /** @description When it ended; null before that. */
+            ended_at?: string | null;
+            /** @description Figures so far, by name: rows, frauds, average precision of both. */
+            figures: {
+                [key: string]: number;
+            };
+            /** @description Its id. */
+            id: string;
+            /** @description The challenger; null before there is one. */
+            model?: string | null;
+            /**
+             * Format: double
+             * @description Share of the steps that is done, 0 to 1.
+             */
+            progress: number;
+            /** @description Event time until which the challenger scores in the shadow; null before that is known. */
+            shadow_until?: string | null;
+            /**
+             * @description When it started.
+             * @example 2026-11-23T03:00:01Z
+             */
+            started_at: string;
+            /**
+             * @description `running`, `shadow` (the challenger scores beside the champion), `approval` (a person is asked), `promoted`, `rejected`,
+             *     `failed` or `cancelled`.
+             */
+            state: string;
+            /** @description The step that is under way or was the last: `collect`, `train`, `evaluate`, `register`, `judge` or `promote`. */
+            step: string;
+            /**
+             * @description What started it.
+             * @example schedule 2026-11-23T03:00:00Z
+             */
+            trigger: string;
+            verdict?: components["schemas"]["RetrainingVerdict"] | null;
+        };
+        /** @description Whether a challenger may take the champion's place. */
+        RetrainingVerdict: {
+            /** @description The model that would replace it. */
+            challenger: string;
+            /** @description The model in use; null if there was none. */
+            champion?: string | null;
+            /** @description One by one. */
+            criteria: components["schemas"]["RetrainingCriterion"][];
+            /**
+             * Format: int64
+             * @description Of them fraud.
+             */
+            frauds: number;
+            /** @description First day of the comparison. */
+            from: string;
+            /** @description Whether every criterion is met. */
+            promote: boolean;
+            /**
+             * Format: int64
+             * @description Transactions that both were compared on, none of which either was trained on.
+             */
+            rows: number;
+            /** @description First instant after it. */
+            to: string;
+            /** @description All of it in a sentence. */
+            words: string;
         };
         /** @description A point of the ROC curve. */
         RocPoint: {
@@ -3891,6 +4157,257 @@ export interface operations {
                 };
             };
             /** @description the store cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retraining: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the newest run first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retraining"];
+                };
+            };
+        };
+    };
+    start: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetrainingRequest"];
+            };
+        };
+        responses: {
+            /** @description it has started */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetrainingRun"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description another run is under way, or there can be none here */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description fields are missing or wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description it cannot be started at the moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the run's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetrainingRequest"];
+            };
+        };
+        responses: {
+            /** @description its challenger decides */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetrainingRun"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description no such run */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description it does not wait for a person */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description fields are missing or wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description it cannot be done at the moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the run's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetrainingRequest"];
+            };
+        };
+        responses: {
+            /** @description it is over */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetrainingRun"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description no such run */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description it was over already */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description fields are missing or wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description it cannot be done at the moment */
             503: {
                 headers: {
                     [name: string]: unknown;
