@@ -155,15 +155,15 @@ pub struct Monitors {
     pub psi: f64,
     /// So is a share of missing values that grew by more than this.
     pub missing: f64,
-    /// Newest decisions that are looked at.
-    pub window: usize,
+    /// The span of event time that is looked at, in microseconds: as long as a day or a week is no drift.
+    pub window_us: i64,
     /// Time between two looks, in microseconds; longer where a look takes more than a hundredth of it.
     pub every_us: i64,
 }
 
 impl Default for Monitors {
     fn default() -> Self {
-        Monitors { psi: 0.25, missing: 0.1, window: 10_000, every_us: 60_000_000 }
+        Monitors { psi: 0.25, missing: 0.1, window_us: 7 * DAY_US, every_us: 60_000_000 }
     }
 }
 
@@ -178,10 +178,7 @@ impl Monitors {
         match key {
             "psi" => self.psi = above_0().ok_or_else(|| expected("a number above 0, as 0.25"))?,
             "missing" => self.missing = share(text).ok_or_else(|| expected("a share from 0 to 1, as 0.1"))?,
-            "window" => {
-                let window = whole(text).filter(|window| (200..=100_000).contains(window));
-                self.window = window.ok_or_else(|| expected("a number from 200 to 100000"))? as usize;
-            }
+            "window" => self.window_us = parse_duration(text).ok_or_else(|| expected("a duration, as 7d"))?,
             "every" => {
                 let us = parse_duration(text).filter(|us| *us >= 1_000_000);
                 self.every_us = us.ok_or_else(|| expected("a duration from 1s, as 1m"))?;
@@ -204,4 +201,28 @@ fn weeks(text: &str) -> Option<u32> {
 
 fn share(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number| (0.0..=1.0).contains(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_is_known_and_a_wrong_value_is_told_with_its_name() {
+        let wrong = |key: &str, text: &str| Config::default().set(key, text).unwrap_err();
+        assert!(
+            KEYS.iter().all(|key| !Config::default().set(key, "?").is_err_and(|why| why.contains("unknown")))
+        );
+        assert_eq!(
+            wrong("shadow", "soon"),
+            "`retraining.shadow` is \"soon\", expected a duration, as 7d, or none"
+        );
+        assert!(wrong("schedule", "0 3 * *").contains("expected five fields"));
+        assert!(wrong("promote", "me").ends_with("expected rule or person"));
+        assert!(wrong("weeks", "1").starts_with("unknown key `retraining.weeks`"));
+        let mut monitors = Monitors::default();
+        assert!(
+            MONITOR_KEYS.iter().all(|key| monitors.set(key, "x").is_err_and(|why| !why.contains("unknown")))
+        );
+    }
 }

@@ -32,6 +32,9 @@ const MODEL: &str = "model";
 const DISK: &str = "disk";
 const DRIFT: &str = "drift";
 
+/// Alarms of drift that are named; of more, how many there are.
+const ALARMS_NAMED: usize = 4;
+
 /// What last went wrong with each part, since the start.
 #[derive(Debug, Default)]
 pub struct Troubles(Mutex<BTreeMap<String, Trouble>>);
@@ -221,11 +224,13 @@ fn drift(api: &Doors) -> HealthPart {
         return off(DRIFT, "nothing is stored here that could be looked at");
     }
     let found = api.monitors.tell();
-    let raised =
-        found.raised.iter().map(|alarm| format!("{} of {} is {:.2}", alarm.kind, alarm.name, alarm.value));
-    let raised: Vec<String> = raised.collect();
-    let problem = (!raised.is_empty())
-        .then(|| format!("decisions are not what was learnt from: {}", raised.join(", ")));
+    let named = found.raised.iter().take(ALARMS_NAMED);
+    let named = named.map(|alarm| format!("{} of {} is {:.2}", alarm.kind, alarm.name, alarm.value));
+    let named: Vec<String> = named.collect();
+    let more = found.raised.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let problem = (!named.is_empty())
+        .then(|| format!("decisions are not what was learnt from: {}{more}", named.join(", ")));
     let told = part(DRIFT, problem, format!("{} decisions looked at", found.decisions))
         .advise("see /v1/models/drift; train again (POST /v1/retraining/runs), or mend what sends the field")
         .figure("raised", found.raised.len() as f64, "count");

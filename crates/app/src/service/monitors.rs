@@ -1,6 +1,6 @@
 //! What watches for drift while decisions go on.
 //!
-//! From time to time the newest decisions are held against what the champion learnt from. What crosses a threshold is told once,
+//! From time to time decisions of the last days are held against what the champion learnt from. What crosses a threshold is told once,
 //! and once more when it is back below four fifths of it: a figure that wavers about its threshold is not news every minute.
 
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant as Clock};
 use store::Store;
 
 use super::api::{Api, Doors, read};
-use super::drift::drift;
+use super::drift::drift_over;
 use super::pipeline::{lock, now_us};
 use super::wire::{self, Drift, DriftAlarm, Instant};
 use crate::retraining::config::Monitors as Config;
@@ -20,6 +20,9 @@ const CLEARED_BELOW: f64 = 0.8;
 
 /// A look takes at most this share of a core: after one, that many times as long is waited.
 const AT_MOST: u32 = 100;
+
+/// What the score is called among features.
+const SCORE: &str = "score";
 
 /// Thresholds, and what was found when they were last looked at.
 pub struct Monitors {
@@ -64,7 +67,7 @@ impl Monitors {
 
     /// Takes what was found now; what crossed a threshold, or is back.
     fn take(&self, drift: &Drift, now: Instant) -> Vec<Crossing> {
-        let figures = self.figures(drift);
+        let figures = if self.is_filled(drift) { self.figures(drift) } else { Vec::new() };
         let mut found = lock(&self.found);
         let mut crossings = Vec::new();
         for figure in &figures {
@@ -73,19 +76,27 @@ impl Monitors {
         // A feature that there is no figure of any more is none to worry about.
         let is_known = |alarm: &DriftAlarm| figures.iter().any(|figure| figure.is_of(alarm));
         found.raised.retain(is_known);
-        let greatest = |values: &mut dyn Iterator<Item = f64>| values.reduce(f64::max);
+        let is_score = |figure: &&Figure| figure.name == SCORE;
+        let greatest = |kind: &str| {
+            let of_features = figures.iter().filter(|figure| figure.kind == kind && !is_score(figure));
+            of_features.map(|figure| figure.value).reduce(f64::max)
+        };
         found.checked_at = Some(now);
         found.decisions = drift.decisions;
-        found.psi_score = drift.score.as_ref().map(|score| score.psi);
-        found.psi_max = greatest(&mut drift.features.iter().map(|feature| feature.psi));
-        found.missing_max =
-            greatest(&mut drift.features.iter().map(|feature| feature.missing_now - feature.missing_before));
+        found.psi_score = figures.iter().find(is_score).map(|figure| figure.value);
+        (found.psi_max, found.missing_max) = (greatest("psi"), greatest("missing"));
         let raised = crossings.iter().filter(|crossing| crossing.is_raised).count();
         found.crossings += raised as u64;
         if raised > 0 {
             self.has_crossed.store(true, Ordering::Release);
         }
         crossings
+    }
+
+    /// Whether the champion's decisions fill the window, but for a tenth.
+    fn is_filled(&self, drift: &Drift) -> bool {
+        let span = drift.from.zip(drift.to).map(|(from, to)| to.0 - from.0);
+        span.is_some_and(|span_us| span_us >= self.config.window_us / 10 * 9)
     }
 
     fn figures<'a>(&self, drift: &'a Drift) -> Vec<Figure<'a>> {
@@ -158,8 +169,8 @@ async fn look(api: &Api) {
 
 fn drift_of(api: &Doors, store: &mut dyn Store) -> store::Result<Drift> {
     let lineup = api.shared.models.current();
-    let window = api.monitors.config.window;
-    drift(store, lineup.champion.as_deref(), &api.shared.detector, window, |mark| api.is_real(mark))
+    let span_us = api.monitors.config.window_us;
+    drift_over(store, lineup.champion.as_deref(), &api.shared.detector, span_us, |mark| api.is_real(mark))
 }
 
 #[cfg(test)]
@@ -181,8 +192,8 @@ mod tests {
         Drift {
             reference: DriftReference::Training,
             decisions: 1_000,
-            from: None,
-            to: None,
+            from: Some(Instant(0)),
+            to: Some(Instant(7 * engine::time::DAY_US)),
             score: None,
             features: vec![feature],
         }
@@ -204,8 +215,8 @@ mod tests {
         let found = monitors.tell();
         assert_eq!((found.crossings, found.raised.len(), found.raised[0].since), (2, 1, Instant(4)));
         assert!(monitors.take_crossing() && !monitors.take_crossing());
-        let nothing = Drift { features: Vec::new(), ..drift(0.0, 0.0) };
-        monitors.take(&nothing, Instant(5));
-        assert_eq!(monitors.tell().raised, []);
+        let short = Drift { from: Some(Instant(6 * engine::time::DAY_US)), ..drift(9.0, 0.9) };
+        assert_eq!(monitors.take(&short, Instant(5)), [], "a day says nothing of a week");
+        assert_eq!((monitors.tell().raised, monitors.tell().psi_max), (vec![], None));
     }
 }

@@ -18,7 +18,7 @@ use super::read::read;
 use super::write::{read_body, whole_body};
 use super::{Api, Doors};
 use crate::registry::{self, Registered, RegistryError, Step};
-use crate::service::drift::{NEWEST, drift as drift_of};
+use crate::service::drift::drift as drift_of;
 use crate::service::figures::{Comparison, LOOKED_AT_MAX, compare, known};
 use crate::service::models::{Lineup, Loaded, Models};
 use crate::service::performance::performance as performance_of;
@@ -127,7 +127,7 @@ pub async fn drift(State(api): State<Api>) -> Response {
         return nothing_stored();
     }
     let look = |api: &Doors, store: &mut dyn Store, lineup: &Lineup| {
-        drift_of(store, lineup.champion.as_deref(), &api.shared.detector, NEWEST, |mark| api.is_real(mark))
+        drift_of(store, lineup.champion.as_deref(), &api.shared.detector, |mark| api.is_real(mark))
     };
     match remembered(&api, |api| &api.drift, look).await {
         Some(drift) => Json(&*drift).into_response(),

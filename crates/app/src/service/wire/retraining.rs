@@ -39,13 +39,13 @@ pub struct Monitors {
     /// When was last looked; null before the first time.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub checked_at: Option<Instant>,
-    /// Newest decisions that were looked at.
+    /// The champion's decisions that were looked at, spread over the window.
     pub decisions: u64,
     /// A population stability index above this is told.
     pub psi_threshold: f64,
     /// So is a share of missing values that grew by more than this.
     pub missing_threshold: f64,
-    /// The index of the score; null if it is not known.
+    /// The index of the score; null if it is not known, as while the champion has not decided for a whole window.
     pub psi_score: Option<f64>,
     /// The greatest index of a feature; null if none is known.
     pub psi_max: Option<f64>,
