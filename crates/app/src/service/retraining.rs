@@ -5,7 +5,7 @@
 //! only says when.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -50,6 +50,10 @@ struct Now {
     next_us: Option<i64>,
     /// When drift last started a run.
     drift_us: Option<i64>,
+    /// Runs that are not over and have no process; `None` when they must be looked for.
+    waiting: Option<Vec<Run>>,
+    /// A person's word is being carried out: nothing is to be started meanwhile.
+    is_changing: bool,
     /// Why the schedule could not do as it should.
     trouble: Option<String>,
 }
@@ -174,7 +178,8 @@ impl Retraining {
     /// Goes on with a run, in a process of its own.
     fn launch(&self, run: &Run) -> Result<()> {
         let child = self.command("run", &run.id)?.spawn().context("cannot start the process of a run")?;
-        lock(&self.state).child = Some((run.id.clone(), child));
+        let mut now = lock(&self.state);
+        (now.child, now.waiting) = (Some((run.id.clone(), child)), None);
         Ok(())
     }
 
@@ -192,11 +197,14 @@ impl Retraining {
             let why = format!("run {id} is {}: {}", run.state.name(), run.detail);
             return Err(NotDone::Refused(why));
         }
+        lock(&self.state).is_changing = true;
         self.stop(id);
-        // Whoever is named must not be taken for an option.
-        let named = [format!("--by={by}"), format!("--reason={reason}")];
-        let output = self.command(what, id)?.args(named).stderr(Stdio::piped()).output();
-        let output = output.context("cannot start the process that changes a run")?;
+        let output = self.carry_out(what, id, by, reason);
+        {
+            let mut now = lock(&self.state);
+            (now.is_changing, now.waiting) = (false, None);
+        }
+        let output = output?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let why = said.lines().last().unwrap_or_default().trim_start_matches("redflag: ").to_string();
@@ -206,6 +214,13 @@ impl Retraining {
         let run = self.find(id)?;
         self.end(api, &run)?;
         Ok(run)
+    }
+
+    fn carry_out(&self, what: &str, id: &str, by: &str, reason: &str) -> Result<Output> {
+        // Whoever is named must not be taken for an option.
+        let named = [format!("--by={by}"), format!("--reason={reason}")];
+        let output = self.command(what, id)?.args(named).stderr(Stdio::piped()).output();
+        output.context("cannot start the process that changes a run")
     }
 
     /// Kills the process of a run, if it has one.
@@ -235,16 +250,25 @@ impl Retraining {
 
     /// Looks what there is to do, and does it.
     fn tend(&self, api: &Doors) -> Result<()> {
-        if self.impossible.is_some() || self.is_at_work(api)? {
+        if self.impossible.is_some() || lock(&self.state).is_changing || self.is_at_work(api)? {
             return Ok(());
         }
-        for run in self.runs().iter().filter(|run| !run.state.is_over()) {
-            if is_due(run, lock(&api.shared.stats).stream_us) {
-                return self.launch(run);
-            }
+        let stream_us = lock(&api.shared.stats).stream_us;
+        if let Some(run) = self.waiting().iter().find(|run| is_due(run, stream_us)) {
+            return self.launch(run);
         }
         self.start_scheduled(api)?;
         self.start_for_drift(api)
+    }
+
+    /// Runs that are not over. Folders are looked at when something has changed, and not every second.
+    fn waiting(&self) -> Vec<Run> {
+        if let Some(waiting) = &lock(&self.state).waiting {
+            return waiting.clone();
+        }
+        let waiting: Vec<Run> = self.runs().into_iter().filter(|run| !run.state.is_over()).collect();
+        lock(&self.state).waiting = Some(waiting.clone());
+        waiting
     }
 
     /// Whether the process of a run works; one that has ended is seen off.
@@ -254,7 +278,7 @@ impl Retraining {
             let Some((id, child)) = now.child.as_mut() else { return Ok(false) };
             let Some(status) = child.try_wait()? else { return Ok(true) };
             let id = id.clone();
-            now.child = None;
+            (now.child, now.waiting) = (None, None);
             (id, status)
         };
         let (id, status) = ended;
