@@ -138,6 +138,8 @@ impl Retraining {
         if let Some(why) = self.impossible {
             return refused(why.to_string());
         }
+        // One that has just ended is seen off first.
+        self.is_at_work(api)?;
         let registry = self.registry(api)?;
         let owner = format!("process {} on {}, {}", std::process::id(), machine(), self.folder.display());
         let claimed = claim(registry, &api.shared.detector.name, scheduled_us, trigger, &owner)?;

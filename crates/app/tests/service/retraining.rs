@@ -134,7 +134,7 @@ fn a_better_challenger_takes_over_without_a_person() {
         (&json!("retraining"), &json!("champion"), &run["verdict"]["words"])
     );
     // The same again is no better: the same rows give the same model.
-    client.post("/v1/retraining/runs", asked("maria"));
+    wait_until("the next run starts", || client.post("/v1/retraining/runs", asked("maria")).status == 202);
     let again = wait_for(&mut client, "rejected");
     assert_eq!(again["detail"], "the challenger is the champion over again");
     service.stop();
