@@ -8,6 +8,8 @@ mod cli;
 mod objects;
 /// Models with their facts, and which of them decides.
 mod registry;
+/// Training again without a person.
+mod retraining;
 /// The service: a pipeline of one thread, and the doors to it.
 mod service;
 /// Kafka in and out: transactions become decisions, exactly once.

@@ -4,7 +4,8 @@
 //! `PLACE/DETECTOR/promotions/NUMBER.json` is what was done to the aliases: who did it, when and why, and the aliases after
 //! it. The newest one says which model is the champion. A promotion is an object that is created where there was none: of
 //! two that are made at once one finds its number taken, looks again at what holds now, and takes the next. So there is
-//! no lock, aliases and history cannot disagree, and a bucket serves as well as a folder.
+//! no lock, aliases and history cannot disagree, and a bucket serves as well as a folder. Runs of training again are numbered in
+//! the same way in `PLACE/DETECTOR/retraining`.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::objects::{Objects, Place};
+use crate::retraining::claim::Claim;
 use crate::service::pipeline::{lock, now_us};
 
 /// Models that score in the shadow, at the most: each costs every event its scoring.
@@ -29,6 +31,9 @@ const TRIES_MAX: usize = 100;
 
 /// The folder of a detector's promotions.
 const PROMOTIONS: &str = "promotions";
+
+/// The folder of a detector's runs of training again.
+const RUNS: &str = "retraining";
 
 /// Models, promotions and aliases of all detectors.
 pub struct Registry {
@@ -311,7 +316,7 @@ impl Registry {
     /// If the registry cannot be read.
     pub fn newest(&self, detector: &str) -> Result<Option<Promotion>, RegistryError> {
         let folder = self.objects.root().join(detector);
-        let number = self.numbers(&folder)?.last().copied();
+        let number = self.numbers(&folder.clone().join(PROMOTIONS))?.last().copied();
         Ok(number.map(|number| self.read_promotion(&folder, number)).transpose()?)
     }
 
@@ -388,6 +393,46 @@ impl Registry {
         Err(anyhow!("others promote models of `{detector}` all the time").into())
     }
 
+    /// The newest run of training again.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub fn newest_run(&self, detector: &str) -> Result<Option<Claim>> {
+        let folder = self.objects.root().join(detector).join(RUNS);
+        let number = self.numbers(&folder)?.last().copied();
+        number.map(|number| self.read(&numbered(&folder, number))).transpose().map(Option::flatten)
+    }
+
+    /// Writes a run's number down where nobody has; false if somebody has.
+    ///
+    /// # Errors
+    /// If the registry cannot be written.
+    pub fn claim_run(&self, detector: &str, claim: &Claim) -> Result<bool> {
+        let folder = self.objects.root().join(detector).join(RUNS);
+        self.objects.create(&numbered(&folder, claim.number), pretty(claim)?)
+    }
+
+    /// Whether a run is over.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    pub fn has_run_ended(&self, detector: &str, number: u64) -> Result<bool> {
+        self.objects.has(&self.end_of_run(detector, number))
+    }
+
+    /// Says that a run is over, and how.
+    ///
+    /// # Errors
+    /// If the registry cannot be written.
+    pub fn end_run(&self, detector: &str, number: u64, how: &str) -> Result<()> {
+        let end = serde_json::json!({ "at": now(), "state": how });
+        self.objects.put(&self.end_of_run(detector, number), pretty(&end)?)
+    }
+
+    fn end_of_run(&self, detector: &str, number: u64) -> Place {
+        self.objects.root().join(detector).join(RUNS).join(format!("{number:08}.end.json"))
+    }
+
     fn of_model(&self, detector: &str, id: &str) -> Place {
         self.objects.root().join(detector).join(id)
     }
@@ -412,7 +457,8 @@ impl Registry {
     }
 
     fn read_history(&self, folder: &Place) -> Result<Vec<Promotion>> {
-        self.numbers(folder)?.into_iter().map(|number| self.read_promotion(folder, number)).collect()
+        let numbers = self.numbers(&folder.clone().join(PROMOTIONS))?;
+        numbers.into_iter().map(|number| self.read_promotion(folder, number)).collect()
     }
 
     fn read_promotion(&self, folder: &Place, number: u64) -> Result<Promotion> {
@@ -420,9 +466,9 @@ impl Registry {
         self.read(&place)?.with_context(|| format!("there is no {place} any more"))
     }
 
-    /// Numbers of a detector's promotions, in order.
+    /// Numbers of the objects of a folder, in order.
     fn numbers(&self, folder: &Place) -> Result<Vec<u64>> {
-        let found = self.objects.list(&folder.clone().join(PROMOTIONS))?;
+        let found = self.objects.list(folder)?;
         let number = |name: &str| name.strip_suffix(".json")?.parse().ok();
         let mut numbers: Vec<u64> =
             found.objects.iter().filter_map(|place| number(place.filename()?)).collect();
@@ -432,7 +478,11 @@ impl Registry {
 }
 
 fn promotion(folder: &Place, number: u64) -> Place {
-    folder.clone().join(PROMOTIONS).join(format!("{number:08}.json"))
+    numbered(&folder.clone().join(PROMOTIONS), number)
+}
+
+fn numbered(folder: &Place, number: u64) -> Place {
+    folder.clone().join(format!("{number:08}.json"))
 }
 
 fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {

@@ -2,6 +2,8 @@
 
 /// What is learnt from.
 mod set;
+/// The same as a file.
+mod rows;
 /// How a model is made of it.
 mod recipe;
 /// From which score on transactions are reviewed.
@@ -28,6 +30,7 @@ use threshold::Later;
 pub(crate) use set::in_words;
 
 pub use recipe::{Balancing, Recipe};
+pub use rows::{read_rows, write_rows};
 pub use set::{BATCH_ROWS, Row, TrainingSet, cores, load};
 pub use threshold::{Reviews, Threshold};
 

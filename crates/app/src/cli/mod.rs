@@ -17,6 +17,7 @@ mod model;
 mod output;
 mod recipe;
 mod replay;
+mod retrain;
 mod serve;
 mod simulate;
 mod splitting;
@@ -64,6 +65,8 @@ enum Command {
     Engines(engines::Args),
     /// Measure a model on a later stretch
     Evaluate(evaluate::Args),
+    /// Train again on what became known, and promote what is better: step by step, or all of it
+    Retrain(retrain::Args),
     /// Take in other libraries' models, look at models, score with them, and say which decides
     Model(model::Args),
     /// Look at detector files
@@ -105,6 +108,10 @@ pub fn run() -> ExitCode {
     match instructions.and_then(|_| dispatch(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<retrain::Waits>() => {
+            eprintln!("redflag: {error}");
+            ExitCode::from(retrain::WAITS)
+        }
         Err(error) => {
             eprintln!("redflag: {error:#}");
             ExitCode::from(if output::is_wrong_input(&error) { 2 } else { 1 })
@@ -139,6 +146,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Validate(args) => validate::run(*args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Model(args) => model::run(args),
+        Command::Retrain(args) => retrain::run(args),
         Command::Store(args) => store::run(args),
         Command::Synth(command) => synth::run(command),
         Command::Keys(args) => keys::run(args),

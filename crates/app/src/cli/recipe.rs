@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use clap::ValueEnum;
+use clap::{Parser, ValueEnum};
 use forest::grow::{Algorithm, Direction, Growth, Params};
 use lab::balance::{Balance, FRAUD_SHARES, Method};
 use lab::calibrate;
@@ -38,7 +38,28 @@ pub struct Making {
     growing: Growing,
 }
 
+/// Options about how a model is made, and no others.
+#[derive(Debug, clap::Parser)]
+#[command(name = "recipe", disable_help_flag = true)]
+struct Options {
+    #[command(flatten)]
+    making: Making,
+}
+
 impl Making {
+    /// From the options of a command line without its program, as `["--trees", "200"]`.
+    ///
+    /// # Errors
+    /// What clap says of them.
+    pub fn of<'a>(options: impl IntoIterator<Item = &'a str>) -> Result<Making> {
+        let words = std::iter::once("recipe").chain(options);
+        let parsed = Options::try_parse_from(words).map_err(|error| {
+            let told = error.to_string();
+            WrongInput(told.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string())
+        })?;
+        Ok(parsed.making)
+    }
+
     /// The recipe, with all that is wrong with it said before anything is read.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = instant)]
     train_to: Option<i64>,
     /// Keep the trees of this model and add to them what the data has to teach (boosting)
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, visible_alias = "continue", value_name = "MODEL")]
     continue_from: Option<PathBuf>,
     /// Where the model goes
     #[arg(long, value_name = "FILE")]

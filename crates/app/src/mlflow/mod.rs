@@ -100,6 +100,14 @@ pub fn publish(client: &Client, place: &Place, publication: &Publication) -> Res
     logged
 }
 
+/// Gives a version of a registered model an alias, which the one that had it loses.
+///
+/// # Errors
+/// If the server cannot be reached, or refuses.
+pub fn give_alias(client: &Client, model: &str, version: &str, alias: Alias) -> Result<Alias> {
+    models::give_alias(client, model, version, Some(alias))
+}
+
 fn log(run: &Run, place: &Place, publication: &Publication) -> Result<Published> {
     let Publication { model, facts, .. } = publication;
     run.log_data(facts)?;

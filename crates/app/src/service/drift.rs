@@ -31,15 +31,9 @@ pub fn drift(
     detector: &Detector,
     is_real: impl Fn(Option<&str>) -> bool,
 ) -> store::Result<Drift> {
-    let is_own = |decision: &StoredDecision| {
-        let made_by = champion.map(|champion| &*champion.model.id);
-        let versions = &decision.versions;
-        versions.feature_fingerprint == detector.feature_fingerprint
-            && versions.model.as_deref() == made_by
-            && is_real(decision.mark.as_deref())
-    };
+    let is_own = own(champion, detector, is_real);
     let mut newest = store.decisions(&Filter { limit: NEWEST, ..Filter::default() })?;
-    newest.retain(is_own);
+    newest.retain(&is_own);
     if newest.len() < DECISIONS_MIN {
         return Ok(told(DriftReference::None, &newest, None, detector));
     }
@@ -54,6 +48,72 @@ pub fn drift(
         return Ok(told(DriftReference::None, &newest, None, detector));
     }
     Ok(told(DriftReference::Earlier, &newest, Some(&baseline_of(&earlier, detector)), detector))
+}
+
+/// Which decisions are the champion's on real transactions.
+fn own<'a>(
+    champion: Option<&'a Loaded>,
+    detector: &'a Detector,
+    is_real: impl Fn(Option<&str>) -> bool + 'a,
+) -> impl Fn(&StoredDecision) -> bool + 'a {
+    move |decision| {
+        let made_by = champion.map(|champion| &*champion.model.id);
+        let versions = &decision.versions;
+        versions.feature_fingerprint == detector.feature_fingerprint
+            && versions.model.as_deref() == made_by
+            && is_real(decision.mark.as_deref())
+    }
+}
+
+/// Drift of the champion from what it learnt from, over a span of event time that ends with the newest decision: of some
+/// decisions spread over it. Without a reference in the champion's file nothing is known.
+///
+/// # Errors
+/// If the database refuses.
+pub fn drift_over(
+    store: &mut dyn Store,
+    champion: Option<&Loaded>,
+    detector: &Detector,
+    span_us: i64,
+    is_real: impl Fn(Option<&str>) -> bool,
+) -> store::Result<Drift> {
+    let mut some = spread(store, span_us)?;
+    some.retain(own(champion, detector, is_real));
+    let baseline = champion.and_then(|champion| champion.baseline.as_ref());
+    let baseline = baseline.filter(|_| some.len() >= DECISIONS_MIN);
+    let reference = if baseline.is_some() { DriftReference::Training } else { DriftReference::None };
+    Ok(told(reference, &some, baseline, detector))
+}
+
+/// Stretches of the log that are read of a span.
+const STRETCHES: i64 = 20;
+
+/// Decisions spread over the log, in stretches of neighbours, from a span of event time before the newest one on.
+fn spread(store: &mut dyn Store, span_us: i64) -> store::Result<Vec<StoredDecision>> {
+    let newest = store.decisions(&Filter { limit: 1, ..Filter::default() })?;
+    let Some(newest) = newest.first() else { return Ok(Vec::new()) };
+    let first = position_at(store, newest.event_time_us - span_us, newest.sequence)?;
+    let mut some: Vec<StoredDecision> = Vec::new();
+    for stretch in 0..STRETCHES {
+        let after = first - 1 + (newest.sequence - first + 1) * stretch / STRETCHES;
+        let read_until = some.last().map_or(after, |last| last.sequence);
+        some.extend(store.history(after.max(read_until), &ALWAYS, NEWEST / STRETCHES as usize)?);
+    }
+    Ok(some)
+}
+
+/// The position up to `last` from which on event times are from `time_us` on, about: the log is in the order of arrival.
+fn position_at(store: &mut dyn Store, time_us: i64, last: i64) -> store::Result<i64> {
+    let (mut before, mut from) = (-1, last);
+    while from - before > 1 {
+        let middle = before + (from - before) / 2;
+        let next = store.history(middle - 1, &ALWAYS, 1)?;
+        match next.first().is_some_and(|next| next.event_time_us < time_us) {
+            true => before = middle,
+            false => from = middle,
+        }
+    }
+    Ok(from)
 }
 
 /// Older decisions as a reference.

@@ -21,7 +21,7 @@ const FREE_MIN: f64 = 0.05;
 
 /// Parts without which decisions go on: where others read, the registry that models come from, and room that is running out. A queue
 /// that is full is worth a word and no reason to send nobody here: whoever waits in it is answered.
-const DISPENSABLE: [&str; 4] = [REDIS, MODEL, DISK, PIPELINE];
+const DISPENSABLE: [&str; 5] = [REDIS, MODEL, DISK, PIPELINE, DRIFT];
 
 /// What to do when the pipeline has stopped.
 const RESTART: &str = "restart the process; it goes on where the log ends";
@@ -30,6 +30,10 @@ const PIPELINE: &str = "pipeline";
 const REDIS: &str = "redis";
 const MODEL: &str = "model";
 const DISK: &str = "disk";
+const DRIFT: &str = "drift";
+
+/// Alarms of drift that are named; of more, how many there are.
+const ALARMS_NAMED: usize = 4;
 
 /// What last went wrong with each part, since the start.
 #[derive(Debug, Default)]
@@ -108,6 +112,7 @@ fn parts(api: &Doors) -> Vec<HealthPart> {
         pipeline(api),
         engine(&condition),
         model(api),
+        drift(api),
         store(api, &condition),
         disk(&api.data_dir),
         kafka(api),
@@ -213,6 +218,32 @@ fn model(api: &Doors) -> HealthPart {
         )
         .figure("trees", lineup.champion.as_ref().map_or(0, |champion| champion.trees) as f64, "count")
         .figure("challengers", lineup.challengers.len() as f64, "count")
+}
+
+fn drift(api: &Doors) -> HealthPart {
+    if api.database.is_none() {
+        return off(DRIFT, "nothing is stored here that could be looked at");
+    }
+    let found = api.monitors.tell();
+    let named = found.raised.iter().take(ALARMS_NAMED);
+    let named = named.map(|alarm| format!("{} of {} is {:.2}", alarm.kind, alarm.name, alarm.value));
+    let named: Vec<String> = named.collect();
+    let more = found.raised.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let problem = (!named.is_empty())
+        .then(|| format!("decisions are not what was learnt from: {}{more}", named.join(", ")));
+    let told = part(DRIFT, problem, format!("{} decisions looked at", found.decisions))
+        .advise("see /v1/models/drift; train again (POST /v1/retraining/runs), or mend what sends the field")
+        .figure("raised", found.raised.len() as f64, "count");
+    let figures = [
+        ("psi of the score", found.psi_score),
+        ("psi at most", found.psi_max),
+        ("missing more", found.missing_max),
+    ];
+    figures.into_iter().fold(told, |told, (name, value)| match value {
+        Some(value) => told.figure(name, value, "share"),
+        None => told,
+    })
 }
 
 fn store(api: &Doors, condition: &Condition) -> HealthPart {

@@ -20,6 +20,10 @@ pub mod figures;
 pub mod performance;
 /// How far decisions are from what the champion learnt from.
 pub mod drift;
+/// What watches for drift.
+pub mod monitors;
+/// Runs of training again.
+pub mod retraining;
 /// How the service is, part by part.
 pub mod health;
 /// What came in and was no transaction, for people.

@@ -21,10 +21,12 @@ use super::erasure;
 use super::health;
 use super::listen::Server;
 use super::models::Models;
+use super::monitors;
 use super::pipeline::{Condition, Pipeline, Request, Shared, lock};
 use super::recovery::Recovery;
 use super::redis::{self, Redis};
 use super::retention;
+use super::retraining;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::wire;
@@ -285,6 +287,9 @@ async fn serve(
     let health = tokio::spawn(health::watch(Arc::clone(&api)));
     let retention = tokio::spawn(retention::watch(Arc::clone(&api)));
     let access = tokio::spawn(audit::follow_access(Arc::clone(&api)));
+    let monitors = tokio::spawn(monitors::watch(Arc::clone(&api)));
+    let retraining = tokio::spawn(retraining::watch(Arc::clone(&api)));
+    let held = Arc::clone(&api);
     let driver = tokio::spawn(driver);
     let (stop, stopped) = watch::channel(false);
     let server = Server::new(&api, stopped)?;
@@ -298,7 +303,9 @@ async fn serve(
     // Whoever served may have failed already; its end says so.
     stop.send(true).unwrap_or_default();
     let drained = tokio::time::timeout(DRAIN, serving).await;
-    [viewers, alerts, activity, health, retention, access].iter().for_each(tokio::task::JoinHandle::abort);
+    let tasks = [viewers, alerts, activity, health, retention, access, monitors, retraining];
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    held.retraining.interrupt();
     match drained {
         Ok(ended) => Ok(ended?),
         // Viewers keep their sockets open: they are not waited for.

@@ -12,6 +12,7 @@ use super::access::settings as access;
 use super::fallback::{self, Stance};
 use super::{alerts, generate, privacy, redis};
 use crate::cli::WrongInput;
+use crate::retraining::config as retraining;
 use crate::stream::settings::{self as kafka, KafkaSettings};
 
 /// The commented default file: the reference of all settings.
@@ -76,6 +77,12 @@ pub struct Settings {
     pub privacy: privacy::Config,
     /// Who is asked who they are, how connections are encrypted, how much anybody may ask.
     pub access: access::Config,
+    /// How models are trained again.
+    pub retraining: retraining::Config,
+    /// What watches for drift.
+    pub monitors: retraining::Monitors,
+    /// The file that they were read from.
+    pub file: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -103,13 +110,27 @@ impl Default for Settings {
             mature_after_us: None,
             privacy: privacy::Config::default(),
             access: access::Config::default(),
+            retraining: retraining::Config::default(),
+            monitors: retraining::Monitors::default(),
+            file: None,
         }
     }
 }
 
 /// The tables.
 const TABLES: &[&str] = &[
-    "access", "alerts", "kafka", "kafka.properties", "labels", "limits", "models", "privacy", "synthetic", "tls",
+    "access",
+    "alerts",
+    "kafka",
+    "kafka.properties",
+    "labels",
+    "limits",
+    "models",
+    "monitors",
+    "privacy",
+    "retraining",
+    "synthetic",
+    "tls",
 ];
 
 /// The keys, each with the environment variable that overrides it.
@@ -181,7 +202,9 @@ impl Settings {
                 .map_err(|error| WrongInput(format!("cannot read {}: {error}", path.display())))?,
             None => String::new(),
         };
-        Settings::parse(&text, environment).map_err(|mistakes| {
+        let parsed = Settings::parse(&text, environment);
+        let parsed = parsed.map(|settings| Settings { file: file.map(Path::to_path_buf), ..settings });
+        parsed.map_err(|mistakes| {
             let name = file.map_or("the environment".to_string(), |path| path.display().to_string());
             WrongInput(format!("{name}: {}", mistakes.join("\n  "))).into()
         })
@@ -195,9 +218,16 @@ impl Settings {
         for (key, variable) in KEYS.iter().chain(access::KEYS) {
             settings.take_variable(key, variable, &environment, &mut mistakes);
         }
-        for key in kafka::KEYS {
-            let variable = format!("REDFLAG_KAFKA_{}", key.to_ascii_uppercase());
-            settings.take_variable(&format!("kafka.{key}"), &variable, &environment, &mut mistakes);
+        let of_tables: [(&str, &[&str]); 3] = [
+            ("kafka", &kafka::KEYS),
+            ("retraining", &retraining::KEYS),
+            ("monitors", &retraining::MONITOR_KEYS),
+        ];
+        for (table, key) in
+            of_tables.iter().flat_map(|(table, keys)| keys.iter().map(move |key| (table, key)))
+        {
+            let variable = format!("REDFLAG_{table}_{key}").to_ascii_uppercase();
+            settings.take_variable(&format!("{table}.{key}"), &variable, &environment, &mut mistakes);
         }
         for (key, variable) in SECRETS {
             let (key, variable) = (format!("{key}_file"), format!("{variable}_FILE"));
@@ -223,6 +253,12 @@ impl Settings {
         if self.warm_up.is_some() && self.kafka.is_on() {
             let mistake =
                 "`warm_up` is set together with kafka.brokers: there, history is what the topic holds";
+            mistakes.push(mistake.to_string());
+        }
+        if self.model != ModelSource::Registry
+            && (self.retraining.schedule.is_some() || self.retraining.on_drift)
+        {
+            let mistake = "`retraining` needs model = \"registry\": a model that is a file stays as it is";
             mistakes.push(mistake.to_string());
         }
     }
@@ -273,6 +309,12 @@ impl Settings {
         }
         if access::Config::has(key) {
             return self.access.set(key, text);
+        }
+        if let Some(key) = key.strip_prefix("retraining.") {
+            return self.retraining.set(key, text);
+        }
+        if let Some(key) = key.strip_prefix("monitors.") {
+            return self.monitors.set(key, text);
         }
         let expected = |what: &str| format!("`{key}` is \"{text}\", expected {what}");
         match key {

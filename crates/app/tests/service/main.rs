@@ -33,3 +33,4 @@ mod marks;
 mod generate;
 mod card_numbers;
 mod forgetting;
+mod retraining;

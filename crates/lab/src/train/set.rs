@@ -92,6 +92,18 @@ impl TrainingSet {
         asked.start.max(covered.start)..asked.end.min(covered.end)
     }
 
+    /// Adds all rows of a set of the same columns, whose entities are others.
+    pub fn extend(&mut self, other: &TrainingSet) {
+        for (column, more) in self.columns.iter_mut().zip(&other.columns) {
+            column.extend_from_slice(more);
+        }
+        let first = self.cards.iter().max().map_or(0, |last| last + 1);
+        self.labels.extend_from_slice(&other.labels);
+        self.times_us.extend_from_slice(&other.times_us);
+        self.amounts.extend_from_slice(&other.amounts);
+        self.cards.extend(other.cards.iter().map(|card| card + first));
+    }
+
     /// Adds a row with its features, one for each column.
     pub fn push(&mut self, row: Row, features: &[f64]) {
         for (column, value) in self.columns.iter_mut().zip(features) {

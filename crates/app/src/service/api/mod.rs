@@ -14,6 +14,7 @@ mod page;
 pub mod problem;
 mod read;
 mod rejections;
+mod retraining;
 mod security;
 mod session;
 mod synthetic;
@@ -36,9 +37,11 @@ use super::audit::Audit;
 use super::fallback::Fallbacks;
 use super::generate::jobs::Generations;
 use super::health::Troubles;
+use super::monitors::Monitors;
 use super::past::Past;
 use super::pipeline::{Request, Shared, lock, now_us};
 use super::recovery::Recovery;
+use super::retraining::Retraining;
 use super::settings::Settings;
 use super::wire;
 use crate::cli::WrongInput;
@@ -69,6 +72,10 @@ pub struct Doors {
     pub judged: Remembered<Judged>,
     /// How far decisions were last found to be from what the champion learnt from.
     pub drift: Remembered<wire::Drift>,
+    /// What watches for drift; its figures are for whoever exports them.
+    pub monitors: Monitors,
+    /// Runs of training again.
+    pub retraining: Retraining,
     /// What viewers see of alerts.
     pub alerts: Mutex<AlertsBrief>,
     /// How long decisions are kept, in microseconds of event time, where the service itself sees to it.
@@ -124,6 +131,8 @@ impl Doors {
             database,
             judged: Remembered::default(),
             drift: Remembered::default(),
+            monitors: Monitors::new(&settings.monitors),
+            retraining: Retraining::new(settings),
             alerts: Mutex::default(),
             retention_us: settings.retention_us,
             data_dir: settings.data_dir.clone(),
@@ -261,6 +270,10 @@ fn documented() -> (Router<Api>, OpenApiDocument) {
         .routes(routes!(models::performance))
         .routes(routes!(models::drift))
         .routes(routes!(models::promote))
+        .routes(routes!(retraining::retraining))
+        .routes(routes!(retraining::start))
+        .routes(routes!(retraining::cancel))
+        .routes(routes!(retraining::approve))
         .routes(routes!(read::stats))
         .routes(routes!(read::health))
         .routes(routes!(rejections::rejections))

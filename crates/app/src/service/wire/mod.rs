@@ -19,6 +19,7 @@ mod health;
 mod inspection;
 mod performance;
 mod privacy;
+mod retraining;
 mod synthetic;
 
 pub use access::*;
@@ -29,6 +30,7 @@ pub use health::*;
 pub use inspection::*;
 pub use performance::*;
 pub use privacy::*;
+pub use retraining::*;
 pub use synthetic::*;
 
 /// An instant, as RFC 3339 in UTC.
