@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::events::{Simulated, label, simulated};
-use super::process::{Service, Setup, folder, redflag, run, succeed, wait_until};
+use super::process::{self, Service, Setup, folder, redflag, run, succeed, wait_until};
 
 /// About five weeks.
 const ROWS: usize = 26_000;
@@ -194,7 +194,7 @@ fn a_run_survives_the_end_of_the_service() {
 
     // By hand it has to wait as well, and nothing is done again.
     let arguments = format!("run --run {}", folder.display());
-    let waits = run(bench.retrain(&arguments).env("REDFLAG_RETRAINING_SHADOW", "1d"));
+    let waits = process::run(bench.retrain(&arguments).env("REDFLAG_RETRAINING_SHADOW", "1d"));
     assert_eq!((waits.status.code(), rows()), (Some(75), collected));
     assert_eq!(bench.step(&format!("cancel --by tester --run {}", folder.display())).1["state"], "cancelled");
 }
