@@ -558,7 +558,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Train again now. */
-        post: operations["start"];
+        post: operations["start_retraining"];
         delete?: never;
         options?: never;
         head?: never;
@@ -575,7 +575,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Promote the challenger of a run that waits for a person. When this is answered, what is posted after it is decided by it. */
-        post: operations["approve"];
+        post: operations["approve_retraining"];
         delete?: never;
         options?: never;
         head?: never;
@@ -592,7 +592,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Stop a run. Its challenger, if it has one, scores no longer. */
-        post: operations["cancel"];
+        post: operations["cancel_retraining"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1980,7 +1980,7 @@ export interface components {
             crossings: number;
             /**
              * Format: int64
-             * @description Newest decisions that were looked at.
+             * @description The champion's decisions that were looked at, spread over the window.
              */
             decisions: number;
             /**
@@ -2000,7 +2000,7 @@ export interface components {
             psi_max?: number | null;
             /**
              * Format: double
-             * @description The index of the score; null if it is not known.
+             * @description The index of the score; null if it is not known, as while the champion has not decided for a whole window.
              */
             psi_score?: number | null;
             /**
@@ -4187,7 +4187,7 @@ export interface operations {
             };
         };
     };
-    start: {
+    start_retraining: {
         parameters: {
             query?: never;
             header?: never;
@@ -4256,7 +4256,7 @@ export interface operations {
             };
         };
     };
-    approve: {
+    approve_retraining: {
         parameters: {
             query?: never;
             header?: never;
@@ -4337,7 +4337,7 @@ export interface operations {
             };
         };
     };
-    cancel: {
+    cancel_retraining: {
         parameters: {
             query?: never;
             header?: never;
