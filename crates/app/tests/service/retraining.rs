@@ -238,6 +238,32 @@ fn steps_are_commands_that_are_done_once() {
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("unexpected argument '--tress'"), "{wrong:?}");
 }
 
+/// A database that begins in the middle is filled up from a file.
+#[test]
+fn history_from_before_the_database_is_learnt_from_as_well() {
+    let bench = Bench::new("retraining_also");
+    let service = bench.setup().start();
+    let mut client = service.client();
+    let late = &bench.stream[ROWS / 2..];
+    for part in late.chunks(2_000) {
+        let lines: String = part.iter().map(|one| format!("{}\n", one.body)).collect();
+        client.post("/v1/transactions/batch", lines).ok();
+    }
+    let (code, without) = bench.step("collect --run runs/1");
+    assert_eq!((code, &without["figures"]["rows_also"]), (0, &Value::Null));
+    let (code, with) = bench.step("train --run runs/2 --also stream.jsonl");
+    assert_eq!(
+        (code, with["stretch"][1].as_str()),
+        (0, without["stretch"][1].as_str()),
+        "the same test: {with}"
+    );
+    let [also, rows, learnt] =
+        ["rows_also", "rows", "train_rows"].map(|name| with["figures"][name].as_f64().unwrap());
+    assert!(also > 5_000.0 && learnt > also && learnt < also + rows, "{with}");
+    assert!(with["stretch"][0].as_str() < without["stretch"][0].as_str(), "{with}");
+    service.stop();
+}
+
 impl Bench {
     fn step_with(&self, arguments: &str, variable: &str, value: &str) -> (i32, Value) {
         let output = run(self.retrain(&format!("{arguments} --json")).env(variable, value));
