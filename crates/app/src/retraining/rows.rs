@@ -66,8 +66,8 @@ pub fn collect(store: &mut dyn Store, wanted: &Wanted, progress: &mut dyn FnMut(
     ensure!(newest.is_some(), "the database holds no decision to learn from");
     let until_us = newest.unwrap_or(0) + 1 - wanted.mature_after_us.unwrap_or(0);
     let range = wanted.from_us.unwrap_or_else(|| first_us(wanted, until_us))..until_us;
-    let mut found = Collected::default();
-    found.set = TrainingSet::new(wanted.detector.features.len(), None);
+    let set = TrainingSet::new(wanted.detector.features.len(), None);
+    let mut found = Collected { set, ..Collected::default() };
     let (mut after, mut read) = (-1, 0);
     loop {
         let page = store.history(after, &range, PAGE)?;

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use engine::Detector;
-use engine::time::{format_instant, parse_instant};
+use engine::time::{DAY_US, format_instant, parse_instant};
 use lab::artifact::ModelFile;
-use lab::dataset::ColumnMap;
+use lab::dataset::{ColumnMap, DatasetError};
 use lab::facts::Facts;
 use lab::retrain::{self, Verdict, challenger};
 use lab::split::Split;
@@ -134,19 +134,14 @@ impl Work {
 
     fn collect(&mut self, progress: &mut Progress) -> Result<()> {
         let Collected { mut set, counts, .. } = self.rows(None, progress)?;
-        let config = &self.settings.retraining;
-        if let Some(file) = &config.also {
-            let first = set.times_us.iter().copied().min().unwrap_or(i64::MAX);
-            let weeks = i64::from(config.stretch.train_weeks + config.stretch.test_weeks) * 7;
-            let from = set.days().end - weeks * engine::time::DAY_US;
-            if from < first {
-                let (mut earlier, _) =
-                    load(&self.detector, file, &ColumnMap::default(), Some(from..first), &mut |_| {})?;
-                self.run.figures.insert("rows_also".to_string(), earlier.len() as f64);
-                earlier.extend(&set);
-                set = earlier;
-            }
+        if let Some(earlier) = self.earlier(&set)? {
+            self.run.figures.insert("rows_also".to_string(), earlier.len() as f64);
+            let mut all = TrainingSet::new(set.columns.len(), None);
+            all.extend(&earlier);
+            all.extend(&set);
+            set = all;
         }
+        let config = &self.settings.retraining;
         let split = config.stretch.of(&set)?;
         write_rows(&set, &self.detector.feature_names(), &self.rows_file())?;
         self.run.figures.extend(counts);
@@ -155,6 +150,23 @@ impl Work {
         let rows = set.len();
         note(&self.run, &format!("{rows} rows from {} on, {} fraud", format_instant(cuts[0]), set.frauds()));
         Ok(())
+    }
+
+    /// Rows of the file from before the database's first, computed by the engine; `None` where none are wanted or there are none.
+    fn earlier(&self, set: &TrainingSet) -> Result<Option<TrainingSet>> {
+        let config = &self.settings.retraining;
+        let Some(file) = &config.also else { return Ok(None) };
+        let first_us = set.times_us.iter().copied().min().unwrap_or(i64::MAX);
+        let weeks = i64::from(config.stretch.train_weeks + config.stretch.test_weeks);
+        let wanted = set.days().end - weeks * 7 * DAY_US..first_us;
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        match load(&self.detector, file, &ColumnMap::default(), Some(wanted), &mut |_| {}) {
+            Ok((earlier, _)) => Ok(Some(earlier)),
+            Err(error) if matches!(error.downcast_ref(), Some(DatasetError::NoRows { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Rows of the database from an event time on, as far back as is learnt from without one.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::events::{Simulated, label, simulated};
-use super::process::{Service, Setup, folder, redflag, run, succeed, wait_until};
+use super::process::{self, Service, Setup, folder, redflag, run, succeed, wait_until};
 
 /// About five weeks.
 const ROWS: usize = 26_000;
@@ -194,7 +194,7 @@ fn a_run_survives_the_end_of_the_service() {
 
     // By hand it has to wait as well, and nothing is done again.
     let arguments = format!("run --run {}", folder.display());
-    let waits = super::process::run(bench.retrain(&arguments).env("REDFLAG_RETRAINING_SHADOW", "1d"));
+    let waits = process::run(bench.retrain(&arguments).env("REDFLAG_RETRAINING_SHADOW", "1d"));
     assert_eq!((waits.status.code(), rows()), (Some(75), collected));
     assert_eq!(bench.step(&format!("cancel --by tester --run {}", folder.display())).1["state"], "cancelled");
 }
@@ -236,6 +236,32 @@ fn steps_are_commands_that_are_done_once() {
     let wrong = run(bench.retrain("run --run runs/3").env("REDFLAG_RETRAINING_RECIPE", "--tress 3"));
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("unexpected argument '--tress'"), "{wrong:?}");
+}
+
+/// A database that begins in the middle is filled up from a file.
+#[test]
+fn history_from_before_the_database_is_learnt_from_as_well() {
+    let bench = Bench::new("retraining_also");
+    let service = bench.setup().start();
+    let mut client = service.client();
+    let late = &bench.stream[ROWS / 2..];
+    for part in late.chunks(2_000) {
+        let lines: String = part.iter().map(|one| format!("{}\n", one.body)).collect();
+        client.post("/v1/transactions/batch", lines).ok();
+    }
+    let (code, without) = bench.step("collect --run runs/1");
+    assert_eq!((code, &without["figures"]["rows_also"]), (0, &Value::Null));
+    let (code, with) = bench.step("train --run runs/2 --also stream.jsonl");
+    assert_eq!(
+        (code, with["stretch"][1].as_str()),
+        (0, without["stretch"][1].as_str()),
+        "the same test: {with}"
+    );
+    let [also, rows, learnt] =
+        ["rows_also", "rows", "train_rows"].map(|name| with["figures"][name].as_f64().unwrap());
+    assert!(also > 5_000.0 && learnt > also && learnt < also + rows, "{with}");
+    assert!(with["stretch"][0].as_str() < without["stretch"][0].as_str(), "{with}");
+    service.stop();
 }
 
 impl Bench {

@@ -37,7 +37,7 @@ pub async fn retraining(State(api): State<Api>) -> Response {
         (status = 422, body = Problem, description = "fields are missing or wrong"),
         (status = 503, body = Problem, description = "it cannot be started at the moment"),
     ))]
-pub async fn start(State(api): State<Api>, body: Body) -> Response {
+pub async fn start_retraining(State(api): State<Api>, body: Body) -> Response {
     let wanted = match wanted(&api, body).await {
         Ok(wanted) => wanted,
         Err(response) => return response,
@@ -62,7 +62,11 @@ pub async fn start(State(api): State<Api>, body: Body) -> Response {
         (status = 422, body = Problem, description = "fields are missing or wrong"),
         (status = 503, body = Problem, description = "it cannot be done at the moment"),
     ))]
-pub async fn cancel(State(api): State<Api>, id: Result<Path<String>, PathRejection>, body: Body) -> Response {
+pub async fn cancel_retraining(
+    State(api): State<Api>,
+    id: Result<Path<String>, PathRejection>,
+    body: Body,
+) -> Response {
     change(api, "cancel", id, body).await
 }
 
@@ -78,7 +82,7 @@ pub async fn cancel(State(api): State<Api>, id: Result<Path<String>, PathRejecti
         (status = 422, body = Problem, description = "fields are missing or wrong"),
         (status = 503, body = Problem, description = "it cannot be done at the moment"),
     ))]
-pub async fn approve(
+pub async fn approve_retraining(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
     body: Body,
