@@ -5,7 +5,7 @@ CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
 BINARY := $(CARGO_TARGET_DIR)/release/redflag
 
-.PHONY: run test build web bench lint format types clean
+.PHONY: run test build web bench lint format types clean deploy
 
 ## build, then open the demo: simulated history, a model, live traffic, a page. ARGS="--port 9000 --rate 500"
 run: build
@@ -32,6 +32,10 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 web/dist/index.html: web/node_modules/.package-lock.json $(WEB_SOURCES)
 	npm --prefix web run build
 	@touch $@
+
+## everything that redflag works with, in containers, on this machine (docs/deployment.md)
+deploy:
+	@deploy/up
 
 ## the project's benchmarks, with machine and versions
 bench: build

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use crate::card::{self, Token};
 use crate::detector::{FieldKind, Schema, TimeFormat};
 use crate::time::{self, TIME_RANGE_US};
 
@@ -66,16 +67,17 @@ pub struct Rejection {
 }
 
 impl FieldError {
-    /// An error, with the value cut to 80 characters.
+    /// An error, with the value cut to 80 characters and card numbers in it masked.
     pub fn new(field: &str, value: impl std::fmt::Display, expected: impl Into<String>) -> FieldError {
         let mut shown = String::new();
         let written = write!(shown, "{value}");
         debug_assert!(written.is_ok(), "writing to a string cannot fail");
+        let mut shown = card::mask(&shown).into_owned();
         if let Some((cut, _)) = shown.char_indices().nth(80) {
             shown.truncate(cut);
             shown.push('…');
         }
-        FieldError { field: field.to_string(), value: shown, expected: expected.into() }
+        FieldError { field: card::mask(field).into_owned(), value: shown, expected: expected.into() }
     }
 }
 
@@ -153,6 +155,8 @@ pub struct EventBatch {
     marks: Vec<(usize, Span)>,
     pending: Pending,
     cells: Vec<Cell>,
+    /// Card numbers that became tokens since the batch was made.
+    tokens_made: u64,
     /// Bit i: the field at position i must be set.
     required: u128,
 }
@@ -165,6 +169,7 @@ enum Cell {
     Amount,
     Label,
     Text(usize),
+    Card(usize),
     Number(usize),
     Bool(usize),
     Mark,
@@ -178,6 +183,7 @@ impl Cell {
             FieldKind::Amount => Cell::Amount,
             FieldKind::Label => Cell::Label,
             FieldKind::Id { slot } | FieldKind::Category { slot, .. } => Cell::Text(*slot),
+            FieldKind::Card { slot } => Cell::Card(*slot),
             FieldKind::Number { slot } => Cell::Number(*slot),
             FieldKind::Bool { slot } => Cell::Bool(*slot),
         }
@@ -217,7 +223,14 @@ impl EventBatch {
             numbers: Vec::new(),
             marks: Vec::new(),
             pending: Pending::default(),
+            tokens_made: 0,
         }
+    }
+
+    /// How many card numbers became tokens since the batch was made: whoever passes on what a row was read from compares
+    /// before and after.
+    pub fn tokens_made(&self) -> u64 {
+        self.tokens_made
     }
 
     /// Rows in the batch.
@@ -393,10 +406,12 @@ impl EventBatch {
                 Label::Unknown => Value::Missing,
                 label => Value::Bool(label == Label::Fraud),
             },
-            FieldKind::Id { slot } | FieldKind::Category { slot, .. } => match self.text(row, *slot) {
-                "" => Value::Missing,
-                text => Value::Text(text),
-            },
+            FieldKind::Id { slot } | FieldKind::Card { slot } | FieldKind::Category { slot, .. } => {
+                match self.text(row, *slot) {
+                    "" => Value::Missing,
+                    text => Value::Text(text),
+                }
+            }
             FieldKind::Number { slot } => match self.number(row, *slot) {
                 number if number.is_nan() => Value::Missing,
                 number => Value::Number(number),
@@ -440,16 +455,14 @@ impl EventBatch {
         Span { start, end: self.arena.len() as u32 }
     }
 
-    fn keep_integer(&mut self, value: i64) -> Span {
-        let start = self.arena.len() as u32;
-        let mut digits = [0_u8; 20];
-        self.arena.push_str(integer_text(value, &mut digits));
-        Span { start, end: self.arena.len() as u32 }
-    }
-
     fn error(&mut self, field: usize, value: Value, expected: &str) {
         let name = self.schema.fields.get(field).map_or(MARK, |field| &field.name);
         let error = match value {
+            Value::Missing => FieldError::new(name, value, expected),
+            // Nearly a card number is most of one.
+            _ if matches!(self.cells.get(field), Some(Cell::Card(_))) => {
+                FieldError::new(name, "a value that is not shown", expected)
+            }
             Value::Untyped(text) | Value::Text(text) => {
                 FieldError::new(name, format_args!("{text:?}"), expected)
             }
@@ -472,6 +485,10 @@ impl EventBatch {
                 let at = row * self.schema.text_slots + slot;
                 self.enter_text(value).map(|span| self.texts[at] = span)
             }
+            Cell::Card(slot) => {
+                let at = row * self.schema.text_slots + slot;
+                self.enter_card(value).map(|span| self.texts[at] = span)
+            }
             Cell::Number(slot) => {
                 let at = row * self.schema.number_slots + slot;
                 read_number(value).map(|number| self.numbers[at] = number)
@@ -487,20 +504,38 @@ impl EventBatch {
 
     fn enter_mark(&mut self, value: Value) -> Option<Span> {
         match value {
-            Value::Text(text) | Value::Untyped(text) if is_mark(text) => Some(self.keep(text)),
+            Value::Text(text) | Value::Untyped(text) if is_mark(text) => Some(self.keep_known(text)),
             _ => None,
         }
     }
 
     fn enter_text(&mut self, value: Value) -> Option<Span> {
         match value {
-            Value::Text(text) | Value::Untyped(text) if acceptable_text(text) => Some(self.keep(text)),
-            Value::Integer(number) => Some(self.keep_integer(number)),
-            Value::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
-                Some(self.keep_integer(number as i64))
+            Value::Text(text) | Value::Untyped(text) if acceptable_text(text) => Some(self.keep_known(text)),
+            _ => {
+                let mut digits = [0_u8; 20];
+                let text = integer_text(whole_number(value)?, &mut digits);
+                Some(self.keep_known(text))
             }
-            _ => None,
         }
+    }
+
+    /// Keeps a text, or the token of the card number that it is.
+    fn keep_known(&mut self, text: &str) -> Span {
+        let token = self.schema.cards.detect(text);
+        self.tokens_made += u64::from(token.is_some());
+        self.keep(token.as_ref().map_or(text, Token::as_str))
+    }
+
+    /// A card number, as its token; or the token itself, in what was stored or sent on.
+    fn enter_card(&mut self, value: Value) -> Option<Span> {
+        let token: Option<Token> = match value {
+            Value::Text(text) | Value::Untyped(text) if card::is_token(text) => return Some(self.keep(text)),
+            Value::Text(text) | Value::Untyped(text) => self.schema.cards.token(text),
+            _ => self.schema.cards.token(integer_text(whole_number(value)?, &mut [0; 20])),
+        };
+        self.tokens_made += u64::from(token.is_some());
+        token.map(|token| self.keep(token.as_str()))
     }
 }
 
@@ -514,9 +549,18 @@ fn acceptable_text(text: &str) -> bool {
     !text.is_empty() && text.len() <= TEXT_MAX && text.trim() == text && !text.chars().any(char::is_control)
 }
 
+fn whole_number(value: Value) -> Option<i64> {
+    match value {
+        Value::Integer(number) => Some(number),
+        Value::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => Some(number as i64),
+        _ => None,
+    }
+}
+
 fn expectation(cell: Cell) -> String {
     match cell {
         Cell::EventId | Cell::Text(_) => format!("text of 1 to {TEXT_MAX} bytes, or a whole number"),
+        Cell::Card(_) => "a card number: 13 to 19 digits, the last of them the check digit".to_string(),
         Cell::Time => "an RFC 3339 time or an epoch number, in the years 1 to 9999".to_string(),
         Cell::Amount => "a number from 0 to 10 trillion".to_string(),
         Cell::Label | Cell::Bool(_) => "true or false".to_string(),

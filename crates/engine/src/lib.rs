@@ -30,6 +30,8 @@ pub mod reason;
 pub mod process;
 /// The state as bytes, and back.
 pub mod snapshot;
+/// Card numbers and the tokens that stand for them.
+pub mod card;
 /// Ids that were seen before, for streams that no database remembers.
 pub mod repeats;
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::detector::Detector;
+use crate::features::text_value;
 use crate::model::Model;
 use crate::process::{Engine, hash_text, owner};
 use crate::time::{TIME_RANGE_US, format_duration};
@@ -36,11 +37,7 @@ pub enum SnapshotError {
 impl Engine {
     /// Writes the state. `position` is the last position of the log that it contains.
     pub fn snapshot(&self, position: i64) -> Vec<u8> {
-        let mut out = MAGIC.to_vec();
-        put_text(&mut out, &layout(&self.detector, self.only.as_deref()));
-        put(&mut out, position);
-        put(&mut out, i64::from(self.stream_us.is_some()));
-        put(&mut out, self.stream_us.unwrap_or(0));
+        let mut out = self.head(position);
         for kind in 0..self.plan.tables.len() {
             for shard in &self.shards {
                 shard.tables[kind].dump(|key, newest_us, entries| {
@@ -61,6 +58,15 @@ impl Engine {
         }
         let sum = checksum(&out);
         out.extend_from_slice(&sum.to_le_bytes());
+        out
+    }
+
+    fn head(&self, position: i64) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        put_text(&mut out, &layout(&self.detector, self.only.as_deref()));
+        put(&mut out, position);
+        put(&mut out, i64::from(self.stream_us.is_some()));
+        put(&mut out, self.stream_us.unwrap_or(0));
         out
     }
 
@@ -91,6 +97,24 @@ impl Engine {
         let mut engine = Engine::stage(detector, kind);
         let position = engine.refill(bytes)?;
         Ok((engine, position))
+    }
+
+    /// Gives an entity another id in all that is held: where it is looked up, and where it was counted among different ones.
+    /// `field` is its field's name. Ids matter by being equal only, so every later feature is what it would have been.
+    ///
+    /// # Errors
+    /// Never of a state that was written by this program.
+    pub fn rename(&mut self, field: &str, old: &str, new: &str) -> Result<(), SnapshotError> {
+        let bytes = renamed(&self.detector, &self.snapshot(0), field, old, new)?;
+        let (detector, model) = (Arc::clone(&self.detector), self.model().cloned());
+        let (only, shards) = (self.only.clone(), self.shards.len());
+        let mut engine = match only {
+            Some(kind) => Engine::stage(detector, Some(&kind)),
+            None => Engine::new(detector, model, shards),
+        };
+        engine.refill(&bytes)?;
+        *self = engine;
+        Ok(())
     }
 
     fn refill(&mut self, bytes: &[u8]) -> Result<i64, SnapshotError> {
@@ -125,6 +149,59 @@ impl Engine {
         }
         Ok(position)
     }
+}
+
+/// The log position that a snapshot stands at, told by its first bytes.
+///
+/// # Errors
+/// If these are not the first bytes of a snapshot.
+pub fn position_of(bytes: &[u8]) -> Result<i64, SnapshotError> {
+    let body = bytes.strip_prefix(MAGIC).ok_or(SnapshotError::Unknown)?;
+    let mut reader = Reader { bytes: body, at: 0 };
+    reader.text()?;
+    reader.word()
+}
+
+/// A snapshot of a whole engine in which an entity has another id; see [`Engine::rename`].
+///
+/// # Errors
+/// If the bytes are no snapshot, are damaged, or belong to another feature list.
+pub fn renamed(
+    detector: &Arc<Detector>,
+    bytes: &[u8],
+    field: &str,
+    old: &str,
+    new: &str,
+) -> Result<Vec<u8>, SnapshotError> {
+    let (engine, position) = Engine::restore(Arc::clone(detector), None, 1, bytes)?;
+    let index = detector.schema.index_of(field);
+    let Some(slot) = index.and_then(|index| detector.schema.fields[index].kind.text_slot()) else {
+        return Ok(bytes.to_vec());
+    };
+    let (old_value, new_value) = (text_value(old), text_value(new));
+    let mut out = engine.head(position);
+    for (kind, plan) in engine.plan.tables.iter().enumerate() {
+        let columns: Vec<usize> = plan.columns_of_text(slot).collect();
+        let mut words = Vec::new();
+        engine.shards[0].tables[kind].dump(|key, newest_us, entries| {
+            put_text(&mut out, if plan.by == slot && key == old { new } else { key });
+            put(&mut out, newest_us);
+            words.clear();
+            for entry in entries {
+                let start = words.len();
+                words.extend_from_slice(entry);
+                for word in columns.iter().map(|column| start + 1 + column) {
+                    words[word] = if words[word] == old_value { new_value } else { words[word] };
+                }
+            }
+            put(&mut out, words.len() as i64);
+            words.iter().for_each(|word| put(&mut out, *word));
+        });
+        put_text(&mut out, "");
+    }
+    let sum = checksum(&out);
+    out.extend_from_slice(&sum.to_le_bytes());
+    Ok(out)
 }
 
 /// What the entries of a state mean: the feature list, and the settings outside of it that they depend on.

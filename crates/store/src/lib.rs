@@ -11,6 +11,7 @@ mod activity;
 mod alerts;
 mod audit;
 mod database;
+mod erase;
 mod sqlite;
 mod postgres;
 mod shadow;
@@ -24,6 +25,7 @@ pub use alerts::{
 };
 pub use audit::{AuditEntry, AuditFilter, AuditLog, Chain, Flaw, Hash, NewAuditEntry};
 pub use database::Database;
+pub use erase::{Erased, Erasure};
 pub use postgres::{Address, Postgres, Scratch};
 pub use shadow::{LabelledScore, NewShadowScore, Record, ShadowScore};
 pub use shape::{Partition, Shape};
@@ -432,6 +434,39 @@ pub trait Store: Send {
     /// # Errors
     /// If the database refuses, or an alert is not as a revision expects it; then nothing of the group is written.
     fn append(&mut self, group: &Group) -> Result<()>;
+
+    /// Positions after `after` of the decisions whose event holds the id, in ascending order.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn mentions(&mut self, erasure: &Erasure, after: i64) -> Result<Vec<i64>>;
+
+    /// Writes the tombstone in place of the id into the decisions at these positions, and into alerts, notes and rejections,
+    /// in one transaction. What was erased before is as it was.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn erase(&mut self, erasure: &Erasure, sequences: &[i64]) -> Result<Erased>;
+
+    /// Leaves nothing of what was erased in the files: free pages, the write-ahead log.
+    ///
+    /// # Errors
+    /// If the database refuses, or somebody reads for too long.
+    fn scrub(&mut self, erasure: &Erasure) -> Result<()>;
+
+    /// The first position whose event is not older than this, if there is one.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn first_since(&mut self, event_time_us: i64) -> Result<Option<i64>>;
+
+    /// Deletes a portion of what stands before a position, at most `limit` decisions, with their labels, scores and alerts;
+    /// and rejections that came in before `received_before_us`. Decisions that a label at that position or behind it needs
+    /// stay. How many decisions went; none: it is done.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    fn retire(&mut self, before: i64, received_before_us: i64, limit: usize) -> Result<u64>;
 
     /// Writes a group whose order another log (a topic) holds, and says how many of its decisions were new. It is written
     /// in one transaction and may come again: a crash between this and the commit of the other log repeats it, and

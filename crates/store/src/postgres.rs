@@ -8,6 +8,7 @@
 mod address;
 mod alerts;
 mod copy;
+mod forget;
 mod migrate;
 mod partitions;
 mod rows;
@@ -34,9 +35,9 @@ pub(crate) use self::session::{AUDIT_LOCK, SCHEMA_LOCK};
 use self::session::{Hold, Role, Session};
 use crate::activity::BRIEF;
 use crate::{
-    AlertChange, AlertCounts, AlertFilter, AlertRecord, BriefEntry, Filter, Group, LogEntry, Made, NewLabel,
-    NewRejection, Record, Result, ShadowScore, Shape, Store, StoreError, StoredAlert, StoredDecision, Sync,
-    Totals, Versions, shadow,
+    AlertChange, AlertCounts, AlertFilter, AlertRecord, BriefEntry, Erased, Erasure, Filter, Group, LogEntry,
+    Made, NewLabel, NewRejection, Record, Result, ShadowScore, Shape, Store, StoreError, StoredAlert,
+    StoredDecision, Sync, Totals, Versions, shadow,
 };
 
 /// A PostgreSQL database of decisions.
@@ -201,6 +202,30 @@ impl Store for Postgres {
         self.check_versions(group)?;
         self.hold.get_or_insert(Hold::Shared);
         self.work(|session, partitions| write::merge(session, partitions, group))
+    }
+
+    fn mentions(&mut self, erasure: &Erasure, after: i64) -> Result<Vec<i64>> {
+        self.work(|session, _| forget::mentions(&mut session.client, erasure, after))
+    }
+
+    fn erase(&mut self, erasure: &Erasure, sequences: &[i64]) -> Result<Erased> {
+        self.work(|session, _| forget::erase(&mut session.client, erasure, sequences))
+    }
+
+    fn scrub(&mut self, _: &Erasure) -> Result<()> {
+        self.work(|session, _| forget::scrub(&mut session.client))
+    }
+
+    fn first_since(&mut self, event_time_us: i64) -> Result<Option<i64>> {
+        self.work(|session, _| {
+            let sql = "SELECT min(sequence) FROM decisions WHERE event_time_us >= $1";
+            Ok(session.client.query_one(sql, &[&event_time_us])?.get(0))
+        })
+    }
+
+    /// Whole months are dropped, as new ones are made.
+    fn retire(&mut self, _: i64, _: i64, _: usize) -> Result<u64> {
+        Ok(0)
     }
 
     fn probe(&mut self) -> Result<()> {

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod checkpoints;
+mod forget;
 mod rows;
 mod write;
 
@@ -22,9 +23,9 @@ use self::checkpoints::Checkpoints;
 use self::rows::{COLUMNS, read_decision, read_log_entry, read_totals};
 use self::write::Counts;
 use crate::{
-    AlertChange, AlertCounts, AlertFilter, AlertRecord, BriefEntry, Filter, Group, LogEntry, Made, NewLabel,
-    NewRejection, Record, Result, ShadowScore, Shape, Store, StoreError, StoredAlert, StoredDecision, Totals,
-    Versions,
+    AlertChange, AlertCounts, AlertFilter, AlertRecord, BriefEntry, Erased, Erasure, Filter, Group, LogEntry,
+    Made, NewLabel, NewRejection, Record, Result, ShadowScore, Shape, Store, StoreError, StoredAlert,
+    StoredDecision, Totals, Versions,
 };
 
 /// The schema, one step a version. A released step is never edited.
@@ -293,6 +294,29 @@ impl Store for Sqlite {
     fn merge(&mut self, group: &Group) -> Result<u64> {
         let next = self.last_position()? + 1;
         self.in_transaction(|connection, counts| write::merge(connection, group, next, counts))
+    }
+
+    fn mentions(&mut self, erasure: &Erasure, after: i64) -> Result<Vec<i64>> {
+        forget::mentions(&self.connection, erasure, after)
+    }
+
+    fn erase(&mut self, erasure: &Erasure, sequences: &[i64]) -> Result<Erased> {
+        self.connection.pragma_update(None, "secure_delete", true)?;
+        self.in_transaction(|connection, _| forget::erase(connection, erasure, sequences))
+    }
+
+    fn scrub(&mut self, erasure: &Erasure) -> Result<()> {
+        forget::scrub(&self.connection, &self.path, erasure)
+    }
+
+    fn first_since(&mut self, event_time_us: i64) -> Result<Option<i64>> {
+        let sql = "SELECT sequence FROM decisions WHERE event_time_us >= ? ORDER BY sequence LIMIT 1";
+        Ok(self.connection.query_row(sql, [event_time_us], |row| row.get(0)).optional()?)
+    }
+
+    fn retire(&mut self, before: i64, received_before_us: i64, limit: usize) -> Result<u64> {
+        self.connection.pragma_update(None, "secure_delete", true)?;
+        self.in_transaction(|connection, _| forget::retire(connection, before, received_before_us, limit))
     }
 
     fn probe(&mut self) -> Result<()> {

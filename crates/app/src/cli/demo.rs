@@ -25,11 +25,11 @@ use self::stream::Stream;
 use self::world::World;
 use super::output::load_detector;
 use super::serve::log_to_stderr;
-use crate::service::generate;
 use crate::service::models::Models;
 use crate::service::run::{DataDir, Service, listen};
 use crate::service::settings::Settings;
 use crate::service::wire::{Source, SourceKind};
+use crate::service::{generate, privacy};
 
 /// Everything at once with nothing installed: simulate, train, serve, stream.
 #[derive(Debug, clap::Args)]
@@ -97,6 +97,8 @@ pub fn run(args: Args) -> Result<()> {
     let listen_on = listener.local_addr()?;
     let folder = args.folder();
     let data_dir = DataDir::take(&folder)?;
+    let detector = privacy::Config::default()
+        .with_cards(detector, &Settings { data_dir: folder.clone(), ..Settings::default() })?;
     let world = World::open(&folder, &detector, args.seed, args.customers)?;
     let started = Instant::now();
     let model = prepare(&folder, &data_dir, &detector, &world, named)?;

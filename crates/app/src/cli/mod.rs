@@ -9,6 +9,7 @@ mod detector;
 mod engines;
 mod evaluate;
 mod features;
+mod health;
 mod input;
 mod keys;
 mod mlflow;
@@ -45,6 +46,8 @@ enum Command {
     Demo(demo::Args),
     /// The service: HTTP, WebSocket and the page
     Serve(serve::Args),
+    /// Ask a running service whether it decides
+    Health(health::Args),
     /// Make transactions with labelled fraud
     Simulate(simulate::Args),
     /// Run the whole engine over a file: decisions out
@@ -126,6 +129,7 @@ fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Health(args) => health::run(&args),
         Command::Simulate(args) => simulate::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Features(args) => features::run(args),

@@ -15,6 +15,7 @@ use lab::evaluate::metrics::MetricError;
 use lab::replay::Progress;
 
 use super::WrongInput;
+use crate::service::privacy;
 
 /// The detectors that are shipped inside the binary.
 pub const SHIPPED: [(&str, &str); 5] = [
@@ -51,10 +52,14 @@ pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
 /// If there is no such detector, or its file has mistakes: all of them are listed.
 pub fn load_detector(name: &str) -> Result<Arc<Detector>> {
     let text = detector_text(name)?;
-    Detector::parse(&text).map(Arc::new).map_err(|mistakes| {
+    let mut detector = Detector::parse(&text).map_err(|mistakes| {
         let listed: Vec<String> = mistakes.iter().map(|mistake| format!("{name}: {mistake}")).collect();
-        WrongInput(format!("the detector has {} mistake(s)\n{}", listed.len(), listed.join("\n"))).into()
-    })
+        WrongInput(format!("the detector has {} mistake(s)\n{}", listed.len(), listed.join("\n")))
+    })?;
+    if let Some(cards) = privacy::cards_of_environment()? {
+        detector.schema.cards = cards;
+    }
+    Ok(Arc::new(detector))
 }
 
 /// The text of a detector file.

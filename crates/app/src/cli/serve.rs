@@ -49,6 +49,7 @@ pub fn run(args: Args) -> Result<()> {
     // Port 0 asks for any that is free: say which.
     let address = listener.local_addr()?;
     let data_dir = DataDir::take(&settings.data_dir)?;
+    let detector = settings.privacy.with_cards(detector, &settings)?;
     if let Some(history) = settings.warm_up.as_deref().filter(|_| !data_dir.recovery.has_base()) {
         let schema = Arc::new(detector.schema.clone());
         let reader = lab::dataset::open(history, &schema, &ColumnMap::default())

@@ -1,5 +1,6 @@
 //! `redflag store`: what a database holds, all of it into another, and decisions as a table.
 
+mod erase;
 mod export;
 
 use std::path::PathBuf;
@@ -73,6 +74,12 @@ Example: redflag store migrate --from redflag-data/redflag.db --to postgres://re
         #[arg(long)]
         json: bool,
     },
+    /// Erase an id from all that a stopped service keeps; a random tombstone stands for it from then on
+    #[command(after_help = "\
+A running service is asked by POST /v1/erasures. Scores stay, and are still recomputed to the bit.
+
+Example: redflag store erase --field customer_id --value 596 --reason 'request of 2026-11-23'")]
+    Erase(erase::Args),
     /// Write decisions with their features, one column each, to a file
     Export(export::Args),
 }
@@ -85,6 +92,7 @@ pub fn run(args: Args) -> Result<()> {
     match args.what {
         What::Status { kept, json } => status(&kept, json),
         What::Migrate { from, to, json } => migrate(&from, &to, json),
+        What::Erase(args) => erase::run(&args),
         What::Export(args) => export::run(&args),
     }
 }

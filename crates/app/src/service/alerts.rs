@@ -3,6 +3,7 @@
 //! An alert is closed with a disposition, which becomes the label of its transactions. A change names the version that it was
 //! made for: if somebody else was first, or a transaction has joined meanwhile, it is refused and the alert is shown as it is.
 
+use engine::card::mask;
 use serde_json::{Map, Value};
 use store::{
     AlertAction as StoredAction, AlertChange, AlertRevision, AlertState, Group, NewLabel, Store, StoreError,
@@ -248,7 +249,7 @@ impl Reading<'_> {
         found.unwrap_or(0)
     }
 
-    /// Words without space around them; `None` if there are none.
+    /// Words without space around them and with card numbers masked; `None` if there are none.
     fn text(&mut self, field: &str, chars_max: usize, required: bool) -> Option<String> {
         let text = match self.body.get(field) {
             None | Some(Value::Null) => "",
@@ -262,7 +263,7 @@ impl Reading<'_> {
         if text.chars().count() > chars_max || text.contains('\0') || (required && text.is_empty()) {
             self.wrong(field, format!("a text of at most {chars_max} characters"));
         }
-        Some(text.to_string()).filter(|text| !text.is_empty())
+        Some(mask(text).into_owned()).filter(|text| !text.is_empty())
     }
 
     fn word<T: Copy>(&mut self, field: &str, words: &[(&str, T)], required: bool) -> Option<T> {

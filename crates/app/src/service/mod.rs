@@ -24,6 +24,12 @@ pub mod drift;
 pub mod health;
 /// What came in and was no transaction, for people.
 pub mod rejections;
+/// Card numbers: the key of their tokens.
+pub mod privacy;
+/// Ids that are erased from all that is kept.
+pub mod erasure;
+/// What is older than is kept goes.
+pub mod retention;
 /// What people do with alerts.
 pub mod alerts;
 /// The thread that decides and remembers.

@@ -12,13 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
+use engine::card::{mask, mask_start};
 use engine::features::EntityView;
 use engine::{Decisions, Detector, Engine, EventBatch, FieldError, Rejection, Status};
 use lab::dataset::EventReader;
-use store::{Group, NewDecision, NewFallback, NewLabel, NewRejection, Store, StoredDecision};
+use store::{Erased, Group, NewDecision, NewFallback, NewLabel, NewRejection, Store, StoredDecision};
 use tokio::sync::{mpsc, oneshot};
 
 use super::alerts::{self, Plan, Refused};
+use super::erasure::PendingErasure;
 use super::models::{Challengers, Models, ShadowScores};
 use super::recovery::{Recovery, versions};
 use super::redis::Redis;
@@ -40,6 +42,9 @@ const RAW_BYTES_MAX: usize = 2_048;
 
 /// How much of the reasons for a rejection is kept.
 const REASON_BYTES_MAX: usize = 2_048;
+
+/// Decisions that are deleted at a time: a few milliseconds.
+const RETIRED_AT_ONCE: usize = 500;
 
 /// How long to wait before trying a store again that refused.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -87,6 +92,26 @@ pub enum Request {
         wanted: AlertRequest,
         /// What was written, or why nothing was.
         reply: oneshot::Sender<Result<Result<Plan, Refused>, Unavailable>>,
+    },
+    /// Erase an id from all that is kept.
+    Erase {
+        /// What is to go.
+        erasure: PendingErasure,
+        /// Positions of decisions that hold it, found beside the pipeline.
+        found: Vec<i64>,
+        /// The last position that was looked at.
+        looked_to: i64,
+        /// From how much it went.
+        reply: oneshot::Sender<Result<Erased, String>>,
+    },
+    /// Delete a portion of what is older than is kept.
+    Retire {
+        /// The first position that stays.
+        before: i64,
+        /// Rejections from before this go as well.
+        received_before_us: i64,
+        /// How many decisions went.
+        reply: oneshot::Sender<Result<u64, Unavailable>>,
     },
     /// Count and keep what could not even be read.
     Reject(NewRejection),
@@ -331,6 +356,16 @@ impl Pipeline {
                     self.finish_group(&mut waiting);
                     drop(reply.send(self.revise(id, &wanted).map_err(|error| self.refuse(&error))));
                 }
+                Request::Erase { erasure, found, looked_to, reply } => {
+                    self.finish_group(&mut waiting);
+                    let erased = self.erase(&erasure, found, looked_to);
+                    drop(reply.send(erased.map_err(|error| format!("{error:#}"))));
+                }
+                Request::Retire { before, received_before_us, reply } => {
+                    self.finish_group(&mut waiting);
+                    let retired = self.store.retire(before, received_before_us, RETIRED_AT_ONCE);
+                    reply.send(retired.map_err(|error| self.refuse(&error))).ok();
+                }
                 Request::Inspect { kind, id, reply } => drop(reply.send(Ok(self.engine.inspect(&kind, &id)))),
                 Request::Reject(rejection) => self.work.rejections.push(rejection),
                 Request::Fallback(fallback) => self.work.fallbacks.push(fallback),
@@ -437,6 +472,8 @@ impl Pipeline {
     }
 
     fn store_label(&mut self, transaction_id: &str, fraud: bool) -> store::Result<Option<LabelAccepted>> {
+        let schema = &self.shared.detector.schema;
+        let transaction_id = &*schema.known_as(schema.id_field(), transaction_id);
         let Some(stored) = self.store.find(transaction_id)? else { return Ok(None) };
         if let Some(known) = stored.label.filter(|known| known.fraud == fraud) {
             // Whoever got no answer sends it again: it counts once.
@@ -485,6 +522,23 @@ impl Pipeline {
         self.store.append(&group)?;
         self.learn(&group, &plan.labelled);
         Ok(Ok(plan))
+    }
+
+    /// Erases an id from the database, the snapshots and the state; what is decided later is what it would have been.
+    fn erase(
+        &mut self,
+        pending: &PendingErasure,
+        mut found: Vec<i64>,
+        looked_to: i64,
+    ) -> anyhow::Result<Erased> {
+        let erasure = pending.erasure();
+        found.extend(self.store.mentions(&erasure, looked_to)?);
+        let erased = self.store.erase(&erasure, &found)?;
+        self.engine.rename(&pending.field, &pending.value, &pending.tombstone)?;
+        self.recovery.rename(&self.shared.detector, &pending.field, &pending.value, &pending.tombstone)?;
+        self.store.scrub(&erasure)?;
+        self.recovery.finish_erasure()?;
+        Ok(erased)
     }
 
     fn count(&self, group: &Group, answers: &[Answer], waiting: &[Waiting], now_s: i64) {
@@ -602,6 +656,8 @@ fn turn_away(request: Request) {
         Request::Label { reply, .. } => drop(reply.send(Err(Unavailable))),
         Request::Inspect { reply, .. } => drop(reply.send(Err(Unavailable))),
         Request::Revise { reply, .. } => drop(reply.send(Err(Unavailable))),
+        Request::Erase { reply, .. } => drop(reply.send(Err("the store refuses at the moment".to_string()))),
+        Request::Retire { reply, .. } => drop(reply.send(Err(Unavailable))),
         Request::Reject(_) | Request::Fallback(_) | Request::Stop => {}
     }
 }
@@ -692,14 +748,13 @@ impl Work {
     }
 }
 
-/// A rejection as it is stored, with body and reasons cut to a bounded length.
+/// A rejection as it is stored: body and reasons cut to a bounded length, card numbers in them masked.
 pub fn new_rejection(source: &str, rejection: &Rejection, body: &[u8]) -> NewRejection {
-    let mut reason = rejection.to_string();
-    reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
     NewRejection {
         received_at_us: now_us(),
         source: source.to_string(),
-        reason,
-        raw: String::from_utf8_lossy(&body[..body.len().min(RAW_BYTES_MAX)]).into_owned(),
+        reason: mask_start(&mask(&rejection.to_string()), REASON_BYTES_MAX),
+        // A character more than is kept: so that what is cut is seen to be cut.
+        raw: mask_start(&String::from_utf8_lossy(&body[..body.len().min(RAW_BYTES_MAX + 4)]), RAW_BYTES_MAX),
     }
 }

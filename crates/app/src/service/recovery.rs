@@ -4,8 +4,10 @@
 //! once, is the state before the log begins: empty, or filled by history. Base and log together give the state at any
 //! position, which is how a stored decision is recomputed.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use engine::{Decisions, Detector, Engine, EventBatch, Model};
@@ -15,10 +17,20 @@ use store::{LogEntry, Store, Versions};
 /// Entries of the log that are read at a time.
 const PAGE: usize = 10_000;
 
+/// Where a snapshot says what it is of.
+const HEAD_BYTES: u64 = 4_096;
+
+/// A decision that the base has passed: what was known before it is no longer kept.
+#[derive(Debug, thiserror::Error)]
+#[error("what was known before this decision is no longer kept (`retention`)")]
+pub struct Gone;
+
 /// The data folder of one service.
 #[derive(Debug, Clone)]
 pub struct Recovery {
     data_dir: PathBuf,
+    /// Held by whoever makes a new base of what stands in base and log.
+    base_changes: Arc<Mutex<()>>,
 }
 
 /// What decisions of this detector and model are made with.
@@ -35,7 +47,12 @@ pub fn versions(detector: &Detector, model: Option<&Model>) -> Versions {
 impl Recovery {
     /// Recovery from this data folder.
     pub fn new(data_dir: &Path) -> Recovery {
-        Recovery { data_dir: data_dir.to_path_buf() }
+        Recovery { data_dir: data_dir.to_path_buf(), base_changes: Arc::default() }
+    }
+
+    /// Where all is kept.
+    pub fn folder(&self) -> &Path {
+        &self.data_dir
     }
 
     fn latest(&self) -> PathBuf {
@@ -79,8 +96,11 @@ impl Recovery {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(Engine, i64)> {
         let last = store.last_position()?;
+        let base = self.base_position()?;
         let (mut engine, position) = match self.read(&self.latest(), detector, &model).ok().flatten() {
-            Some(found) if found.1 <= last => found,
+            Some(found) if found.1 <= last && found.1 >= base => found,
+            // The base has moved past it: what is between may be deleted.
+            Some(found) if found.1 < base => self.base_engine(detector, model)?,
             Some(_) => {
                 // It has seen what the log has lost, by a loss of power. Left there, it would seem right as soon as the
                 // log has grown past its position with other events.
@@ -111,8 +131,50 @@ impl Recovery {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Engine> {
         let (mut engine, from) = self.base_engine(detector, model)?;
+        if position <= from {
+            return Err(Gone.into());
+        }
         replay_log(&mut engine, store, from, position - 1, progress)?;
         Ok(engine)
+    }
+
+    /// The last position of the log that the base contains; -1 if it contains none.
+    ///
+    /// # Errors
+    /// If the base cannot be read.
+    pub fn base_position(&self) -> Result<i64> {
+        let path = self.base();
+        let mut head = Vec::new();
+        match File::open(&path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(-1),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+        engine::snapshot::position_of(&head).with_context(|| format!("cannot use {}", path.display()))
+    }
+
+    /// Moves the base forward, so that it contains the log up to and including `position`.
+    ///
+    /// # Errors
+    /// If the store refuses, or the folder cannot be written.
+    pub fn move_base(&self, position: i64, detector: &Arc<Detector>, store: &mut dyn Store) -> Result<()> {
+        let _alone = self.base_changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let engine = self.restore_before(position + 1, detector, None, store, &mut |_| {})?;
+        self.write_base(&engine.snapshot(position))
+    }
+
+    /// Gives an entity another id in both snapshots.
+    ///
+    /// # Errors
+    /// If one cannot be read or written.
+    pub fn rename(&self, detector: &Arc<Detector>, field: &str, old: &str, new: &str) -> Result<()> {
+        let _alone = self.base_changes.lock().unwrap_or_else(PoisonError::into_inner);
+        for path in [self.latest(), self.base()].iter().filter(|path| path.exists()) {
+            let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let renamed = engine::snapshot::renamed(detector, &bytes, field, old, new);
+            write_whole(path, &renamed.with_context(|| format!("cannot use {}", path.display()))?)?;
+        }
+        Ok(())
     }
 
     fn base_engine(&self, detector: &Arc<Detector>, model: Option<Model>) -> Result<(Engine, i64)> {

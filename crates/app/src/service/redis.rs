@@ -257,6 +257,27 @@ impl Redis {
         Ok(Some(Found { event_time_us, values }))
     }
 
+    /// Deletes what is written of an entity, now and after what waits was written. A Redis that is gone keeps it for as long as
+    /// `redis_ttl` says.
+    pub fn forget(&self, field: &str, id: &str) {
+        let layout = &self.board.layout;
+        let kind = layout.kinds.iter().find(|kind| kind.name == field);
+        let keys: Vec<String> = kind
+            .map(|kind| entity_key(layout, kind, id))
+            .into_iter()
+            .chain([decision_key(layout, id)])
+            .collect();
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while self.freshness().waiting > 0 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let deleted = connect(&self.client, READER_PATIENCE)
+            .and_then(|mut connection| redis::cmd("DEL").arg(&keys).exec(&mut connection));
+        if let Err(error) = deleted {
+            tracing::warn!(%error, "Redis keeps what was erased until its time is over (redis_ttl)");
+        }
+    }
+
     /// Writes what still waits, for at most so long, and ends.
     pub fn finish(&self, within: Duration) {
         let mut stop = lock(&self.board.stop);

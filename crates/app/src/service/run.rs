@@ -17,12 +17,14 @@ use tokio::sync::{mpsc, watch};
 use super::activity;
 use super::api::{self, Doors, StreamDoor};
 use super::audit;
+use super::erasure;
 use super::health;
 use super::listen::Server;
 use super::models::Models;
 use super::pipeline::{Condition, Pipeline, Request, Shared, lock};
 use super::recovery::Recovery;
 use super::redis::{self, Redis};
+use super::retention;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::wire;
@@ -128,6 +130,7 @@ impl Service {
         let database = settings.database();
         let mut store = database.open(settings.sync).with_context(|| format!("database {database}"))?;
         store.hold_log().with_context(|| format!("database {database}"))?;
+        erasure::go_on(&recovery, &detector, &mut *store)?;
         let (engine, _) = recovery.restore(&detector, None, &mut *store, progress)?;
         let shared = Arc::new(Shared {
             redis: start_redis(settings, &detector)?,
@@ -167,6 +170,9 @@ impl Service {
         let open = |database: &store::Database| Ok(database.open(Sync::Commit)?);
         let open = |database| watchdog::await_server("the database", || open(database));
         let mut store = database.as_ref().map(open).transpose()?;
+        if let Some(store) = &mut store {
+            erasure::go_on(&data_dir.recovery, &detector, &mut **store)?;
+        }
         let totals = store.as_mut().map_or(Ok(store::Totals::default()), |store| store.totals())?;
         let shared = Arc::new(Shared {
             detector: Arc::clone(&detector),
@@ -277,6 +283,7 @@ async fn serve(
     let alerts = tokio::spawn(api::watch_alerts(Arc::clone(&api)));
     let activity = tokio::spawn(activity::follow(Arc::clone(&api)));
     let health = tokio::spawn(health::watch(Arc::clone(&api)));
+    let retention = tokio::spawn(retention::watch(Arc::clone(&api)));
     let access = tokio::spawn(audit::follow_access(Arc::clone(&api)));
     let driver = tokio::spawn(driver);
     let (stop, stopped) = watch::channel(false);
@@ -291,7 +298,7 @@ async fn serve(
     // Whoever served may have failed already; its end says so.
     stop.send(true).unwrap_or_default();
     let drained = tokio::time::timeout(DRAIN, serving).await;
-    [viewers, alerts, activity, health, access].iter().for_each(tokio::task::JoinHandle::abort);
+    [viewers, alerts, activity, health, retention, access].iter().for_each(tokio::task::JoinHandle::abort);
     match drained {
         Ok(ended) => Ok(ended?),
         // Viewers keep their sockets open: they are not waited for.

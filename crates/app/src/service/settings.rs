@@ -10,7 +10,7 @@ use store::{Database, Sync};
 
 use super::access::settings as access;
 use super::fallback::{self, Stance};
-use super::{alerts, generate, redis};
+use super::{alerts, generate, privacy, redis};
 use crate::cli::WrongInput;
 use crate::stream::settings::{self as kafka, KafkaSettings};
 
@@ -39,7 +39,7 @@ pub struct Settings {
     pub database: Option<Database>,
     /// Whether decisions are stored at all; with Kafka they need not be.
     pub remember: bool,
-    /// How long PostgreSQL keeps decisions, in microseconds of event time; `None` keeps all.
+    /// How long decisions are kept, in microseconds of event time; `None` keeps all.
     pub retention_us: Option<i64>,
     /// Name of a shipped detector, or a file.
     pub detector: String,
@@ -72,6 +72,8 @@ pub struct Settings {
     /// How long after it happened a transaction without a label counts as genuine, in microseconds of event time; never, if
     /// this is not said.
     pub mature_after_us: Option<i64>,
+    /// What is done about card numbers.
+    pub privacy: privacy::Config,
     /// Who is asked who they are, how connections are encrypted, how much anybody may ask.
     pub access: access::Config,
 }
@@ -99,14 +101,16 @@ impl Default for Settings {
             synthetic: generate::Config::default(),
             alerts: alerts::Config::default(),
             mature_after_us: None,
+            privacy: privacy::Config::default(),
             access: access::Config::default(),
         }
     }
 }
 
 /// The tables.
-const TABLES: &[&str] =
-    &["access", "alerts", "kafka", "kafka.properties", "labels", "limits", "models", "synthetic", "tls"];
+const TABLES: &[&str] = &[
+    "access", "alerts", "kafka", "kafka.properties", "labels", "limits", "models", "privacy", "synthetic", "tls",
+];
 
 /// The keys, each with the environment variable that overrides it.
 const KEYS: &[(&str, &str)] = &[
@@ -128,9 +132,19 @@ const KEYS: &[(&str, &str)] = &[
     ("alerts.window", "REDFLAG_ALERTS_WINDOW"),
     ("alerts.due", "REDFLAG_ALERTS_DUE"),
     ("labels.mature_after", "REDFLAG_LABELS_MATURE_AFTER"),
+    ("privacy.card_key", "REDFLAG_CARD_KEY"),
+    ("privacy.detect", "REDFLAG_PRIVACY_DETECT"),
     ("synthetic.generators", "REDFLAG_SYNTHETIC_GENERATORS"),
     ("synthetic.rows", "REDFLAG_SYNTHETIC_ROWS"),
     ("synthetic.jobs", "REDFLAG_SYNTHETIC_JOBS"),
+];
+
+/// The keys that hold secrets, each with its environment variable. `KEY_file` and `VARIABLE_FILE` name a file that holds it.
+const SECRETS: &[(&str, &str)] = &[
+    ("database", "REDFLAG_DATABASE"),
+    ("redis", "REDFLAG_REDIS"),
+    ("privacy.card_key", "REDFLAG_CARD_KEY"),
+    ("kafka.password", "REDFLAG_KAFKA_PASSWORD"),
 ];
 
 impl Settings {
@@ -185,6 +199,10 @@ impl Settings {
             let variable = format!("REDFLAG_KAFKA_{}", key.to_ascii_uppercase());
             settings.take_variable(&format!("kafka.{key}"), &variable, &environment, &mut mistakes);
         }
+        for (key, variable) in SECRETS {
+            let (key, variable) = (format!("{key}_file"), format!("{variable}_FILE"));
+            settings.take_variable(&key, &variable, &environment, &mut mistakes);
+        }
         settings.check_together(&mut mistakes);
         if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
     }
@@ -192,8 +210,8 @@ impl Settings {
     /// What each setting alone cannot tell.
     fn check_together(&self, mistakes: &mut Vec<String>) {
         self.access.check_together(self.listen, mistakes);
-        if self.retention_us.is_some() && self.database().is_in_process() {
-            mistakes.push("`retention` needs a PostgreSQL database: a SQLite file keeps all".to_string());
+        if self.retention_us.is_some() && self.database().is_in_process() && self.kafka.is_on() {
+            mistakes.push("`retention` with kafka.brokers needs a PostgreSQL database".to_string());
         }
         if !self.remember && !self.kafka.is_on() {
             mistakes.push("`database` is \"none\": only with kafka.brokers can that be".to_string());
@@ -244,6 +262,12 @@ impl Settings {
     }
 
     fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
+        let named = key.strip_suffix("_file").filter(|key| SECRETS.iter().any(|(secret, _)| secret == key));
+        if let Some(secret) = named {
+            let found = std::fs::read_to_string(text);
+            let found = found.map_err(|error| format!("`{key}`: cannot read \"{text}\": {error}"))?;
+            return self.set(secret, found.trim());
+        }
         if let Some(key) = key.strip_prefix("kafka.") {
             return self.kafka.set(key, text);
         }
@@ -311,6 +335,17 @@ impl Settings {
                 let seconds = seconds.filter(|seconds| *seconds > 0);
                 self.redis_ttl_s =
                     seconds.ok_or_else(|| expected("a duration from 1s, as 12h or 7d"))? as u64;
+            }
+            "privacy.card_key" => {
+                self.privacy.card_key =
+                    Some(privacy::read_key(text).map_err(|wrong| format!("`{key}` is {wrong}"))?);
+            }
+            "privacy.detect" => {
+                self.privacy.detect = match text {
+                    "on" => true,
+                    "off" => false,
+                    _ => return Err(expected("on or off")),
+                }
             }
             "synthetic.generators" => self.synthetic.generators = Some(PathBuf::from(text)),
             "synthetic.rows" => {

@@ -1,11 +1,14 @@
 //! Messages on their way in: parsed rows with where each came from.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use engine::card::mask;
 use engine::detector::Schema;
 use engine::{EventBatch, Rejection, Status};
-use rdkafka::message::{BorrowedMessage, Headers, Message, OwnedHeaders};
+use lab::dataset::{write_event, write_mark};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 
 /// Where a transaction stood in the input topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +61,63 @@ impl<'a> Incoming<'a> {
             payload: message.payload().unwrap_or_default(),
             headers: message.headers().filter(|headers| headers.count() > 0).map(|headers| headers.detach()),
         }
+    }
+}
+
+/// A message without the card numbers that it came with: what is passed on from topic to topic.
+pub struct Concealed {
+    payload: String,
+    key: Option<Vec<u8>>,
+    headers: Option<OwnedHeaders>,
+}
+
+impl Concealed {
+    /// The message of the newest row of `batch` with tokens for card numbers, if it had any; its fields then, in canonical
+    /// JSON, are all that is left of the payload. `tokens_before`: those that the batch had made before it read the message.
+    pub fn of(incoming: &Incoming, batch: &EventBatch, tokens_before: u64) -> Option<Concealed> {
+        let schema = batch.schema();
+        let has_cards = |bytes: &[u8]| schema.cards.are_in(bytes);
+        let headers = incoming.headers.as_ref();
+        let is_bare = batch.tokens_made() == tokens_before
+            && !has_cards(incoming.payload)
+            && !incoming.key.is_some_and(has_cards)
+            && !headers
+                .is_some_and(|headers| headers.iter().any(|header| header.value.is_some_and(has_cards)));
+        if is_bare {
+            return None;
+        }
+        let row = batch.len() - 1;
+        let mut payload = String::new();
+        write_event(batch, row, false, &mut payload);
+        write_mark(batch.mark(row), &mut payload);
+        let key = incoming.key.map(|key| match std::str::from_utf8(key) {
+            Ok(text) => schema.key_known_as(text).into_owned().into_bytes(),
+            Err(_) => key.to_vec(),
+        });
+        Some(Concealed { payload, key, headers: headers.map(masked_headers) })
+    }
+
+    /// The message to pass on.
+    pub fn incoming(&self, origin: Origin) -> Incoming<'_> {
+        let headers = self.headers.clone();
+        Incoming { origin, key: self.key.as_deref(), payload: self.payload.as_bytes(), headers }
+    }
+}
+
+/// Headers with card numbers masked.
+pub fn masked_headers(headers: &OwnedHeaders) -> OwnedHeaders {
+    headers.iter().fold(OwnedHeaders::new(), |masked, header| {
+        let value = header.value.map(masked_bytes);
+        masked.insert(Header { key: header.key, value: value.as_deref() })
+    })
+}
+
+/// Bytes with card numbers masked; as they are if there is none.
+pub fn masked_bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let text = String::from_utf8_lossy(bytes);
+    match mask(&text) {
+        masked if masked == text => Cow::Borrowed(bytes),
+        masked => Cow::Owned(masked.into_owned().into_bytes()),
     }
 }
 

@@ -173,7 +173,9 @@ impl Labels {
     /// A label by the transaction's id, or the whole event with its label.
     fn read(&mut self, payload: &[u8]) -> Result<(String, bool, Option<String>), Rejection> {
         if let Ok(Named { transaction_id, fraud }) = serde_json::from_slice(payload) {
-            return Ok((transaction_id, fraud, None));
+            let schema = self.batch.schema();
+            let known = schema.known_as(schema.id_field(), &transaction_id).into_owned();
+            return Ok((known, fraud, None));
         }
         self.batch.clear();
         self.reader.read(payload, &mut self.batch)?;

@@ -5,7 +5,7 @@ use lab::dataset::{write_json_text, write_number};
 use rdkafka::message::Header;
 use store::{NewDecision, Versions};
 
-use super::intake::{Incoming, Origin};
+use super::intake::{Incoming, Origin, masked_bytes, masked_headers};
 use super::topics::Topics;
 use super::transaction::{Outgoing, Transaction, TransactionError};
 use crate::service::render::write_members;
@@ -99,7 +99,7 @@ impl Publisher {
         self.json.push('}');
     }
 
-    /// What was no transaction, as it came, with what is wrong with it in its headers.
+    /// What was no transaction, as it came but for card numbers, with what is wrong with it in its headers.
     ///
     /// # Errors
     /// If the producer refuses.
@@ -113,7 +113,8 @@ impl Publisher {
         let source = place(topic, incoming.origin);
         let reason = rejection.to_string();
         let errors = serde_json::to_string(&rejection.errors).unwrap_or_default();
-        let mut headers = incoming.headers.unwrap_or_default();
+        let mut headers = incoming.headers.as_ref().map(masked_headers).unwrap_or_default();
+        let (key, payload) = (incoming.key.map(masked_bytes), masked_bytes(incoming.payload));
         for (key, value) in
             [("redflag.source", &source), ("redflag.reason", &reason), ("redflag.errors", &errors)]
         {
@@ -122,8 +123,8 @@ impl Publisher {
         transaction.send(Outgoing {
             topic: &self.topics.dead_letter,
             partition: None,
-            key: incoming.key,
-            payload: incoming.payload,
+            key: key.as_deref(),
+            payload: &payload,
             timestamp_ms: incoming.origin.timestamp_ms,
             headers: Some(headers),
         })

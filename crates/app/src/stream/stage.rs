@@ -15,7 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{ASK_TIMEOUT, Logged};
 use super::condition::{Condition, Partition, Restoring};
-use super::intake::{Incoming, Intake, Place, Reject};
+use super::intake::{Concealed, Incoming, Intake, Place, Reject};
 use super::order::{Order, Reach};
 use super::progress::metadata_of;
 use super::record;
@@ -380,21 +380,24 @@ impl Stage {
     fn enter_event(&mut self, message: &BorrowedMessage) {
         let Some(Some(slot)) = self.slots.get_mut(message.partition() as usize) else { return };
         let incoming = Incoming::of(message);
-        let (partition, offset) = (incoming.origin.partition, incoming.origin.offset);
+        let origin = incoming.origin;
+        let (partition, offset) = (origin.partition, origin.offset);
         let newest_us = slot.newest_us;
         let max_time_jump_us = self.restorer.detector.schema.max_time_jump_us;
         let intake = match self.chunk_us {
             Some(_) => slot.chunk(&mut self.spare, &self.intake),
             None => &mut self.intake,
         };
+        let tokens_before = intake.batch.tokens_made();
         match check_size(incoming.payload)
             .and_then(|()| self.reader.read(incoming.payload, &mut intake.batch))
         {
             Ok(()) => {
                 let time_us = intake.batch.time_us(intake.batch.len() - 1);
                 let merge_us = newest_after(newest_us, time_us, max_time_jump_us);
+                let concealed = Concealed::of(&incoming, &intake.batch, tokens_before);
                 intake.add(
-                    incoming,
+                    concealed.as_ref().map_or(incoming, |concealed| concealed.incoming(origin)),
                     Place { owner: partition, offset, merge_us },
                     engine::Status::OnTime,
                     false,

@@ -16,3 +16,4 @@ mod recovery;
 mod alerts;
 mod doors;
 mod models;
+mod card_numbers;

@@ -174,12 +174,17 @@ impl Topics {
 
     /// All committed messages of a topic, partition by partition.
     pub fn read(&self, key: &str) -> Vec<OwnedMessage> {
-        let (topic, consumer) = (self.name(key), self.consumer("test-reader"));
-        self.wait_until_visible(&topic);
+        self.read_topic(&self.name(key))
+    }
+
+    /// The same of a topic by its whole name.
+    pub fn read_topic(&self, topic: &str) -> Vec<OwnedMessage> {
+        let consumer = self.consumer("test-reader");
+        self.wait_until_visible(topic);
         let (mut messages, mut ended) = (Vec::new(), BTreeSet::new());
         let mut list = TopicPartitionList::new();
         for partition in 0..PARTITIONS {
-            list.add_partition_offset(&topic, partition, Offset::Beginning).unwrap();
+            list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&list).unwrap();
         while ended.len() < PARTITIONS as usize {

@@ -158,9 +158,9 @@ fn wrong_databases_are_named() {
         assert_eq!(output.status.code(), Some(code), "{arguments}: {errors}");
         assert!(errors.contains(told) && !errors.contains("secret"), "{arguments}: {errors}");
     }
-    let setup = Setup::new(&folder.join("data")).with("REDFLAG_RETENTION", "400d");
+    let setup = Setup::new(&folder.join("data"));
     let output = run(&mut setup.with("REDFLAG_DATABASE", "mysql://x").command());
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(errors.contains("REDFLAG_DATABASE") && errors.contains("`retention` needs"), "{errors}");
+    assert!(errors.contains("REDFLAG_DATABASE"), "{errors}");
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::events::{numbered, transaction};
-use super::process::{Setup, folder, wait_until};
+use super::process::{Setup, folder, redflag, run, wait_until};
 
 fn part(client: &mut Client, name: &str) -> Value {
     let health = client.get("/v1/health").ok().json();
@@ -82,4 +82,18 @@ fn what_was_no_transaction_is_shown_newest_first_and_counted_by_what_is_wrong() 
         assert_eq!(client.get(&format!("/v1/rejections?{wrong}")).status, 422, "{wrong}");
     }
     service.stop();
+}
+
+#[test]
+fn a_service_is_asked_from_outside_whether_it_decides() {
+    let service = Setup::new(&folder("asked").join("data")).start();
+    let url = format!("http://{}", service.address);
+    let asked = |words: &[&str]| run(redflag().arg("health").args(words));
+    for (words, answer) in [(vec!["--url", &url], "ready\n"), (vec!["--url", &url, "--alive"], "alive\n")] {
+        let output = asked(&words);
+        assert!(output.status.success() && output.stdout == answer.as_bytes(), "{output:?}");
+    }
+    service.stop();
+    assert_eq!(asked(&["--url", &url]).status.code(), Some(1), "nobody answers");
+    assert_eq!(asked(&["--url", "redflag"]).status.code(), Some(2), "that is no address");
 }

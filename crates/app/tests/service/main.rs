@@ -31,3 +31,5 @@ mod databases;
 mod demo;
 mod marks;
 mod generate;
+mod card_numbers;
+mod forgetting;

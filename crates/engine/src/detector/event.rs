@@ -5,6 +5,7 @@ use toml_span::{Span, Value};
 
 use super::reader::{Mistakes, Section, Spanned, nearest, parse_duration};
 use super::{Field, FieldKind, Schema, TimeFormat};
+use crate::card::Cards;
 use crate::time::{self, DAY_US, HOUR_US};
 
 /// A row's fields are tracked in the bits of a u128; far more than a payment has.
@@ -93,6 +94,7 @@ pub(super) fn read_event(mut event: Section, mistakes: &mut Mistakes) -> (Event,
         amount_decimals,
         currency: event.string("currency", mistakes).map_or_else(|| "EUR".to_string(), |c| c.value),
         key,
+        cards: Cards::default(),
         max_lateness_us: event.duration("max_lateness", mistakes).map_or(HOUR_US, |d| d.value),
         max_time_jump_us: event.duration("max_time_jump", mistakes).map_or(30 * DAY_US, |d| d.value),
         text_slots: fields.texts,
@@ -195,6 +197,7 @@ fn field_kind(
 ) -> Option<FieldKind> {
     match kind.value.as_str() {
         "id" => Some(FieldKind::Id { slot: fields.text_slot() }),
+        "card" => Some(FieldKind::Card { slot: fields.text_slot() }),
         "category" => {
             let values = values.unwrap_or_default().into_iter().map(|value| value.value).collect();
             Some(FieldKind::Category { slot: fields.text_slot(), values })
@@ -203,7 +206,7 @@ fn field_kind(
         "bool" => Some(FieldKind::Bool { slot: fields.number_slot() }),
         unknown => {
             let message = format!("{what} has the unknown type \"{unknown}\"");
-            mistakes.add_with_hint(kind.at, message, "types: id, category, number, bool");
+            mistakes.add_with_hint(kind.at, message, "types: id, card, category, number, bool");
             // Read on with what was probably meant, so that what follows is not called wrong for it.
             let numeric =
                 nearest(&unknown.to_lowercase(), ["number", "bool", "boolean"].into_iter()).is_some();
@@ -219,9 +222,10 @@ fn field_kind(
 fn key_slot(key: &Spanned<String>, fields: &[Field], mistakes: &mut Mistakes) -> Option<usize> {
     let kind = fields.iter().find(|field| field.name == key.value).map(|field| &field.kind);
     match kind {
-        Some(FieldKind::Id { slot }) => Some(*slot),
+        Some(FieldKind::Id { slot } | FieldKind::Card { slot }) => Some(*slot),
         _ => {
-            mistakes.add(key.at, format!("`key` is `{}`, which must be a field of type id", key.value));
+            mistakes
+                .add(key.at, format!("`key` is `{}`, which must be a field of type id or card", key.value));
             None
         }
     }

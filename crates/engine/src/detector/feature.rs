@@ -332,7 +332,9 @@ fn source_of(kind: &FieldKind) -> Option<Source> {
         FieldKind::Amount => Some(Source::Amount),
         FieldKind::Label => Some(Source::Label),
         FieldKind::Number { slot } | FieldKind::Bool { slot } => Some(Source::Number(*slot)),
-        FieldKind::Id { slot } | FieldKind::Category { slot, .. } => Some(Source::Text(*slot)),
+        FieldKind::Id { slot } | FieldKind::Card { slot } | FieldKind::Category { slot, .. } => {
+            Some(Source::Text(*slot))
+        }
         FieldKind::EventId | FieldKind::Time => None,
     }
 }

@@ -1,5 +1,6 @@
 //! What an event of a detector looks like: its fields, their types, and where each is kept in a batch.
 
+use crate::card::Cards;
 use crate::event::MARK;
 
 /// The fields of an event.
@@ -19,6 +20,8 @@ pub struct Schema {
     pub max_lateness_us: i64,
     /// An event further ahead of the stream than this is rejected.
     pub max_time_jump_us: i64,
+    /// What makes tokens of card numbers: part of the schema, so that every batch has it, whoever fills it.
+    pub cards: Cards,
     /// Text cells in a row of a batch.
     pub text_slots: usize,
     /// Number cells in a row of a batch.
@@ -52,6 +55,11 @@ pub enum FieldKind {
         /// Its place among a row's texts.
         slot: usize,
     },
+    /// A card: an entity whose number becomes a token before it enters a batch.
+    Card {
+        /// Its place among a row's texts.
+        slot: usize,
+    },
     /// One of few words. `values`, where given, are their order as a feature.
     Category {
         /// Its place among a row's texts.
@@ -72,10 +80,12 @@ pub enum FieldKind {
 }
 
 impl FieldKind {
-    /// The slot among a row's texts, for ids and categories.
+    /// The slot among a row's texts, for ids, cards and categories.
     pub fn text_slot(&self) -> Option<usize> {
         match self {
-            FieldKind::Id { slot } | FieldKind::Category { slot, .. } => Some(*slot),
+            FieldKind::Id { slot } | FieldKind::Card { slot } | FieldKind::Category { slot, .. } => {
+                Some(*slot)
+            }
             _ => None,
         }
     }
@@ -129,6 +139,23 @@ impl Schema {
     /// Name of the field that holds the label, if the detector has one.
     pub fn label_field(&self) -> Option<&str> {
         self.fields.iter().find(|field| field.kind == FieldKind::Label).map(|field| field.name.as_str())
+    }
+
+    /// Whether a field is declared to hold card numbers.
+    pub fn has_cards(&self) -> bool {
+        self.fields.iter().any(|field| matches!(field.kind, FieldKind::Card { .. }))
+    }
+
+    /// What a value of the field with this name is known as behind the door: a card number by its token. Any other value, and
+    /// that of no field, as an id.
+    pub fn known_as<'a>(&self, field: &str, text: &'a str) -> std::borrow::Cow<'a, str> {
+        let kind = self.index_of(field).map_or(&FieldKind::EventId, |index| &self.fields[index].kind);
+        self.cards.known_as(kind, text)
+    }
+
+    /// What a value of the key is known as behind the door.
+    pub fn key_known_as<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
+        self.known_as(self.key.map_or("", |slot| self.text_name(slot)), text)
     }
 
     /// The name of a text slot's field.

@@ -327,7 +327,7 @@ impl Compiler<'_> {
             FieldKind::Label => {
                 Err(self.error(at, "the label is not known when a transaction is decided".into()))
             }
-            FieldKind::Id { slot } | FieldKind::Category { slot, .. } => {
+            FieldKind::Id { slot } | FieldKind::Card { slot } | FieldKind::Category { slot, .. } => {
                 Ok(Typed::Text(TextExpr::Field(*slot)))
             }
             FieldKind::Number { slot } => Ok(Typed::Number(NumberExpr::Field(*slot))),

@@ -21,7 +21,7 @@ mod tallies;
 
 pub use state::{EntityView, KindState};
 
-pub(crate) use plan::{Plan, TablePlan, stored_number};
+pub(crate) use plan::{Plan, TablePlan, stored_number, text_value};
 pub(crate) use table::{EntityTable, Observation, RUN_ROWS, Timeliness};
 
 /// A value that an event does not carry.

@@ -325,6 +325,12 @@ impl TablePlan {
         self.crossings.len() + self.sums.len() * SUM_WORDS
     }
 
+    /// Where among the values that are kept of an event the text of this slot stands, told apart by its hash.
+    pub fn columns_of_text(&self, slot: usize) -> impl Iterator<Item = usize> {
+        let is_it = move |kept: &Kept| matches!(kept, Kept::Value(Source::Text(found)) if *found == slot);
+        self.sources.iter().enumerate().filter(move |(_, kept)| is_it(kept)).map(|(column, _)| column)
+    }
+
     /// What is kept of a row besides its time: values in the order of `sources`, then the position if it is needed.
     /// `computed` are those of [`TablePlan::computed`].
     #[inline]
@@ -390,7 +396,7 @@ fn stored_value(kept: Kept, batch: &EventBatch, row: usize) -> i64 {
 }
 
 /// Texts are told apart by 64 bits of hash: two of a thousand different ones in a window collide once in 10^13 times.
-fn text_value(text: &str) -> i64 {
+pub(crate) fn text_value(text: &str) -> i64 {
     let value = crate::process::hash_text(text) as i64;
     if value == MISSING { 0 } else { value }
 }

@@ -92,9 +92,11 @@ impl EventReader {
 }
 
 fn syntax_error(error: &dyn std::fmt::Display) -> FieldError {
+    let value = format!("the body is not a JSON object ({error})");
     FieldError {
         field: String::new(),
-        value: format!("the body is not a JSON object ({error})"),
+        // The parser quotes what it did not expect.
+        value: engine::card::mask(&value).into_owned(),
         expected: "one JSON object with the fields of the detector".to_string(),
     }
 }

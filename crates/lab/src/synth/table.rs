@@ -232,7 +232,7 @@ impl EventTable {
                 FieldKind::Time | FieldKind::Number { .. } => Kind::Number { decimals: None },
                 FieldKind::Amount => Kind::Number { decimals: Some(schema.amount_decimals) },
                 FieldKind::Label => Kind::Label,
-                FieldKind::Id { .. } => Kind::Entity,
+                FieldKind::Id { .. } | FieldKind::Card { .. } => Kind::Entity,
                 FieldKind::Category { .. } => Kind::Category,
                 FieldKind::Bool { .. } => Kind::Bool,
             };
@@ -266,7 +266,7 @@ impl EventTable {
             },
             FieldKind::Amount => batch.amount(row),
             FieldKind::Label => f64::from(u8::from(batch.label(row) == Label::Fraud)),
-            FieldKind::Id { slot } | FieldKind::Category { slot, .. } => {
+            FieldKind::Id { slot } | FieldKind::Card { slot } | FieldKind::Category { slot, .. } => {
                 number_of(&mut self.numbers[at], &mut self.table.columns[at].words, batch.text(row, *slot))
             }
             FieldKind::Number { slot } | FieldKind::Bool { slot } => batch.number(row, *slot),

@@ -111,6 +111,10 @@ impl Partitions {
                  DROP TABLE {table};"
             ))?;
         }
+        // What was refused has no event time: its age is told by the server's clock.
+        let refused = "DELETE FROM rejections \
+                       WHERE received_at_us < (extract(epoch FROM now()) * 1000000)::bigint - $1";
+        transaction.execute(refused, &[&retention_us])?;
         // An alert goes with the last of its transactions.
         let expired = "DELETE FROM alerts WHERE last_event_us < $1 AND NOT EXISTS \
                        (SELECT 1 FROM alert_transactions t WHERE t.alert = alerts.id)";

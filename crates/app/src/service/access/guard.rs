@@ -1,5 +1,6 @@
 //! What happens at the threshold: a request goes on to its door, or is answered here; what it did is noted.
 
+use engine::card::mask;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -16,7 +17,6 @@ use super::{Access, STRANGERS, Unknown, Who};
 use crate::service::api::problem::problem;
 use crate::service::audit::{Audit, entry};
 use crate::service::pipeline::lock;
-use crate::service::rejections::masked;
 
 /// The same reading by the same one is noted once in this time: a page that is open asks again and again.
 const NOTED_AGAIN: Duration = Duration::from_secs(60);
@@ -222,7 +222,7 @@ fn is_from_here(headers: &HeaderMap) -> bool {
 /// Path and query as text, without card numbers.
 fn subject(uri: &Uri) -> String {
     let text = uri.path_and_query().map_or("", |path| path.as_str());
-    masked(&decoded(text)).chars().take(SUBJECT_CHARS_MAX).collect()
+    mask(&decoded(text)).chars().take(SUBJECT_CHARS_MAX).collect()
 }
 
 /// A text without percent-encoding; what is no UTF-8 stays as it is.

@@ -25,7 +25,9 @@ pub fn of_schema(schema: &Schema) -> Vec<Field> {
     let kind = |field: &engine::detector::Field| match &field.kind {
         FieldKind::Category { .. } if names_countries(&field.name) => Some(BreakdownKind::Country),
         FieldKind::Category { .. } => Some(BreakdownKind::Category),
-        FieldKind::Id { slot } if Some(*slot) != schema.key => Some(BreakdownKind::Entity),
+        FieldKind::Id { slot } | FieldKind::Card { slot } if Some(*slot) != schema.key => {
+            Some(BreakdownKind::Entity)
+        }
         _ => None,
     };
     let found =

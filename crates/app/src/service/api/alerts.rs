@@ -10,6 +10,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::FieldError;
+use engine::detector::Schema;
 use serde_json::{Map, Value};
 use store::{AlertFilter, AlertOrder, AlertState, StoredAlert};
 use tokio::sync::oneshot;
@@ -118,7 +119,7 @@ pub async fn alerts(
         return invalid("query", "unreadable", "name=value pairs joined by &");
     };
     let overdue_us = overdue_before_us(&api);
-    let filter = match filter(&query, overdue_us) {
+    let filter = match filter(&query, overdue_us, &api.shared.detector.schema) {
         Ok(filter) => filter,
         Err(response) => return response,
     };
@@ -136,7 +137,11 @@ fn cursor_of(order: AlertOrder, last: &StoredAlert) -> String {
 }
 
 #[expect(clippy::result_large_err, reason = "once a request, and only where it is wrong")]
-fn filter(query: &HashMap<String, String>, overdue_us: i64) -> Result<AlertFilter, Response> {
+fn filter(
+    query: &HashMap<String, String>,
+    overdue_us: i64,
+    schema: &Schema,
+) -> Result<AlertFilter, Response> {
     let mut filter = AlertFilter { limit: 100, ..AlertFilter::default() };
     for (name, value) in query {
         let wrong = |expected: &str| invalid(name, value, expected);
@@ -149,7 +154,7 @@ fn filter(query: &HashMap<String, String>, overdue_us: i64) -> Result<AlertFilte
                 filter.state = Some(state.ok_or_else(|| wrong("waiting, open, assigned, closed or all"))?);
             }
             "assignee" => filter.assignee = Some(value.clone()),
-            "entity" => filter.entity = Some(value.clone()),
+            "entity" => filter.entity = Some(schema.key_known_as(value).into_owned()),
             "overdue" => filter.opened_before_us = truth()?.then_some(overdue_us),
             "synthetic" => filter.synthetic = Some(truth()?),
             "order" => {
@@ -182,6 +187,7 @@ fn filter(query: &HashMap<String, String>, overdue_us: i64) -> Result<AlertFilte
     responses(
         (status = 200, body = AlertDetail, description = "all of it"),
         (status = 404, body = Problem, description = "no such alert"),
+        (status = 422, body = Problem, description = "no number"),
         (status = 503, body = Problem, description = "the store cannot be read"),
     ))]
 pub async fn alert(State(api): State<Api>, id: Result<Path<String>, PathRejection>) -> Response {

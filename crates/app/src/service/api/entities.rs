@@ -40,6 +40,7 @@ pub async fn entity(State(api): State<Api>, path: Result<Path<(String, String)>,
         let known: Vec<&str> = layout.kinds.iter().map(|kind| kind.name.as_str()).collect();
         return invalid("kind", &kind, &format!("one of {}", known.join(", ")));
     };
+    let id = api.shared.detector.schema.known_as(&kind.name, &id).into_owned();
     match held_here(&api, kind, &id).await {
         Some(Some(view)) => Json(of_view(kind, id, view)).into_response(),
         Some(None) => held_by_redis(&api, kind, id).await,

@@ -5,6 +5,7 @@ mod alerts;
 mod audit;
 mod download;
 mod entities;
+mod erasures;
 mod generate;
 mod inspection;
 mod live;
@@ -25,6 +26,7 @@ use axum::Router;
 use store::{Database, Store};
 use tokio::sync::{mpsc, watch};
 use utoipa::OpenApi;
+use utoipa::openapi::{Content, OpenApi as OpenApiDocument, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -69,6 +71,8 @@ pub struct Doors {
     pub drift: Remembered<wire::Drift>,
     /// What viewers see of alerts.
     pub alerts: Mutex<AlertsBrief>,
+    /// How long decisions are kept, in microseconds of event time, where the service itself sees to it.
+    pub retention_us: Option<i64>,
     /// The data folder.
     pub data_dir: PathBuf,
     /// What last went wrong with each part.
@@ -121,6 +125,7 @@ impl Doors {
             judged: Remembered::default(),
             drift: Remembered::default(),
             alerts: Mutex::default(),
+            retention_us: settings.retention_us,
             data_dir: settings.data_dir.clone(),
             troubles: Troubles::default(),
             recovery,
@@ -206,7 +211,29 @@ impl StreamDoor {
 )]
 struct Document;
 
-fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
+fn is_problem(content: &RefOr<Content>) -> bool {
+    let RefOr::T(content) = content else { return false };
+    matches!(&content.schema, Some(RefOr::Ref(schema)) if schema.ref_location.ends_with("/Problem"))
+}
+
+/// Problem documents have a media type of their own, which need not be said at each of them.
+fn name_problems(document: &mut OpenApiDocument) {
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        let responses =
+            operations.into_iter().flatten().flat_map(|operation| operation.responses.responses.values_mut());
+        for response in responses {
+            let RefOr::T(response) = response else { continue };
+            if response.content.get("application/json").is_some_and(is_problem)
+                && let Some(content) = response.content.swap_remove("application/json")
+            {
+                response.content.insert("application/problem+json".to_string(), content);
+            }
+        }
+    }
+}
+
+fn documented() -> (Router<Api>, OpenApiDocument) {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(write::decide))
         .routes(routes!(write::decide_batch))
@@ -224,6 +251,7 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(alerts::next))
         .routes(routes!(alerts::alert, alerts::revise))
         .routes(routes!(entities::entity))
+        .routes(routes!(erasures::erase))
         .routes(routes!(generate::generate, generate::jobs))
         .routes(routes!(generate::job, generate::cancel))
         .routes(routes!(generate::generate_alias))
@@ -243,6 +271,7 @@ fn documented() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(read::ready))
         .routes(routes!(live::connect))
         .split_for_parts();
+    name_problems(&mut document);
     security::describe(&mut document);
     (router, document)
 }

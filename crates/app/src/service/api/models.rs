@@ -11,6 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::FieldError;
+use engine::card::mask;
 use store::Store;
 
 use super::problem::{invalid, problem, rejected, unavailable};
@@ -270,7 +271,8 @@ fn carry_out(models: &Models, api: &Doors, id: &str, step: Step, wanted: &Promot
         let detail = "the model of this service is a file: set model = \"registry\" to promote models";
         return problem(StatusCode::CONFLICT, "no registry", detail, Vec::new());
     };
-    let request = registry::Request { by: wanted.by.trim(), reason: wanted.reason.trim() };
+    let (by, reason) = (mask(wanted.by.trim()), mask(wanted.reason.trim()));
+    let request = registry::Request { by: &by, reason: &reason };
     match registry.promote(&api.shared.detector, id, step, request) {
         Ok(made) => {
             models.follow();

@@ -2,18 +2,25 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use engine::card::mask;
 use engine::{FieldError, Rejection};
 
 use crate::service::wire::{Problem, ProblemField};
 
-/// A problem document.
+/// A problem document. What is quoted in it may have been anything: card numbers are masked.
 pub fn problem(status: StatusCode, title: &str, detail: &str, errors: Vec<ProblemField>) -> Response {
+    let masked = |text: String| mask(&text).into_owned();
+    let errors = errors.into_iter().map(|error| ProblemField {
+        field: masked(error.field),
+        value: masked(error.value),
+        expected: error.expected,
+    });
     let document = Problem {
         kind: "about:blank".to_string(),
         title: title.to_string(),
         status: status.as_u16(),
-        detail: detail.to_string(),
-        errors,
+        detail: mask(detail).into_owned(),
+        errors: errors.collect(),
     };
     let body = serde_json::to_string(&document).expect("a problem has no maps with odd keys");
     (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()

@@ -8,6 +8,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use engine::detector::Schema;
 use engine::event::is_mark;
 use store::{Filter, Made, Store, StoredDecision};
 
@@ -47,7 +48,7 @@ pub async fn decisions(
     let Ok(Query(query)) = query else {
         return invalid("query", "unreadable", "name=value pairs joined by &");
     };
-    let filter = match filter(&query) {
+    let filter = match filter(&query, &api.shared.detector.schema) {
         Ok(filter) => filter,
         Err(response) => return response,
     };
@@ -65,7 +66,7 @@ pub async fn decisions(
 }
 
 #[expect(clippy::result_large_err, reason = "once a request, and only where it is wrong")]
-fn filter(query: &HashMap<String, String>) -> Result<Filter, Response> {
+fn filter(query: &HashMap<String, String>, schema: &Schema) -> Result<Filter, Response> {
     let mut filter = Filter { limit: 100, ..Filter::default() };
     for (name, value) in query {
         let wrong = |expected: &str| invalid(name, value, expected);
@@ -82,7 +83,7 @@ fn filter(query: &HashMap<String, String>) -> Result<Filter, Response> {
                 let outcome = engine::Outcome::from_name(value);
                 filter.outcome = Some(outcome.ok_or_else(|| wrong("approve, review or decline"))?);
             }
-            "key" => filter.key = Some(value.clone()),
+            "key" => filter.key = Some(schema.key_known_as(value).into_owned()),
             "min_score" => {
                 let score = value.parse().ok().filter(|score: &f64| score.is_finite());
                 filter.min_score = Some(score.ok_or_else(|| wrong("a number"))?);
@@ -155,7 +156,8 @@ pub async fn find(api: &Api, id: Result<Path<String>, PathRejection>) -> Result<
     let Ok(Path(id)) = id else {
         return Err(invalid("id", "not UTF-8", "the id of a transaction, percent-encoded"));
     };
-    let wanted = id.clone();
+    let schema = &api.shared.detector.schema;
+    let wanted = schema.known_as(schema.id_field(), &id).into_owned();
     match read(api, move |store| store.find(&wanted)).await {
         Some(Some(stored)) => Ok(stored),
         Some(None) => {

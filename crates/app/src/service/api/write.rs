@@ -77,7 +77,7 @@ fn is_for_every_source(uri: &Uri) -> bool {
     ["/v1/models/", "/v1/alerts/", "/v1/decisions/", "/v1/generate/", "/v1/session"]
         .iter()
         .any(|doors| path.starts_with(doors))
-        || ["/v1/generate", "/generate"].contains(&uri.path())
+        || ["/v1/generate", "/generate", "/v1/erasures"].contains(&uri.path())
 }
 
 async fn decide_one(api: &Api, request: Request) -> Response {

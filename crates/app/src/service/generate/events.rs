@@ -88,6 +88,11 @@ impl Copy<'_> {
                     write!(text, "{}-{entity}", self.own).expect("writing to a string cannot fail");
                     batch.set(index, Value::Text(text));
                 }
+                // A made card has no number: whatever it is called, its token stands for it.
+                (FieldKind::Card { .. }, Value::Text(entity)) if self.own_entities => {
+                    write!(text, "{}-{entity}", self.own).expect("writing to a string cannot fail");
+                    batch.set(index, Value::Text(schema.cards.made(text).as_str()));
+                }
                 (_, value) => batch.set(index, value),
             }
         }

@@ -47,7 +47,7 @@ fn columns(schema: &Schema) -> Vec<(String, ColumnType)> {
 fn type_of(kind: &FieldKind) -> ColumnType {
     match kind {
         FieldKind::EventId => ColumnType::Id,
-        FieldKind::Id { .. } | FieldKind::Category { .. } => ColumnType::Text,
+        FieldKind::Id { .. } | FieldKind::Card { .. } | FieldKind::Category { .. } => ColumnType::Text,
         FieldKind::Time => ColumnType::Instant,
         FieldKind::Amount | FieldKind::Number { .. } => ColumnType::Number,
         FieldKind::Label => ColumnType::Integer,

@@ -18,6 +18,7 @@ mod audit;
 mod health;
 mod inspection;
 mod performance;
+mod privacy;
 mod synthetic;
 
 pub use access::*;
@@ -27,6 +28,7 @@ pub use audit::*;
 pub use health::*;
 pub use inspection::*;
 pub use performance::*;
+pub use privacy::*;
 pub use synthetic::*;
 
 /// An instant, as RFC 3339 in UTC.
