@@ -109,7 +109,16 @@ impl Default for Settings {
 
 /// The tables.
 const TABLES: &[&str] = &[
-    "access", "alerts", "kafka", "kafka.properties", "labels", "limits", "models", "privacy", "synthetic", "tls",
+    "access",
+    "alerts",
+    "kafka",
+    "kafka.properties",
+    "labels",
+    "limits",
+    "models",
+    "privacy",
+    "synthetic",
+    "tls",
 ];
 
 /// The keys, each with the environment variable that overrides it.
