@@ -37,6 +37,22 @@ pub struct NewAuditEntry {
     pub outcome: String,
 }
 
+impl NewAuditEntry {
+    /// PostgreSQL's text cannot hold NUL, and an entry that it refuses would be in the way of all others for ever.
+    fn without_nul(&self) -> NewAuditEntry {
+        let clean = |text: &String| text.replace('\0', "\u{FFFD}");
+        NewAuditEntry {
+            at_us: self.at_us,
+            by: clean(&self.by),
+            roles: clean(&self.roles),
+            action: clean(&self.action),
+            subject: clean(&self.subject),
+            detail: clean(&self.detail),
+            outcome: clean(&self.outcome),
+        }
+    }
+}
+
 /// What was noted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
@@ -91,7 +107,7 @@ impl AuditFilter {
         match action.strip_suffix('*') {
             // No character of an action comes after this one.
             Some(prefix) => (Some(prefix.to_string()), Some(format!("{prefix}\u{10FFFF}"))),
-            None => (Some(action.clone()), Some(format!("{action}\0"))),
+            None => (Some(action.clone()), Some(format!("{action}\u{1}"))),
         }
     }
 }
@@ -135,7 +151,8 @@ impl AuditLog {
     /// # Errors
     /// If the database refuses.
     pub fn append(&mut self, entries: &[NewAuditEntry]) -> Result<()> {
-        if entries.is_empty() { Ok(()) } else { self.0.append(entries) }
+        let entries: Vec<NewAuditEntry> = entries.iter().map(NewAuditEntry::without_nul).collect();
+        if entries.is_empty() { Ok(()) } else { self.0.append(&entries) }
     }
 
     /// Those that a filter wants, the newest first.

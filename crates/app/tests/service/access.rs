@@ -62,7 +62,7 @@ fn every_door_asks_for_a_role() {
     let service = with_keys(&folder).start();
     let mut open = HashSet::new();
     for (method, path, roles) in operations(&document()) {
-        let at = path.replace('{', "").replace('}', "");
+        let at = path.replace(['{', '}'], "");
         let Some(roles) = roles else {
             open.insert(path);
             continue;

@@ -54,10 +54,10 @@ impl Chain {
     }
 
     /// Numbers and hashes for entries that come next, in their order.
-    pub(super) fn link<'a>(
+    pub(super) fn link(
         mut self,
-        entries: &'a [NewAuditEntry],
-    ) -> impl Iterator<Item = (i64, Hash, &'a NewAuditEntry)> {
+        entries: &[NewAuditEntry],
+    ) -> impl Iterator<Item = (i64, Hash, &NewAuditEntry)> {
         entries.iter().map(move |entry| {
             self.hash = self.next(entry);
             self.number += 1;

@@ -39,6 +39,9 @@ fn suite(open: &dyn Fn() -> AuditLog) {
     assert_eq!(numbers(AuditFilter { by: Some("anna".into()), before: Some(4), ..all() }), [3, 1]);
     assert_eq!(numbers(AuditFilter { action: Some("rules.*".into()), ..all() }), [3, 2]);
     assert_eq!(numbers(AuditFilter { action: Some("rules.".into()), ..all() }), [0_i64; 0]);
+    log.append(&[NewAuditEntry { subject: "a\0b".into(), ..entry(9, "c", "odd") }]).unwrap();
+    let odd = open().entries(&AuditFilter { by: Some("c".into()), limit: 1, ..all() }).unwrap();
+    assert_eq!(odd[0].entry.subject, "a\u{FFFD}b", "what a database cannot hold is in nobody's way");
     assert_eq!(numbers(AuditFilter { from_us: Some(2_000_000), to_us: Some(4_000_000), ..all() }), [3, 2]);
 }
 

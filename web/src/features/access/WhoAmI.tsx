@@ -1,6 +1,11 @@
 import { signOut, useAccess } from '@/api/access'
 import './access.css'
 
+/** Nothing of what was shown stays, and no socket. */
+function leave() {
+  location.reload()
+}
+
 /** Who is signed in, and the way out; nothing where nobody is asked who they are. */
 export function WhoAmI() {
   const { me } = useAccess()
@@ -12,7 +17,7 @@ export function WhoAmI() {
         {me.name}
         <span className="unseen">, signed in as {roles}</span>
       </span>
-      <button type="button" className="button" onClick={() => void signOut()}>
+      <button type="button" className="button" onClick={() => void signOut().then(leave)}>
         Sign out
       </button>
     </span>

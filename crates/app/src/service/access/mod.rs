@@ -109,11 +109,14 @@ struct Watched {
 
 type Stamp = (SystemTime, u64);
 
+/// Who a token speaks for, and how fast they may ask.
+type Known = (Person, Arc<Bucket>);
+
 struct Tokens {
     expected: Expected,
     provider: Provider,
     /// Who good tokens speak for, by their hashes.
-    good: Mutex<HashMap<[u8; 32], (Person, Arc<Bucket>)>>,
+    good: Mutex<HashMap<[u8; 32], Known>>,
     people: Buckets<String>,
 }
 
@@ -336,7 +339,7 @@ impl Tokens {
     }
 
     /// Who a token speaks for. One that was found good stays so until it expires, so its signature is checked once.
-    async fn person(&self, token: &str) -> Result<(Person, Arc<Bucket>), Refused> {
+    async fn person(&self, token: &str) -> Result<Known, Refused> {
         let hash = digest(&SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes");
         let now_s = now_us() as f64 / 1e6;
         let known = lock(&self.good).get(&hash).cloned();

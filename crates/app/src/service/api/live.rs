@@ -26,6 +26,9 @@ const LISTED_MAX: usize = 50;
 /// A viewer that takes longer than this for one message is gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Where somebody is asked who they are, they are asked again after this: a key may have been revoked since.
+const ASKED_AGAIN: Duration = Duration::from_secs(10 * 60);
+
 /// Viewers have nothing to say.
 const RECEIVED_BYTES_MAX: usize = 4_096;
 
@@ -88,7 +91,11 @@ pub async fn connect(
         Ok(upgrade) => upgrade.max_message_size(RECEIVED_BYTES_MAX),
         Err(rejection) => return problem(rejection.status(), "no WebSocket", &rejection.body_text(), vec![]),
     };
-    upgrade.on_upgrade(move |socket| show(api, socket))
+    let at_most = if api.access.is_on() { ASKED_AGAIN } else { Duration::MAX };
+    upgrade.on_upgrade(move |socket| async move {
+        // A page connects again by itself.
+        drop(tokio::time::timeout(at_most, show(api, socket)).await);
+    })
 }
 
 async fn show(api: Api, mut socket: WebSocket) {
