@@ -13,7 +13,8 @@ const SUBJECT: &str = "subject-of-erasure-596";
 /// Every fifth transaction is the subject's, at one of three terminals.
 fn event(number: usize) -> String {
     let (day, hour, minute) = (1 + number / 200, number / 10 % 20, number % 10 * 6);
-    let customer = if number.is_multiple_of(5) { SUBJECT.to_string() } else { format!("customer-{}", number % 7) };
+    let customer =
+        if number.is_multiple_of(5) { SUBJECT.to_string() } else { format!("customer-{}", number % 7) };
     let time = format!("2018-04-{day:02}T{hour:02}:{minute:02}:00Z");
     transaction(&format!("n{number}"), &time, &customer, &format!("t{}", number % 3))
 }
