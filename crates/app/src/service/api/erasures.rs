@@ -82,8 +82,11 @@ async fn through_the_pipeline(api: &Api, pending: PendingErasure) -> Result<stor
     let found: Vec<i64> = found.into_iter().filter(|sequence| *sequence <= looked_to).collect();
     api.recovery.begin_erasure(&pending).map_err(|error| Some(format!("{error:#}")))?;
     let (reply, answer) = oneshot::channel();
-    // Readers that hold an old picture of the file would hold the write-ahead log as well.
-    lock(&api.readers).clear();
+    // Readers that hold an old picture of the file would hold the write-ahead log as well. Connections to a server end by
+    // talking to it, which no thread of the runtime may wait for.
+    let doors = Api::clone(api);
+    let cleared = tokio::task::spawn_blocking(move || lock(&doors.readers).clear());
+    cleared.await.map_err(|error| Some(error.to_string()))?;
     api.requests
         .send(Request::Erase { erasure: pending, found, looked_to, reply })
         .await
