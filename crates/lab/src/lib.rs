@@ -31,6 +31,8 @@ pub mod evaluate;
 pub mod retrain;
 /// How far values are from where they were.
 pub mod drift;
+/// A model that learns from each label.
+pub mod online;
 /// A recipe on several splits of the time.
 pub mod validate;
 /// Searching for the parameters of growing.

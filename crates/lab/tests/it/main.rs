@@ -10,5 +10,6 @@ mod training;
 mod drift;
 mod engines;
 mod marks;
+mod online;
 mod synth;
 mod synth_report;
