@@ -40,6 +40,9 @@ const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// The key of files that are read without one. It hides nothing: it makes what is computed of files the same everywhere.
 const FILE_KEY: &[u8] = b"redflag: card numbers in files, read without a key of one's own";
 
+/// Letters of a pseudonym.
+const PSEUDONYM_LETTERS: usize = 16;
+
 /// The fewest bytes of a key.
 pub const KEY_BYTES_MIN: usize = 32;
 
@@ -185,6 +188,14 @@ impl Cards {
     pub fn made(&self, name: &str) -> Token {
         let code = code_of(&self.keyed, name.as_bytes());
         self.assemble(&[0; 16], &code)
+    }
+
+    /// What an id is known as where it may not be read, nor guessed without the key: `~` and 16 letters.
+    pub fn pseudonym(&self, id: &str) -> String {
+        let mut named = Token { bytes: [0; TOKEN_BYTES_MAX], length: 0 };
+        named.push(b'~');
+        named.push_code(&code_of(&self.keyed, format!("an id: {id}").as_bytes()), PSEUDONYM_LETTERS);
+        named.as_str().to_string()
     }
 
     fn token_of(&self, number: &Number) -> Token {

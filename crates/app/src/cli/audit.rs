@@ -9,6 +9,7 @@ use store::{AuditEntry, AuditFilter, AuditLog, Chain, Flaw};
 use super::WrongInput;
 use super::output::CountBar;
 use super::store::Kept;
+use crate::service::privacy::kept_cards;
 use crate::service::wire;
 
 /// Look at the audit log, and check that nobody has changed it.
@@ -33,6 +34,9 @@ enum What {
         /// Only this action, as decision.read, or all of a kind, as rules.*
         #[arg(long)]
         action: Option<String>,
+        /// Only what was seen or changed of this entity, by its id. Of what is found, at most --limit are looked at
+        #[arg(long, value_name = "ID")]
+        about: Option<String>,
         /// From this time on, RFC 3339
         #[arg(long, value_parser = instant)]
         from: Option<i64>,
@@ -82,9 +86,10 @@ fn known(text: &str) -> Result<(i64, String), String> {
 /// If there is no audit log, or it was changed.
 pub fn run(args: Args) -> Result<()> {
     match args.what {
-        What::List { kept, by, action, from, to, limit, json } => {
+        What::List { kept, by, action, about, from, to, limit, json } => {
             let filter = AuditFilter { before: None, by, action, from_us: from, to_us: to, limit };
-            list(&mut open(&kept)?, &filter, json)
+            let about = about.map(|id| pseudonym(&kept, &id)).transpose()?;
+            list(&mut open(&kept)?, &filter, about.as_deref(), json)
         }
         What::Verify { kept, known, json } => verify(&mut open(&kept)?, known, json),
     }
@@ -95,8 +100,21 @@ fn open(kept: &Kept) -> Result<AuditLog> {
     log.with_context(|| format!("no audit log in {} or {}", kept.data_dir.display(), kept.database()))
 }
 
-fn list(log: &mut AuditLog, filter: &AuditFilter, json: bool) -> Result<()> {
-    for stored in log.entries(filter)? {
+/// What an entity is noted as.
+fn pseudonym(kept: &Kept, id: &str) -> Result<String> {
+    let cards = kept_cards(&kept.data_dir)?;
+    let unknown = || {
+        WrongInput(format!(
+            "--about needs the key of card tokens: there is none in {}",
+            kept.data_dir.display()
+        ))
+    };
+    Ok(cards.ok_or_else(unknown)?.pseudonym(id))
+}
+
+fn list(log: &mut AuditLog, filter: &AuditFilter, about: Option<&str>, json: bool) -> Result<()> {
+    let found = log.entries(filter)?.into_iter();
+    for stored in found.filter(|stored| about.is_none_or(|about| stored.entry.subject.contains(about))) {
         if json {
             println!("{}", serde_json::to_string(&wire::AuditEntry::from(stored))?);
         } else {

@@ -3,6 +3,10 @@
 //! A run is a folder. `run.json` says how far it is; each step leaves its result there, so that a step that is done is not done
 //! again, whoever goes on: the service's schedule, a command line, Airflow.
 
+use store::NewAuditEntry;
+
+use crate::service::audit::entry;
+
 /// What the settings say of it.
 pub mod config;
 /// When runs start.
@@ -16,7 +20,11 @@ pub mod steps;
 /// Who starts the next run, where several processes could.
 pub mod claim;
 
-/// Notes something that happened to a run.
-pub fn note(run: &run::Run, words: &str) {
-    tracing::info!(run = run.id, state = run.state.name(), step = run.step.name(), "retraining: {words}");
+/// Logs something that happened to a run, and gives it as the audit log is to keep it.
+pub fn said(run: &run::Run, words: &str) -> NewAuditEntry {
+    let step = run.step.name();
+    tracing::info!(run = run.id, state = run.state.name(), step, "retraining: {words}");
+    let outcome = if run.state == run::State::Failed { "failed" } else { "ok" }.to_string();
+    let action = format!("retraining.{step}");
+    NewAuditEntry { detail: words.to_string(), outcome, ..entry("retraining", &action, &run.id) }
 }

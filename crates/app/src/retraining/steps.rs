@@ -15,11 +15,12 @@ use lab::retrain::{self, Verdict, challenger};
 use lab::split::Split;
 use lab::train::{Recipe, TrainingSet, load, read_rows, score_all, write_rows};
 use lab::validate::{Protocol, measure};
+use store::AuditLog;
 
 use super::config::Promote;
-use super::note;
 use super::rows::{Collected, Wanted, collect, newest_us};
 use super::run::{Run, State, Step};
+use super::said;
 use crate::mlflow::server::{Client, Credentials, Server};
 use crate::mlflow::{self, Alias, Place, Publication};
 use crate::registry::{self, Registry, Request};
@@ -101,6 +102,18 @@ impl Work {
         Ok(())
     }
 
+    /// Says what happened, on the log and in the audit log. The run goes on where that cannot be written: the service refuses changes
+    /// then, and this one can be taken back.
+    fn note(&self, words: &str) {
+        let entry = said(&self.run, words);
+        let database = self.settings.remember.then(|| self.settings.database());
+        let noted = AuditLog::open(database.as_ref(), &self.settings.data_dir)
+            .and_then(|mut log| log.append(&[entry]));
+        if let Err(error) = noted {
+            tracing::warn!(%error, "the audit log cannot be written");
+        }
+    }
+
     fn begin(&mut self, step: Step) -> Result<()> {
         (self.run.step, self.run.state, self.run.ended_at) = (step, State::Running, None);
         self.run.detail.clear();
@@ -114,7 +127,7 @@ impl Work {
 
     fn fail(&mut self, error: anyhow::Error) -> Result<()> {
         self.run.end(State::Failed, &format!("{error:#}"));
-        note(&self.run, &self.run.detail);
+        self.note(&self.run.detail);
         self.run.save(&self.folder)?;
         Err(error)
     }
@@ -148,7 +161,7 @@ impl Work {
         let cuts = [split.train.start, split.test.start, split.test.end];
         self.run.stretch = Some(cuts.map(format_instant));
         let rows = set.len();
-        note(&self.run, &format!("{rows} rows from {} on, {} fraud", format_instant(cuts[0]), set.frauds()));
+        self.note(&format!("{rows} rows from {} on, {} fraud", format_instant(cuts[0]), set.frauds()));
         Ok(())
     }
 
@@ -233,7 +246,7 @@ impl Work {
         ];
         self.run.figures.extend(figures.map(|(name, value)| (name.to_string(), value)));
         self.run.model = Some(model.id.clone());
-        note(&self.run, &format!("{} is grown in {:.1} s", model.id, facts.growing_s));
+        self.note(&format!("{} is grown in {:.1} s", model.id, facts.growing_s));
         Ok(())
     }
 
@@ -246,10 +259,10 @@ impl Work {
         std::fs::write(self.folder.join("evaluation.json"), serde_json::to_vec_pretty(&document)?)?;
         let found = FIGURES.iter().filter_map(|name| Some((name.to_string(), document[*name].as_f64()?)));
         self.run.figures.extend(found);
-        note(
-            &self.run,
-            &format!("average precision {:.4} on the weeks kept to test on", evaluation.average_precision),
-        );
+        self.note(&format!(
+            "average precision {:.4} on the weeks kept to test on",
+            evaluation.average_precision
+        ));
         Ok(())
     }
 
@@ -276,7 +289,7 @@ impl Work {
         let (model, registry) = (self.challenger()?, self.registry()?);
         if self.champion()?.is_some_and(|champion| champion.id == model.id) {
             self.run.end(State::Rejected, "the challenger is the champion over again");
-            note(&self.run, &self.run.detail);
+            self.note(&self.run.detail);
             return Ok(());
         }
         let mut facts: Facts = serde_json::from_slice(&std::fs::read(self.folder.join("facts.json"))?)?;
@@ -293,7 +306,7 @@ impl Work {
         }
         let newest = newest_us(&mut *self.reader()?)?.unwrap_or(0);
         self.run.shadow_until = Some(format_instant(newest + self.settings.retraining.shadow_us));
-        note(&self.run, &format!("{} is registered and scores in the shadow", model.id));
+        self.note(&format!("{} is registered and scores in the shadow", model.id));
         self.publish(&model, &facts, &[evaluation]);
         Ok(())
     }
@@ -334,7 +347,7 @@ impl Work {
             return Ok(false);
         }
         let verdict = self.compare(progress)?;
-        note(&self.run, &verdict.words);
+        self.note(&verdict.words);
         std::fs::write(self.folder.join("verdict.json"), serde_json::to_vec_pretty(&verdict)?)?;
         self.run.detail.clone_from(&verdict.words);
         self.run.verdict = Some(verdict);
@@ -360,14 +373,14 @@ impl Work {
         if !verdict.promote {
             self.retire(&verdict.words)?;
             self.run.end(State::Rejected, &verdict.words);
-            note(&self.run, "the champion stays");
+            self.note("the champion stays");
             return Ok(true);
         }
         if self.settings.retraining.promote == Promote::Person {
             self.run.state = State::Approval;
             self.run.detail =
                 format!("a person is asked to promote {}: {}", verdict.challenger, verdict.words);
-            note(&self.run, "a person is asked");
+            self.note("a person is asked");
             return Ok(false);
         }
         self.crown(BY, &verdict.words)?;
@@ -403,7 +416,7 @@ impl Work {
             self.retire(&format!("cancelled by {by}"))?;
         }
         self.run.end(State::Cancelled, format!("cancelled by {by}: {reason}").trim_end_matches([':', ' ']));
-        note(&self.run, &self.run.detail);
+        self.note(&self.run.detail);
         self.run.save(&self.folder)
     }
 
@@ -412,7 +425,7 @@ impl Work {
         let request = Request { by, reason };
         self.registry()?.promote(&self.detector, &model, registry::Step::Champion, request)?;
         self.run.end(State::Promoted, reason);
-        note(&self.run, &format!("{model} decides from now on"));
+        self.note(&format!("{model} decides from now on"));
         self.tell_champion();
         Ok(())
     }
@@ -449,7 +462,7 @@ impl Work {
         let publication = Publication { model, facts, detector: &self.text, attachments };
         match client.and_then(|client| mlflow::publish(&client, &place, &publication)) {
             Ok(published) => {
-                note(&self.run, &published.to_string());
+                self.note(&published.to_string());
                 self.run.mlflow = Some(published.version);
             }
             Err(error) => {

@@ -29,7 +29,7 @@ use tower_service::Service as _;
 
 use super::access::guard::Told;
 use super::access::tls::Identity;
-use super::api::{self, Api};
+use super::api::{self, Api, write};
 
 /// How long the keys of an encrypted connection may take to be agreed on.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -124,7 +124,11 @@ impl Server {
         if let Some(who) = admitted.caller() {
             request.extensions_mut().insert(who);
         }
-        let Ok(mut response) = self.router.clone().call(request).await;
+        let mut response = match admitted.is_transaction() && self.api.stream.is_none() {
+            // What comes most often need not be looked for among all routes.
+            true => write::decide_one(&self.api, request).await,
+            false => self.router.clone().call(request).await.unwrap_or_else(|never| match never {}),
+        };
         let told = response.extensions_mut().remove::<Told>().unwrap_or_default();
         access.note(admitted, response.status(), told, audit).await;
         response

@@ -19,8 +19,8 @@ use super::wire::{self, Instant};
 use crate::registry::Registry;
 use crate::retraining::claim::{Refused, claim};
 use crate::retraining::config::{Config, Promote};
-use crate::retraining::note;
 use crate::retraining::run::{Run, State};
+use crate::retraining::said;
 
 /// How often is looked whether there is something to do.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -157,7 +157,7 @@ impl Retraining {
         let folder = self.folder.join(&run.id);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         run.save(&folder)?;
-        note(&run, trigger);
+        api.audit.note(said(&run, trigger));
         self.launch(&run)?;
         Ok(run)
     }
@@ -287,7 +287,7 @@ impl Retraining {
         let Some(mut run) = Run::find(&self.folder.join(&id))? else { return Ok(false) };
         if run.state == State::Running {
             run.end(State::Failed, &format!("its process ended: {status}"));
-            note(&run, &run.detail);
+            api.audit.note(said(&run, &run.detail));
             run.save(&self.folder.join(&id))?;
         }
         api.shared.models.follow();

@@ -1,6 +1,6 @@
 //! What happens at the threshold: a request goes on to its door, or is answered here; what it did is noted.
 
-use engine::card::mask;
+use engine::card::{Cards, mask};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, heade
 use axum::response::Response;
 use store::NewAuditEntry;
 
-use super::doors::{Door, Least, door, is_page};
+use super::doors::{DOORS, Door, Least, door, is_page};
 use super::limits::{Rate, neighbourhood};
 use super::role::Roles;
 use super::{Access, STRANGERS, Unknown, Who};
@@ -23,6 +23,12 @@ const NOTED_AGAIN: Duration = Duration::from_secs(60);
 
 /// Readings that are remembered for it.
 const NOTED_MAX: usize = 10_000;
+
+/// What the paths of entities begin with.
+const ENTITIES: &str = "/v1/entities/";
+
+/// Parameters whose values are ids of entities.
+const NAMES_OF_IDS: [&str; 2] = ["key", "entity"];
 
 /// The longest subject that is noted.
 const SUBJECT_CHARS_MAX: usize = 500;
@@ -48,6 +54,11 @@ pub struct Admitted {
 }
 
 impl Admitted {
+    /// Whether it brings one transaction.
+    pub fn is_transaction(&self) -> bool {
+        self.door.is_some_and(|door| std::ptr::eq(door, &DOORS[0]))
+    }
+
     /// Who asks, where a door may want to know: what brings transactions does not.
     pub fn caller(&self) -> Option<Who> {
         let is_told = self.door.is_some_and(|door| door.is_reading() || door.action.is_some());
@@ -79,7 +90,7 @@ impl Access {
             }
         };
         let noted = door.filter(|door| door.action.is_some());
-        let subject = noted.map(|_| subject(request.uri()));
+        let subject = noted.map(|_| subject(request.uri(), &self.pseudonyms));
         if noted.is_some_and(|door| !door.is_reading()) && !audit.is_writable() {
             return Err(not_noted());
         }
@@ -177,7 +188,7 @@ impl Access {
         audit: &Audit,
     ) {
         let (Some(door), Some(who)) = (door, who) else { return };
-        let (action, subject) = (door.action.unwrap_or("refused"), subject(uri));
+        let (action, subject) = (door.action.unwrap_or("refused"), subject(uri, &self.pseudonyms));
         if response.status() == StatusCode::FORBIDDEN && self.noted.is_new(&who.name, action, &subject) {
             let (roles, outcome) = (who.roles.to_string(), response.status().as_u16().to_string());
             audit.note(NewAuditEntry { roles, outcome, ..entry(&who.name, action, &subject) });
@@ -219,10 +230,21 @@ fn is_from_here(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Path and query as text, without card numbers.
-fn subject(uri: &Uri) -> String {
-    let text = uri.path_and_query().map_or("", |path| path.as_str());
-    mask(&decoded(text)).chars().take(SUBJECT_CHARS_MAX).collect()
+/// Path and query as text, without card numbers, and with pseudonyms for ids of entities: the log is not changed when somebody is
+/// to be forgotten.
+fn subject(uri: &Uri, pseudonyms: &Cards) -> String {
+    let named = |id: &str| pseudonyms.pseudonym(&decoded(id));
+    let path = match uri.path().strip_prefix(ENTITIES).and_then(|rest| rest.split_once('/')) {
+        Some((kind, id)) => format!("{ENTITIES}{}/{}", decoded(kind), named(id)),
+        None => decoded(uri.path()),
+    };
+    let pair = |pair: &str| match pair.split_once('=') {
+        Some((name, id)) if NAMES_OF_IDS.contains(&name) => format!("{name}={}", named(id)),
+        _ => decoded(pair),
+    };
+    let query = uri.query().map(|query| query.split('&').map(pair).collect::<Vec<_>>().join("&"));
+    let text = query.map_or(path.clone(), |query| format!("{path}?{query}"));
+    mask(&text).chars().take(SUBJECT_CHARS_MAX).collect()
 }
 
 /// A text without percent-encoding; what is no UTF-8 stays as it is.
@@ -306,12 +328,17 @@ mod tests {
 
     #[test]
     fn a_subject_has_no_card_number() {
-        let of = |text: &'static str| subject(&Uri::from_static(text));
+        let pseudonyms = Cards::new(b"a key of some thirty bytes or more", true);
+        let of = |text: &'static str| subject(&Uri::from_static(text), &pseudonyms);
         assert_eq!(of("/v1/alerts/7?a=b%20c"), "/v1/alerts/7?a=b c");
         for number in ["/v1/entities/card/4111111111111111", "/x?key=41111111%31111111%31"] {
             assert!(!of(number).contains("4111111"), "{}", of(number));
         }
         assert_eq!(of("/%zz%f"), "/%zz%f");
+        let somebody = format!("/v1/entities/customer_id/{}", pseudonyms.pseudonym("anna b"));
+        assert_eq!(of("/v1/entities/customer_id/anna%20b"), somebody);
+        let listed = format!("/v1/decisions?limit=5&key={}", pseudonyms.pseudonym("anna b"));
+        assert_eq!(of("/v1/decisions?limit=5&key=anna%20b"), listed);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use axum::http::{HeaderMap, header};
+use engine::card::Cards;
 use ring::digest::{SHA256, digest};
 
 use self::jwks::Provider;
@@ -97,6 +98,8 @@ pub struct Access {
     addresses: Buckets<IpAddr>,
     /// Reads that were noted lately.
     noted: guard::Noted,
+    /// Ids are noted by pseudonyms under the key of card tokens.
+    pseudonyms: Cards,
 }
 
 /// A file of keys that is read again when it changes.
@@ -136,7 +139,7 @@ impl Access {
     ///
     /// # Errors
     /// If the file of keys or the certificate cannot be read.
-    pub fn open(config: &Config) -> Result<Access> {
+    pub fn open(config: &Config, pseudonyms: Cards) -> Result<Access> {
         Ok(Access {
             keys: config.keys.clone().map(Watched::open).transpose()?,
             tokens: Tokens::open(config)?,
@@ -145,6 +148,7 @@ impl Access {
             rate: config.rate(),
             addresses: Buckets::default(),
             noted: guard::Noted::default(),
+            pseudonyms,
             config: config.clone(),
         })
     }

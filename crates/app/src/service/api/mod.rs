@@ -18,7 +18,7 @@ mod retraining;
 mod security;
 mod session;
 mod synthetic;
-mod write;
+pub mod write;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -123,7 +123,7 @@ impl Doors {
         stream: Option<StreamDoor>,
     ) -> anyhow::Result<Doors> {
         let wrong = |error: anyhow::Error| WrongInput(format!("{error:#}"));
-        let access = Access::open(&settings.access).map_err(wrong)?;
+        let access = Access::open(&settings.access, shared.detector.schema.cards.clone()).map_err(wrong)?;
         let audit = Audit::start(database.clone(), &settings.data_dir)?;
         Ok(Doors {
             requests,

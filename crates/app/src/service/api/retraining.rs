@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use engine::FieldError;
 
 use super::problem::{invalid, problem, rejected};
+use super::session::Caller;
 use super::write::{read_body, whole_body};
 use super::{Api, Doors};
 use crate::retraining::run::Run;
@@ -37,8 +38,8 @@ pub async fn retraining(State(api): State<Api>) -> Response {
         (status = 422, body = Problem, description = "fields are missing or wrong"),
         (status = 503, body = Problem, description = "it cannot be started at the moment"),
     ))]
-pub async fn start_retraining(State(api): State<Api>, body: Body) -> Response {
-    let wanted = match wanted(&api, body).await {
+pub async fn start_retraining(State(api): State<Api>, caller: Caller, body: Body) -> Response {
+    let wanted = match wanted(&api, caller, body).await {
         Ok(wanted) => wanted,
         Err(response) => return response,
     };
@@ -65,9 +66,10 @@ pub async fn start_retraining(State(api): State<Api>, body: Body) -> Response {
 pub async fn cancel_retraining(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
+    caller: Caller,
     body: Body,
 ) -> Response {
-    change(api, "cancel", id, body).await
+    change(api, "cancel", id, caller, body).await
 }
 
 /// Promote the challenger of a run that waits for a person. When this is answered, what is posted after it is decided by it.
@@ -85,21 +87,23 @@ pub async fn cancel_retraining(
 pub async fn approve_retraining(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
+    caller: Caller,
     body: Body,
 ) -> Response {
-    change(api, "approve", id, body).await
+    change(api, "approve", id, caller, body).await
 }
 
 async fn change(
     api: Api,
     what: &'static str,
     id: Result<Path<String>, PathRejection>,
+    caller: Caller,
     body: Body,
 ) -> Response {
     let Ok(Path(id)) = id else {
         return invalid("id", "not UTF-8", "the id of a run, percent-encoded");
     };
-    let RetrainingRequest { by, reason } = match wanted(&api, body).await {
+    let RetrainingRequest { by, reason } = match wanted(&api, caller, body).await {
         Ok(wanted) => wanted,
         Err(response) => return response,
     };
@@ -111,11 +115,12 @@ async fn change(
 }
 
 /// Who asks, and why.
-async fn wanted(api: &Api, body: Body) -> Result<RetrainingRequest, Response> {
+async fn wanted(api: &Api, caller: Caller, body: Body) -> Result<RetrainingRequest, Response> {
     let body = read_body(api, body, TRANSACTION_BYTES_MAX).await?;
     let wanted: RetrainingRequest = serde_json::from_slice(&body).map_err(|error| {
         rejected(&whole_body(&error.to_string(), "an object with the texts by and reason"))
     })?;
+    let wanted = RetrainingRequest { by: caller.name_or(wanted.by), ..wanted };
     let texts = [("by", &wanted.by), ("reason", &wanted.reason)];
     let empty = texts.iter().filter(|(_, text)| text.trim().is_empty());
     let errors: Vec<FieldError> =

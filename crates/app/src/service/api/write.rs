@@ -80,7 +80,8 @@ fn is_for_every_source(uri: &Uri) -> bool {
         || ["/v1/generate", "/generate", "/v1/erasures"].contains(&uri.path())
 }
 
-async fn decide_one(api: &Api, request: Request) -> Response {
+/// The answer to one transaction.
+pub async fn decide_one(api: &Api, request: Request) -> Response {
     let received = Instant::now();
     let body = request.into_body();
     let body = match read_body(api, body, TRANSACTION_BYTES_MAX).await {
