@@ -72,8 +72,9 @@ def compose_relations(name, service, project):
     for variable, value in (service.get("environment") or {}).items():
         used = re.findall(r"/run/secrets/(\w+)", value or "")
         expect(set(used) <= given, f"{name}: {variable} is in a secret that it does not get")
-        # airflow's *_CMD, redflag's and others' *_FILE; else it is the secret itself.
+        # airflow's *_CMD, redflag's and others' *_FILE, a path; else it is the secret itself.
         secret = re.search(r"PASSWORD|SECRET|TOKEN|_KEY", variable) and not re.search(r"_FILE$|_CMD$", variable)
+        secret = secret and not (value or "").startswith("/run/secrets/")
         expect(not secret, f"{name}: {variable} is a secret in the environment")
         expect(not re.search(r"://[^/@\s]*:[^/@\s]+@", value or ""), f"{name}: {variable} holds a password")
     for volume in service.get("volumes") or []:
@@ -149,7 +150,7 @@ def context(folder):
 # A literal where a secret belongs: `password: x`, `SECRET_KEY=x`, user:x@host. Not: a reference, a path, a name, nothing.
 LITERAL = re.compile(
     r"""(?ix) (?:password|passwd|secret|token|(?:api|access|card|fernet|private)_?key) \w* ["']? \s* [:=] \s* ["']?
-        (?! \s* (?:$|["'}\]#%]|\$|/run/|cat\s|\{|\[|secrets?/|deploy/|string|true|false|redflag-) )
+        (?! \s* (?:$|["'}\]#%]|\$|/run/|/etc/|cat\s|\{|\[|secrets?/|deploy/|string|true|false|redflag-) )
         ([^\s"'#,]{3,}) | ://\w*:(?!%s|\$|password@)([^\s@/'"]{3,})@""")
 
 

@@ -79,6 +79,11 @@ spec:
           mountPath: /var/lib/redflag
         - name: tmp
           mountPath: /tmp
+        {{- if .Values.access.keysSecret }}
+        - name: access
+          mountPath: /etc/redflag-access
+          readOnly: true
+        {{- end }}
         {{- if .Values.detectorFile }}
         - name: detector
           mountPath: /etc/redflag
@@ -87,6 +92,11 @@ spec:
   volumes:
     - name: tmp
       emptyDir: { sizeLimit: 256Mi }
+    {{- with .Values.access.keysSecret }}
+    - name: access
+      secret:
+        secretName: {{ . }}
+    {{- end }}
     {{- if .Values.detectorFile }}
     - name: detector
       configMap:
