@@ -24,6 +24,8 @@ pub mod drift;
 pub mod monitors;
 /// Runs of training again.
 pub mod retraining;
+/// What is measured, for Prometheus.
+pub mod metrics;
 /// How the service is, part by part.
 pub mod health;
 /// What came in and was no transaction, for people.

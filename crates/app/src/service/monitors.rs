@@ -28,6 +28,8 @@ const SCORE: &str = "score";
 pub struct Monitors {
     config: Config,
     found: Mutex<wire::Monitors>,
+    /// All figures of the last look.
+    figures: Mutex<Vec<DriftFigure>>,
     /// Something crossed its threshold, and nobody has asked since.
     has_crossed: AtomicBool,
 }
@@ -37,6 +39,17 @@ pub struct Monitors {
 struct Crossing {
     alarm: DriftAlarm,
     is_raised: bool,
+}
+
+/// A figure as it was last found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DriftFigure {
+    /// The feature, or `score`.
+    pub name: String,
+    /// `psi`, or `missing`: by how much its share of missing values grew.
+    pub kind: &'static str,
+    /// The figure.
+    pub value: f64,
 }
 
 /// A figure and what it may be.
@@ -52,12 +65,22 @@ impl Monitors {
     pub fn new(config: &Config) -> Monitors {
         let (psi_threshold, missing_threshold) = (config.psi, config.missing);
         let found = wire::Monitors { psi_threshold, missing_threshold, ..wire::Monitors::default() };
-        Monitors { config: config.clone(), found: Mutex::new(found), has_crossed: AtomicBool::new(false) }
+        Monitors {
+            config: config.clone(),
+            found: Mutex::new(found),
+            figures: Mutex::default(),
+            has_crossed: AtomicBool::new(false),
+        }
     }
 
     /// What was last found.
     pub fn tell(&self) -> wire::Monitors {
         lock(&self.found).clone()
+    }
+
+    /// All figures of the last look; none while the champion has not decided for a whole window.
+    pub fn figures_now(&self) -> Vec<DriftFigure> {
+        lock(&self.figures).clone()
     }
 
     /// Whether a threshold was crossed since this was last asked.
@@ -68,6 +91,12 @@ impl Monitors {
     /// Takes what was found now; what crossed a threshold, or is back.
     fn take(&self, drift: &Drift, now: Instant) -> Vec<Crossing> {
         let figures = if self.is_filled(drift) { self.figures(drift) } else { Vec::new() };
+        let named = |figure: &Figure| DriftFigure {
+            name: figure.name.to_string(),
+            kind: figure.kind,
+            value: figure.value,
+        };
+        *lock(&self.figures) = figures.iter().map(named).collect();
         let mut found = lock(&self.found);
         let mut crossings = Vec::new();
         for figure in &figures {

@@ -425,6 +425,7 @@ impl Pipeline {
             return;
         }
         let decided_at_us = now_us();
+        let started = Instant::now();
         self.engine.process(&self.work.batch, self.next_sequence, &mut self.work.decisions);
         self.challengers.score(&self.work.decisions.features, self.work.batch.len(), &mut self.work.shadow);
         self.work.render(&self.engine);
@@ -433,6 +434,7 @@ impl Pipeline {
             ..self.work.group(self.next_sequence, decided_at_us, self.version)
         };
         let begun = Instant::now();
+        let decide_us = (begun - started).as_micros() as u64;
         let stored = self.store.append(&group);
         let commit_us = begun.elapsed().as_micros() as u64;
         match stored {
@@ -443,7 +445,11 @@ impl Pipeline {
                 // one of them would be ahead of the log.
                 let last = group.decisions.last().map(|decision| decision.sequence);
                 self.next_sequence = last.map_or(self.next_sequence, |last| last + 1);
-                lock(&self.shared.stats).count_commit(commit_us, decided_at_us / 1_000_000);
+                let mut stats = lock(&self.shared.stats);
+                stats.count_commit(commit_us, decided_at_us / 1_000_000);
+                let waited = waiting.iter().map(|request| (started - request.received).as_micros() as u64);
+                stats.count_stages(waited, decide_us, commit_us, group.decisions.len() as u64);
+                drop(stats);
                 self.count(&group, &answers, waiting, decided_at_us / 1_000_000);
                 self.publish(&answers);
                 answer_all(waiting, &answers);

@@ -20,6 +20,7 @@ use super::audit;
 use super::erasure;
 use super::health;
 use super::listen::Server;
+use super::metrics;
 use super::models::Models;
 use super::monitors;
 use super::pipeline::{Condition, Pipeline, Request, Shared, lock};
@@ -287,6 +288,7 @@ async fn serve(
     let health = tokio::spawn(health::watch(Arc::clone(&api)));
     let retention = tokio::spawn(retention::watch(Arc::clone(&api)));
     let access = tokio::spawn(audit::follow_access(Arc::clone(&api)));
+    let figures = tokio::spawn(metrics::watch(Arc::clone(&api)));
     let monitors = tokio::spawn(monitors::watch(Arc::clone(&api)));
     let retraining = tokio::spawn(retraining::watch(Arc::clone(&api)));
     let held = Arc::clone(&api);
@@ -303,7 +305,7 @@ async fn serve(
     // Whoever served may have failed already; its end says so.
     stop.send(true).unwrap_or_default();
     let drained = tokio::time::timeout(DRAIN, serving).await;
-    let tasks = [viewers, alerts, activity, health, retention, access, monitors, retraining];
+    let tasks = [viewers, alerts, activity, health, retention, access, figures, monitors, retraining];
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
     held.retraining.interrupt();
     match drained {

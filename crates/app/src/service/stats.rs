@@ -5,14 +5,22 @@ use std::collections::VecDeque;
 use hdrhistogram::Histogram;
 use store::Totals;
 
+use super::metrics::durations::Durations;
+
 /// Seconds of the timeline.
 const TIMELINE_S: usize = 300;
 
 /// Equal bins of the score histogram over 0 to 1.
-const SCORE_BINS: usize = 50;
+pub const SCORE_BINS: usize = 50;
 
 /// Newest decisions that are kept for viewers.
 const RECENT: usize = 100;
+
+/// Places of the stages.
+const QUEUE: usize = 0;
+const DECIDE: usize = 1;
+const COMMIT: usize = 2;
+const TOTAL: usize = 3;
 
 /// Latencies above this are counted as this: a minute.
 const LATENCY_MAX_US: u64 = 60_000_000;
@@ -26,6 +34,10 @@ pub struct Stats {
     pub totals: Totals,
     /// Decisions by score, since this start.
     pub score_histogram: Vec<u64>,
+    /// Sum of all scores, since this start.
+    pub score_sum: f64,
+    /// Times of decisions since this start: in the queue, deciding, committing, and in all.
+    pub stages: [Durations; 4],
     /// Seconds, oldest first.
     pub timeline: VecDeque<Second>,
     /// Newest decisions, newest last, with their number since this start.
@@ -77,6 +89,8 @@ impl Stats {
         Stats {
             totals,
             score_histogram: vec![0; SCORE_BINS],
+            score_sum: 0.0,
+            stages: [Durations::default(); 4],
             timeline: VecDeque::with_capacity(TIMELINE_S),
             recent: VecDeque::with_capacity(RECENT),
             decided: 0,
@@ -104,6 +118,7 @@ impl Stats {
     pub fn count_score(&mut self, score: f64) {
         if score.is_finite() {
             self.score_histogram[((score * SCORE_BINS as f64) as usize).min(SCORE_BINS - 1)] += 1;
+            self.score_sum += score;
         }
     }
 
@@ -121,12 +136,38 @@ impl Stats {
 
     /// Counts the time from receipt to answer.
     pub fn count_latency(&mut self, latency_us: u64, now_s: i64) {
+        self.stages[TOTAL].observe(latency_us, 1);
         self.latency.count(latency_us, now_s);
     }
 
     /// Counts the time that the store took for a group.
     pub fn count_commit(&mut self, commit_us: u64, now_s: i64) {
         self.commits.count(commit_us, now_s);
+    }
+
+    /// Counts the stages of a group of `decisions`: how long each of its requests waited, how long deciding and storing took.
+    pub fn count_stages(
+        &mut self,
+        waited_us: impl Iterator<Item = u64>,
+        decide_us: u64,
+        commit_us: u64,
+        decisions: u64,
+    ) {
+        waited_us.for_each(|us| self.stages[QUEUE].observe(us, 1));
+        self.stages[DECIDE].observe(decide_us, decisions);
+        self.stages[COMMIT].observe(commit_us, decisions);
+    }
+
+    /// The figures alone, without what is kept for viewers.
+    pub fn clone_figures(&self) -> Stats {
+        Stats {
+            score_histogram: self.score_histogram.clone(),
+            score_sum: self.score_sum,
+            stages: self.stages,
+            decided: self.decided,
+            fallbacks: self.fallbacks,
+            ..Stats::new(self.totals, self.stream_us)
+        }
     }
 
     /// Percentiles of the last one to two minutes.

@@ -21,6 +21,7 @@ mod shutdown;
 mod live;
 mod load;
 mod health;
+mod metrics;
 mod openapi;
 mod reasons;
 mod inspection;

@@ -62,6 +62,7 @@ pub static DOORS: &[Door] = &[
     post("/predict", INGEST, None),
     post("/v1/labels", LABELS, None),
     get("/v1/stats", ANALYST, None),
+    get("/metrics", ANY, None),
     get("/v1/live", ANALYST, Some("live.watch")),
     get("/v1/decisions", ANALYST, Some("decision.list")),
     get("/v1/decisions/{}", ANALYST, Some("decision.read")),

@@ -9,6 +9,7 @@ mod erasures;
 mod generate;
 mod inspection;
 mod live;
+mod metrics;
 mod models;
 mod page;
 pub mod problem;
@@ -37,6 +38,7 @@ use super::audit::Audit;
 use super::fallback::Fallbacks;
 use super::generate::jobs::Generations;
 use super::health::Troubles;
+use super::metrics::Figures;
 use super::monitors::Monitors;
 use super::past::Past;
 use super::pipeline::{Request, Shared, lock, now_us};
@@ -50,9 +52,9 @@ use crate::stream::lag::Lag;
 use crate::stream::recorder::Work;
 use crate::stream::settings::KafkaSettings;
 
-pub use alerts::{Brief as AlertsBrief, watch_alerts};
+pub use alerts::{Brief as AlertsBrief, look_up as look_up_alerts, watch_alerts};
 pub use live::{Frame, publish};
-pub use models::{Judged, Remembered};
+pub use models::{Judged, Remembered, judged};
 pub use read::read;
 
 /// What every handler can reach.
@@ -72,6 +74,8 @@ pub struct Doors {
     pub judged: Remembered<Judged>,
     /// How far decisions were last found to be from what the champion learnt from.
     pub drift: Remembered<wire::Drift>,
+    /// Figures for Prometheus that need the database.
+    pub figures: Figures,
     /// What watches for drift; its figures are for whoever exports them.
     pub monitors: Monitors,
     /// Runs of training again.
@@ -131,6 +135,7 @@ impl Doors {
             database,
             judged: Remembered::default(),
             drift: Remembered::default(),
+            figures: Figures::default(),
             monitors: Monitors::new(&settings.monitors),
             retraining: Retraining::new(settings),
             alerts: Mutex::default(),
@@ -280,6 +285,7 @@ fn documented() -> (Router<Api>, OpenApiDocument) {
         .routes(routes!(audit::audit))
         .routes(routes!(session::me))
         .routes(routes!(session::open, session::close))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(read::alive))
         .routes(routes!(read::ready))
         .routes(routes!(live::connect))

@@ -26,7 +26,7 @@ use crate::service::models::{Lineup, Loaded, Models};
 use crate::service::performance::performance as performance_of;
 use crate::service::pipeline::{TRANSACTION_BYTES_MAX, lock};
 use crate::service::wire::{
-    Drift, ModelInfo, ModelList, ModelPromotion, ModelRole, Performance, Problem, PromoteRequest,
+    Drift, LiveFigures, ModelInfo, ModelList, ModelPromotion, ModelRole, Performance, Problem, PromoteRequest,
 };
 
 /// What was found is shown again for so many times as long as it took: whoever asks all the time costs a tenth of a connection.
@@ -66,6 +66,13 @@ impl<T> Remembered<T> {
 pub struct Judged {
     comparison: Comparison,
     performance: Performance,
+}
+
+impl Judged {
+    /// Figures of the models in use, by id.
+    pub fn live(&self) -> Vec<(String, LiveFigures)> {
+        self.comparison.figures.iter().map(|(id, live)| (id.clone(), live.clone())).collect()
+    }
 }
 
 /// The models that are known here: the champion, which decides, the challengers, which score the same events in the shadow,
@@ -137,7 +144,8 @@ pub async fn drift(State(api): State<Api>) -> Response {
     }
 }
 
-async fn judged(api: &Api) -> Option<Arc<Judged>> {
+/// How the models in use fare, as it was found a moment ago or anew; `None` if the store cannot be read.
+pub async fn judged(api: &Api) -> Option<Arc<Judged>> {
     remembered(api, |api| &api.judged, judge).await
 }
 
