@@ -74,6 +74,9 @@ struct Column {
     seen: f64,
     mean: f64,
     variance: f64,
+    /// 1 / standard deviation, 0 while constant: follows from the variance, kept so that a score needs no root and no division.
+    #[serde(skip)]
+    scale: f64,
     weight: Weight,
     /// Weight of having no value.
     missing: Weight,
@@ -109,8 +112,9 @@ impl OnlineModel {
     /// # Errors
     /// Text that is no such model, or one with numbers out of range.
     pub fn from_json(text: &str) -> Result<OnlineModel, Mistakes> {
-        let model: OnlineModel =
+        let mut model: OnlineModel =
             serde_json::from_str(text).map_err(|error| Mistakes(vec![error.to_string()]))?;
+        model.columns.iter_mut().for_each(Column::rescale);
         model.check().map(|()| model)
     }
 
@@ -227,10 +231,11 @@ impl Column {
     }
 
     fn standardised(&self, value: f64) -> f64 {
-        if self.variance < VARIANCE_LEAST {
-            return 0.0;
-        }
-        ((value - self.mean) / self.variance.sqrt()).clamp(-FURTHEST, FURTHEST)
+        ((value - self.mean) * self.scale).clamp(-FURTHEST, FURTHEST)
+    }
+
+    fn rescale(&mut self) {
+        self.scale = if self.variance < VARIANCE_LEAST { 0.0 } else { 1.0 / self.variance.sqrt() };
     }
 
     /// Learns with the scale that the margin was computed with, then moves the scale.
@@ -244,6 +249,7 @@ impl Column {
         let from_mean = value - self.mean;
         self.mean += from_mean / self.seen;
         self.variance += (from_mean * (value - self.mean) - self.variance) / self.seen;
+        self.rescale();
     }
 
     fn is_sound(&self) -> bool {
