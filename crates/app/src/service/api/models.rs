@@ -71,7 +71,7 @@ pub struct Judged {
 impl Judged {
     /// Figures of the models in use, by id.
     pub fn live(&self) -> Vec<(String, LiveFigures)> {
-        self.comparison.figures.iter().map(|(id, live)| (id.clone(), live.clone())).collect()
+        self.comparison.figures.iter().map(|(id, live)| (id.clone(), *live)).collect()
     }
 }
 
