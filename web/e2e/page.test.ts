@@ -36,6 +36,8 @@ afterAll(async () => {
 /** Examples that this server answers with a refusal, and what it says. */
 const REFUSED = {
   '/promote': 'no registry',
+  '/retraining/runs/': 'no such run',
+  '/retraining/runs': 'not as things are',
   '/generate/report': 'cannot be compared',
   '/generate/': 'no such job',
   '/alerts/1': 'no such alert',
