@@ -45,10 +45,13 @@ pub struct Rule {
     pub text: String,
     /// What it asks for.
     pub outcome: Outcome,
+    /// It is listed as fired, and changes nothing.
+    pub shadow: bool,
 }
 
 /// How a score becomes an outcome.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Thresholds as given, or the costs that they follow from.
     pub basis: Basis,
@@ -57,7 +60,8 @@ pub struct Policy {
 }
 
 /// What a policy decides by.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Basis {
     /// Scores from which a transaction is reviewed and declined.
     Thresholds {
@@ -126,7 +130,7 @@ pub(crate) fn decide(rules: &[Rule], by_policy: Outcome, cx: &Context, fired: &m
     for (index, rule) in rules.iter().enumerate() {
         if rule.when.evaluate(cx) {
             fired.push(index as u16);
-            asked[rule.outcome as usize] = true;
+            asked[rule.outcome as usize] |= !rule.shadow;
         }
     }
     match asked {

@@ -20,6 +20,8 @@ mod observe;
 pub mod expression;
 /// From score and rules to an outcome.
 pub mod decide;
+/// Rules, lists and policy that change while a detector's fields and features stay.
+pub mod rulebook;
 /// The model that a detector scores with.
 pub mod model;
 /// From a score to a probability.
@@ -42,3 +44,4 @@ pub use event::{EventBatch, FieldError, Label, Rejection, Value};
 pub use model::{Model, ModelMismatch};
 pub use process::{Decider, Decisions, Engine, Positions, Status, TimeJumps};
 pub use reason::{Narrator, Reason};
+pub use rulebook::Rulebook;

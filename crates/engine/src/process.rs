@@ -220,6 +220,16 @@ impl Engine {
         self.decider.model = model;
     }
 
+    /// Decides by another rulebook from now on; the state stays. `detector` is this engine's own after
+    /// [`Detector::with_rulebook`].
+    ///
+    /// # Panics
+    /// If its features are others.
+    pub fn set_rulebook(&mut self, detector: Arc<Detector>) {
+        self.decider.set_rulebook(Arc::clone(&detector));
+        self.detector = detector;
+    }
+
     /// The newest event time of the stream.
     pub fn stream_us(&self) -> Option<i64> {
         self.stream_us
@@ -381,6 +391,18 @@ impl Decider {
     /// Its model.
     pub fn model(&self) -> Option<&Model> {
         self.model.as_ref()
+    }
+
+    /// As [`Engine::set_rulebook`].
+    ///
+    /// # Panics
+    /// If its features are others.
+    pub fn set_rulebook(&mut self, detector: Arc<Detector>) {
+        assert_eq!(
+            detector.feature_fingerprint, self.detector.feature_fingerprint,
+            "a rulebook changes no feature"
+        );
+        self.detector = detector;
     }
 
     /// Expressions, scores, rules: row by row, in runs of [`CHUNK_ROWS`].

@@ -7,7 +7,7 @@ use toml_span::Span;
 use super::event::{BUILTIN_NAMES, Event, NAME_HINT, is_name};
 use super::reader::{Mistakes, Section, Spanned, nearest, parse_duration};
 use super::{Aggregate, Condition, Definition, Feature, FieldKind, Schema, Source, Window};
-use crate::expression::{BoolExpr, ExpressionError, NumberExpr, Parsed, Scope};
+use crate::expression::{BoolExpr, ExpressionError, NamedLists, NumberExpr, Parsed, Scope};
 use crate::time::DAY_US;
 
 /// What `last` and `time_since_last` look back when no window is given.
@@ -78,7 +78,7 @@ pub(super) fn read_features(
     check_names(&declared, event, mistakes);
     check_order(&declared, mistakes);
     let names = columns(&declared);
-    let scope = Scope { schema: &event.schema, features: &names, lists, has_score: false };
+    let scope = Scope { schema: &event.schema, features: &names, lists: lists.into(), has_score: false };
     declared.into_iter().flat_map(|(_, feature)| compile_feature(feature, &scope, mistakes)).collect()
 }
 
@@ -561,6 +561,8 @@ impl NamedFeature {
 
 /// An expression means something else when a list that it reads changes.
 fn lists_in(source: &str, scope: &Scope) -> String {
-    let read = |name: &&String| source.contains(&format!("lists.{name}"));
-    scope.lists.keys().filter(read).map(|name| format!(" {name} {:?}", scope.lists[name])).collect()
+    // Features read lists of the file only: those of a rulebook change.
+    let NamedLists::File(lists) = scope.lists else { return String::new() };
+    let read = |(name, _): &(&String, &Vec<String>)| source.contains(&format!("lists.{name}"));
+    lists.iter().filter(read).map(|(name, values)| format!(" {name} {values:?}")).collect()
 }

@@ -74,6 +74,7 @@ fn read_detector(mut root: Section, mistakes: &mut Mistakes) -> Option<Detector>
         schema: event.schema,
         features: features.into_iter().map(|f| f.feature).collect(),
         rules: rules.into_iter().map(|(rule, _)| rule).collect(),
+        lists,
         policy,
     })
 }
@@ -102,7 +103,7 @@ fn read_rules(
     lists: &BTreeMap<String, Vec<String>>,
     mistakes: &mut Mistakes,
 ) -> Vec<(Rule, String)> {
-    let scope = Scope { schema, features, lists, has_score: true };
+    let scope = Scope { schema, features, lists: lists.into(), has_score: true };
     let mut rules: Vec<(Rule, String)> = Vec::new();
     if let Some(surplus) = sections.get(RULES_MAX) {
         mistakes.add(surplus.at, format!("there are {} rules, more than {RULES_MAX}", sections.len()));
@@ -120,7 +121,7 @@ fn read_rules(
         let compiled = compile_rule(&when, &scope, mistakes);
         let text = when.value.trim().to_string();
         let canonical = format!("{}: {text} -> {} {lists:?}", name.value, outcome.name());
-        rules.push((Rule { name: name.value, when: compiled, text, outcome }, canonical));
+        rules.push((Rule { name: name.value, when: compiled, text, outcome, shadow: false }, canonical));
     }
     rules
 }

@@ -2,7 +2,7 @@
 
 /// FNV-1a, 64 bits (Fowler, Noll, Vo), as 16 hexadecimal digits. It tells definitions apart; it is no defence against
 /// somebody who wants two to collide.
-pub(super) fn fingerprint(parts: impl Iterator<Item = String>) -> String {
+pub(crate) fn fingerprint(parts: impl Iterator<Item = String>) -> String {
     const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
     let mut hash = OFFSET_BASIS;

@@ -10,11 +10,12 @@ mod fingerprint;
 mod reader;
 mod schema;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decide::{Policy, Rule};
 use crate::expression::{BoolExpr, NumberExpr};
 
+pub(crate) use fingerprint::fingerprint;
 pub use reader::Mistake;
 pub(crate) use reader::nearest;
 pub use schema::{Field, FieldKind, Schema, TimeFormat};
@@ -30,6 +31,8 @@ pub struct Detector {
     pub features: Vec<Feature>,
     /// Rules in the order of the file.
     pub rules: Vec<Rule>,
+    /// Lists of the file, as `lists.NAME` in its expressions.
+    pub lists: BTreeMap<String, Vec<String>>,
     /// How a score becomes an outcome.
     pub policy: Policy,
     /// Identifies the feature list: a model trained on another is refused.

@@ -1,12 +1,14 @@
 //! From CEL's syntax tree to a typed one, with messages that say which part is wrong and why.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cel::common::ast::operators as op;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 
 use super::{Arithmetic, BoolExpr, Calendar, Comparison, Function, NumberExpr, TextExpr, TextTest};
 use crate::detector::{FieldKind, Schema, nearest};
+use crate::rulebook::Members;
 
 /// Something wrong in an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +28,39 @@ pub struct Scope<'a> {
     /// Columns of the feature matrix.
     pub features: &'a [String],
     /// Named lists, as `lists.NAME`.
-    pub lists: &'a BTreeMap<String, Vec<String>>,
+    pub lists: NamedLists<'a>,
     /// Whether `score` is known: in rules, not in features.
     pub has_score: bool,
+}
+
+/// Lists by name.
+#[derive(Clone, Copy)]
+pub enum NamedLists<'a> {
+    /// Of a detector file: they stay as they are.
+    File(&'a BTreeMap<String, Vec<String>>),
+    /// Of a rulebook: their entries expire.
+    Rulebook(&'a BTreeMap<String, Arc<Members>>),
+}
+
+impl<'a> From<&'a BTreeMap<String, Vec<String>>> for NamedLists<'a> {
+    fn from(lists: &'a BTreeMap<String, Vec<String>>) -> Self {
+        NamedLists::File(lists)
+    }
+}
+
+impl<'a> From<&'a BTreeMap<String, Arc<Members>>> for NamedLists<'a> {
+    fn from(lists: &'a BTreeMap<String, Arc<Members>>) -> Self {
+        NamedLists::Rulebook(lists)
+    }
+}
+
+impl<'a> NamedLists<'a> {
+    fn nearest(self, name: &str) -> Option<&'a str> {
+        match self {
+            NamedLists::File(lists) => nearest(name, lists.keys().map(String::as_str)),
+            NamedLists::Rulebook(lists) => nearest(name, lists.keys().map(String::as_str)),
+        }
+    }
 }
 
 /// An expression whose grammar is right.
@@ -407,34 +439,40 @@ impl Compiler<'_> {
 
     fn membership(&self, item: &IdedExpr, list: &IdedExpr) -> Compiled<Typed> {
         let test = match self.typed(item)? {
-            Typed::Text(text) => {
-                let mut items = self.text_list(list)?;
-                items.sort_unstable();
-                BoolExpr::TextIn(text, items)
-            }
+            Typed::Text(text) => self.text_in(text, list)?,
             Typed::Number(number) => BoolExpr::NumberIn(Box::new(number), self.number_list(list)?),
             other => return Err(self.wrong_type(item, "text or a number to the left of `in`", &other)),
         };
         Ok(Typed::Bool(test))
     }
 
-    fn text_list(&self, list: &IdedExpr) -> Compiled<Vec<String>> {
-        match &list.expr {
-            Expr::List(items) => items.elements.iter().map(|item| self.text_constant(item)).collect(),
-            Expr::Select(select) if matches!(&select.operand.expr, Expr::Ident(name) if name == "lists") => {
-                self.named_list(list, &select.field)
+    fn text_in(&self, text: TextExpr, list: &IdedExpr) -> Compiled<BoolExpr> {
+        let mut items = match &list.expr {
+            Expr::List(items) => {
+                items.elements.iter().map(|item| self.text_constant(item)).collect::<Compiled<Vec<_>>>()?
             }
-            _ => Err(self.error(list, "`in` needs a list: [\"a\", \"b\"] or lists.NAME".into())),
-        }
+            Expr::Select(select) if matches!(&select.operand.expr, Expr::Ident(name) if name == "lists") => {
+                match self.scope.lists {
+                    NamedLists::File(lists) => self.named(list, &select.field, lists)?.clone(),
+                    NamedLists::Rulebook(lists) => {
+                        let members = Arc::clone(self.named(list, &select.field, lists)?);
+                        return Ok(BoolExpr::Listed(text, members));
+                    }
+                }
+            }
+            _ => return Err(self.error(list, "`in` needs a list: [\"a\", \"b\"] or lists.NAME".into())),
+        };
+        items.sort_unstable();
+        Ok(BoolExpr::TextIn(text, items))
     }
 
-    fn named_list(&self, at: &IdedExpr, name: &str) -> Compiled<Vec<String>> {
-        self.scope.lists.get(name).cloned().ok_or_else(|| {
+    fn named<'l, T>(&self, at: &IdedExpr, name: &str, lists: &'l BTreeMap<String, T>) -> Compiled<&'l T> {
+        lists.get(name).ok_or_else(|| {
             let mut error = self.error(at, format!("there is no list `{name}`"));
-            let candidate = nearest(name, self.scope.lists.keys().map(String::as_str));
-            error.hint = Some(match candidate {
-                Some(candidate) => format!("did you mean `lists.{candidate}`?"),
-                None => format!("declare it: [lists] {name} = [\"...\"]"),
+            error.hint = Some(match (self.scope.lists.nearest(name), self.scope.lists) {
+                (Some(candidate), _) => format!("did you mean `lists.{candidate}`?"),
+                (None, NamedLists::File(_)) => format!("declare it: [lists] {name} = [\"...\"]"),
+                (None, NamedLists::Rulebook(_)) => format!("create it: redflag lists create {name}"),
             });
             error
         })

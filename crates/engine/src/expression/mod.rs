@@ -8,9 +8,12 @@
 
 mod compile;
 
-pub use compile::{ExpressionError, Parsed, Scope};
+pub use compile::{ExpressionError, NamedLists, Parsed, Scope};
+
+use std::sync::Arc;
 
 use crate::event::EventBatch;
+use crate::rulebook::{Members, is_in_share};
 use crate::time;
 
 /// What an expression may look at: one row of a batch and the features computed for it so far.
@@ -60,9 +63,12 @@ pub enum BoolExpr {
     Compare(Comparison, Box<NumberExpr>, Box<NumberExpr>),
     CompareText(Comparison, TextExpr, TextExpr),
     TextIn(TextExpr, Vec<String>),
+    Listed(TextExpr, Arc<Members>),
     NumberIn(Box<NumberExpr>, Vec<f64>),
     TextTest(TextTest, TextExpr, TextExpr),
     IsMissing(Box<NumberExpr>),
+    During { from_us: i64, until_us: i64 },
+    Share { by: TextExpr, seed: u64, share: f64 },
     If(Box<BoolExpr>, Box<BoolExpr>, Box<BoolExpr>),
 }
 
@@ -167,8 +173,13 @@ impl BoolExpr {
                 let text = text.evaluate(cx);
                 sorted.binary_search_by(|item| item.as_str().cmp(text)).is_ok()
             }
+            BoolExpr::Listed(text, members) => members.contains(text.evaluate(cx), cx.batch.time_us(cx.row)),
             BoolExpr::NumberIn(number, items) => items.contains(&number.evaluate(cx)),
             BoolExpr::TextTest(test, text, part) => test.holds(text.evaluate(cx), part.evaluate(cx)),
+            BoolExpr::During { from_us, until_us } => {
+                (*from_us..*until_us).contains(&cx.batch.time_us(cx.row))
+            }
+            BoolExpr::Share { by, seed, share } => is_in_share(by.evaluate(cx), *seed, *share),
             BoolExpr::IsMissing(number) => !number.evaluate(cx).is_finite(),
             BoolExpr::If(test, yes, no) => if test.evaluate(cx) { yes } else { no }.evaluate(cx),
         }

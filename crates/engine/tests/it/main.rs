@@ -11,6 +11,7 @@ mod mistakes;
 /// Mutilated detector files and snapshots are errors, never panics.
 mod mutations;
 /// The detectors that are shipped, their samples and their schema.
+mod rulebook;
 mod shipped;
 /// Reasons: which, when, and in what words.
 mod reasons;
