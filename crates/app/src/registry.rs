@@ -7,6 +7,8 @@
 //! no lock, aliases and history cannot disagree, and a bucket serves as well as a folder. Runs of training again are numbered in
 //! the same way in `PLACE/DETECTOR/retraining`.
 
+pub mod rulebooks;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 

@@ -18,6 +18,7 @@ mod output;
 mod recipe;
 mod replay;
 mod retrain;
+mod rules;
 mod serve;
 mod simulate;
 mod splitting;
@@ -74,6 +75,8 @@ enum Command {
     /// Say how far made transactions can be trusted
     #[command(subcommand)]
     Synth(synth::Synth),
+    /// Look at rules, lists and policy, and change them while services run
+    Rules(rules::Args),
     /// Look at stored decisions
     Decision(decision::Args),
     /// Look at the database, copy it into another, export decisions
@@ -146,6 +149,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Validate(args) => validate::run(*args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Model(args) => model::run(args),
+        Command::Rules(args) => rules::run(args),
         Command::Retrain(args) => retrain::run(args),
         Command::Store(args) => store::run(args),
         Command::Synth(command) => synth::run(command),

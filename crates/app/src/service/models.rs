@@ -13,6 +13,7 @@ use lab::facts::Facts;
 use store::{NewShadowScore, StoredDecision};
 
 use super::pipeline::lock;
+use crate::registry::rulebooks::applied;
 use crate::registry::{Registry, RegistryError, facts_of_file};
 
 /// How often the registry is asked whether a model was promoted.
@@ -30,11 +31,14 @@ pub struct Loaded {
     pub model: Model,
 }
 
-/// Who does what from one promotion to the next.
-#[derive(Default)]
+/// Who does what from one promotion, or rulebook, to the next.
 pub struct Lineup {
     /// Number of the promotion; 0 before the first one, and without a registry.
     pub number: u64,
+    /// Number of the rulebook; 0 is the detector file's own.
+    pub rulebook: u64,
+    /// The detector deciding by that rulebook.
+    pub detector: Arc<Detector>,
     /// The model that decides; without one, rules alone do.
     pub champion: Option<Arc<Loaded>>,
     /// Models that score in the shadow.
@@ -42,6 +46,17 @@ pub struct Lineup {
 }
 
 impl Lineup {
+    /// Nobody, and the file's own rules.
+    fn of(detector: &Arc<Detector>) -> Lineup {
+        let detector = Arc::clone(detector);
+        Lineup { number: 0, rulebook: 0, detector, champion: None, challengers: Vec::new() }
+    }
+
+    /// Counts promotions and rulebooks: both only grow, so another lineup of a service has another turn.
+    pub fn turn(&self) -> u64 {
+        self.number + self.rulebook
+    }
+
     /// The champion, then the challengers.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Loaded>> {
         self.champion.iter().chain(&self.challengers)
@@ -59,7 +74,7 @@ pub struct Models {
     /// `None` where the model is a file.
     registry: Option<Registry>,
     current: Mutex<Arc<Lineup>>,
-    /// Number of the current lineup, to be looked at for every group.
+    /// Turn of the current lineup, to be looked at for every group.
     number: AtomicU64,
     /// Held by whoever loads: the registry is read once for all that want to follow it.
     loading: Mutex<()>,
@@ -75,7 +90,7 @@ impl Models {
     pub fn of_file(detector: &Arc<Detector>, file: Option<&ModelFile>) -> Result<Models> {
         let load = |file: &ModelFile| Loaded::new(file, facts_of_file(file), detector).map(Arc::new);
         let champion = file.map(load).transpose()?;
-        Ok(Models::with(detector, None, Lineup { champion, ..Lineup::default() }))
+        Ok(Models::with(detector, None, Lineup { champion, ..Lineup::of(detector) }))
     }
 
     /// What the registry says, now and from now on.
@@ -83,7 +98,7 @@ impl Models {
     /// # Errors
     /// If it cannot be read, or its models do not fit the detector.
     pub fn of_registry(detector: &Arc<Detector>, registry: Registry) -> Result<Arc<Models>> {
-        let models = Arc::new(Models::with(detector, Some(registry), Lineup::default()));
+        let models = Arc::new(Models::with(detector, Some(registry), Lineup::of(detector)));
         models.load_newest()?;
         let watched = Arc::downgrade(&models);
         let watch = move || {
@@ -104,7 +119,7 @@ impl Models {
         Models {
             detector: Arc::clone(detector),
             registry,
-            number: AtomicU64::new(lineup.number),
+            number: AtomicU64::new(lineup.turn()),
             current: Mutex::new(Arc::new(lineup)),
             loading: Mutex::new(()),
             trouble: Mutex::new(None),
@@ -116,9 +131,9 @@ impl Models {
         Arc::clone(&lock(&self.current))
     }
 
-    /// Who does what, if that is not what it was at promotion `number`.
-    pub fn other_than(&self, number: Option<u64>) -> Option<Arc<Lineup>> {
-        (number != Some(self.number.load(Ordering::Acquire))).then(|| self.current())
+    /// Who does what, if that is not what it was at this turn.
+    pub fn other_than(&self, turn: Option<u64>) -> Option<Arc<Lineup>> {
+        (turn != Some(self.number.load(Ordering::Acquire))).then(|| self.current())
     }
 
     /// Where models are kept, if they do not come from a file.
@@ -146,6 +161,18 @@ impl Models {
         made.or_else(|| self.current().champion.as_ref().map(|champion| champion.model.clone()))
     }
 
+    /// The detector with the rules that a decision was made by; the file's own if those are gone. Reads the registry.
+    pub fn detector_behind(&self, stored: &StoredDecision) -> Arc<Detector> {
+        let fingerprint = &stored.versions.rules_fingerprint;
+        let current = self.current();
+        if current.detector.rules_fingerprint == *fingerprint {
+            return Arc::clone(&current.detector);
+        }
+        let find = |registry: &Registry| registry.detector_behind(&self.detector, fingerprint).ok().flatten();
+        let found = self.registry.as_ref().and_then(find);
+        found.map_or_else(|| Arc::clone(&self.detector), Arc::new)
+    }
+
     /// Looks whether something was promoted, and takes it over. What cannot be taken over leaves everything as it is.
     pub fn follow(&self) {
         let followed = self.load_newest();
@@ -161,24 +188,45 @@ impl Models {
         let Some(registry) = &self.registry else { return Ok(()) };
         let _loading = lock(&self.loading);
         let current = self.current();
-        if !registry.has_after(&self.detector.name, current.number)? {
+        let name = &self.detector.name;
+        if !registry.has_after(name, current.number)?
+            && !registry.has_rulebook_after(name, current.rulebook)?
+        {
             return Ok(());
         }
-        let Some(newest) = registry.newest(&self.detector.name)? else { return Ok(()) };
+        let (rulebook, detector) = self.newest_rulebook(registry, &current)?;
+        let newest = registry.newest(name)?;
+        let number = newest.as_ref().map_or(0, |newest| newest.number);
+        let aliases = newest.map(|newest| newest.aliases).unwrap_or_default();
         let load = |id: &String| self.load(registry, &current, id);
-        let lineup = Lineup {
-            number: newest.number,
-            champion: newest.aliases.champion.as_ref().map(load).transpose()?,
-            challengers: newest.aliases.challengers.iter().map(load).collect::<Result<_, _>>()?,
-        };
+        let champion = aliases.champion.as_ref().map(load).transpose()?;
+        let challengers = aliases.challengers.iter().map(load).collect::<Result<_, _>>()?;
+        let lineup = Lineup { number, rulebook, detector, champion, challengers };
         tracing::info!(
             champion = lineup.champion_id(),
+            rulebook = lineup.rulebook,
             challengers = lineup.challengers.len(),
-            "models are taken"
+            "models and rules are taken"
         );
+        let turn = lineup.turn();
         *lock(&self.current) = Arc::new(lineup);
-        self.number.store(newest.number, Ordering::Release);
+        self.number.store(turn, Ordering::Release);
         Ok(())
+    }
+
+    /// The newest rulebook's number, and the detector deciding by it.
+    fn newest_rulebook(
+        &self,
+        registry: &Registry,
+        current: &Lineup,
+    ) -> Result<(u64, Arc<Detector>), RegistryError> {
+        if !registry.has_rulebook_after(&self.detector.name, current.rulebook)? {
+            return Ok((current.rulebook, Arc::clone(&current.detector)));
+        }
+        let Some(newest) = registry.newest_rulebook(&self.detector.name)? else {
+            return Ok((0, Arc::clone(&self.detector)));
+        };
+        Ok((newest.number, Arc::new(applied(&self.detector, &newest.rulebook)?)))
     }
 
     /// A model that is in use already, or one from the registry.

@@ -220,10 +220,10 @@ fn flatten(name: &str, value: &serde_json::Value, lines: &mut Vec<(String, Strin
 
 /// Who does something to a model's alias, and why.
 #[derive(Debug, clap::Args)]
-struct Signed {
+pub struct Signed {
     /// Why: it stands in the history
     #[arg(long, value_name = "TEXT", value_parser = words)]
-    reason: String,
+    pub reason: String,
     /// Who [default: the user's login]
     #[arg(long, value_name = "NAME", value_parser = words)]
     by: Option<String>,
@@ -234,7 +234,11 @@ fn words(text: &str) -> Result<String, String> {
 }
 
 impl Signed {
-    fn by(&self) -> Result<String> {
+    /// Who.
+    ///
+    /// # Errors
+    /// If nobody is named, and the login is not known.
+    pub fn by(&self) -> Result<String> {
         let login = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
         let named = self.by.clone().or_else(login).filter(|name| !name.is_empty());
         named.ok_or_else(|| WrongInput("your login is not known: name yourself with --by".to_string()).into())
