@@ -16,7 +16,13 @@ use crate::registry::{Promotion, Registered, Registry, RegistryError, Request, S
 #[derive(Debug, Clone, clap::Args)]
 pub struct Kept {
     /// The registry: a folder, or a bucket as s3://bucket/prefix
-    #[arg(long, value_name = "FOLDER|URL", env = "REDFLAG_REGISTRY", default_value = "redflag-data/models")]
+    #[arg(
+        long,
+        value_name = "FOLDER|URL",
+        env = "REDFLAG_REGISTRY",
+        default_value = "redflag-data/models",
+        global = true
+    )]
     registry: String,
 }
 
