@@ -7,6 +7,8 @@
 //! no lock, aliases and history cannot disagree, and a bucket serves as well as a folder. Runs of training again are numbered in
 //! the same way in `PLACE/DETECTOR/retraining`.
 
+pub mod rulebooks;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -51,6 +53,9 @@ pub enum RegistryError {
     /// It cannot be, as things are.
     #[error("{0}")]
     Refused(String),
+    /// A rulebook has mistakes.
+    #[error("the rulebook has {} mistake(s){}", .0.len(), .0.iter().map(|flaw| format!("\n{flaw}")).collect::<String>())]
+    Flawed(Vec<engine::rulebook::Flaw>),
     /// The folder or bucket cannot be used.
     #[error("the registry cannot be used: {0:#}")]
     Unusable(#[from] anyhow::Error),

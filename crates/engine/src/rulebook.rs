@@ -87,6 +87,22 @@ pub enum Stage {
     Retired,
 }
 
+impl Stage {
+    /// All stages, as a rule goes through them.
+    pub const ALL: [Stage; 5] = [Stage::Draft, Stage::Shadow, Stage::Partial, Stage::Live, Stage::Retired];
+
+    /// The name in JSON and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Draft => "draft",
+            Stage::Shadow => "shadow",
+            Stage::Partial => "partial",
+            Stage::Live => "live",
+            Stage::Retired => "retired",
+        }
+    }
+}
+
 /// Values with something in common.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -183,6 +199,19 @@ pub(crate) fn is_in_share(value: &str, seed: u64, share: f64) -> bool {
 }
 
 impl ListKind {
+    /// All kinds.
+    pub const ALL: [ListKind; 4] = [ListKind::Allow, ListKind::Deny, ListKind::Watch, ListKind::Plain];
+
+    /// The name in JSON and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            ListKind::Allow => "allow",
+            ListKind::Deny => "deny",
+            ListKind::Watch => "watch",
+            ListKind::Plain => "plain",
+        }
+    }
+
     /// What being on the list asks for.
     fn outcome(self) -> Option<Outcome> {
         match self {

@@ -465,6 +465,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/lists/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is on a list. */
+        get: operations["list"];
+        /** Make a list, or say of a list that there is what it asks for; what is on it stays. */
+        put: operations["put_list"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/lists/{name}/drop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a list away, with all that is on it. */
+        post: operations["drop_list"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/lists/{name}/entries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Put values on a list: one, or many at once. What is on it already gets the new reason, owner and expiry. */
+        post: operations["enlist"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/lists/{name}/removals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take values off a list. */
+        post: operations["delist"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/live": {
         parameters: {
             query?: never;
@@ -582,6 +651,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Say how a score becomes an outcome: by thresholds, or by what reviews and false declines cost. */
+        put: operations["put_policy"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/rejections": {
         parameters: {
             query?: never;
@@ -664,6 +750,132 @@ export interface paths {
         put?: never;
         /** Stop a run. Its challenger, if it has one, scores no longer. */
         post: operations["cancel_retraining"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rulebooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was done to rules, lists and policy, by whom, when and why. */
+        get: operations["history"];
+        put?: never;
+        /** Publish a rulebook as a whole. */
+        post: operations["set_all"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rulebooks/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say everything that is wrong with a rulebook, and change nothing. */
+        post: operations["check"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rulebooks/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A rulebook as a whole, with what is on its lists: as `POST /v1/rulebooks` takes it. */
+        get: operations["rulebook"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rulebooks/{number}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Publish an earlier rulebook again; number 0 is the detector file's own. */
+        post: operations["restore"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The rules, lists and policy that decide, drafts and what is retired as well. */
+        get: operations["rules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rules/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put a rule in place: a new one, or one instead of the rule of this name. When this is answered, what is posted after it is
+         *     decided accordingly; so it is with every other change here.
+         */
+        put: operations["put_rule"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rules/{name}/stage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move a rule to another stage: `draft` is checked only, `shadow` is evaluated and listed as `~NAME`, `partial` decides for a
+         *     share of the keys, `live` decides, `retired` is kept to be read.
+         */
+        post: operations["move_rule"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1139,6 +1351,24 @@ export interface components {
             /** @description For the next page; null if there is none. */
             next_cursor?: string | null;
         };
+        /** @description What a policy decides by. */
+        BasisText: {
+            /** @description Scores from which a transaction is reviewed and declined, 0 to 1. */
+            thresholds: {
+                /** Format: double */
+                decline: number;
+                /** Format: double */
+                review: number;
+            };
+        } | {
+            /** @description The least expected cost, in the currency's major units: of a review, and of declining a genuine transaction. */
+            costs: {
+                /** Format: double */
+                false_decline: number;
+                /** Format: double */
+                review: number;
+            };
+        };
         /** @description What a batch became, line by line. */
         BatchLine: components["schemas"]["DecisionSummary"] | components["schemas"]["LineProblem"];
         /** @description Decisions by value of a field. */
@@ -1210,6 +1440,24 @@ export interface components {
              * @description Share of them with a fraud that day, mean over days.
              */
             precision: number;
+        };
+        /**
+         * @description A change that needs no more to be said.
+         * @example {
+         *       "by": "ada",
+         *       "reason": "the change of noon declines too much"
+         *     }
+         */
+        ChangeRequest: {
+            /**
+             * Format: int64
+             * @description The number of the rulebook that the change was made for: refused if another holds by now.
+             */
+            after?: number | null;
+            /** @description Who changes it; counts only where nobody is asked who they are. */
+            by?: string;
+            /** @description Why: it stands in the history. */
+            reason?: string;
         };
         /** @description A feature before and after. */
         ChangedFeature: {
@@ -1449,6 +1697,32 @@ export interface components {
             kind: string;
             /** @description Where they were found. */
             source: components["schemas"]["EntitySource"];
+        };
+        /**
+         * @description Values for a list.
+         * @example {
+         *       "by": "ada",
+         *       "entries": [
+         *         {
+         *           "expires": "2027-01-01T00:00:00Z",
+         *           "value": "T17"
+         *         }
+         *       ],
+         *       "reason": "case 17"
+         *     }
+         */
+        EntriesRequest: {
+            /**
+             * Format: int64
+             * @description The number of the rulebook that the change was made for: refused if another holds by now.
+             */
+            after?: number | null;
+            /** @description Who changes it; counts only where nobody is asked who they are. */
+            by?: string;
+            /** @description What is to be on it. */
+            entries: components["schemas"]["ListEntry"][];
+            /** @description Why: it stands in the history. */
+            reason?: string;
         };
         /** @description What an id was erased from. */
         ErasureDone: {
@@ -1982,6 +2256,80 @@ export interface components {
              */
             line: number;
         };
+        /** @description A value on a list. */
+        ListEntry: {
+            /** @description The first event time at which it is there no longer, as RFC 3339. */
+            expires?: string | null;
+            /** @description Who put it there; whoever asks if nobody is named. */
+            owner?: string;
+            /** @description Why it is there; the request's reason if none is given. */
+            reason?: string;
+            /**
+             * @description The value. A card number is kept as its token.
+             * @example T17
+             */
+            value: string;
+        };
+        /** @description A list, without what is on it. */
+        ListInShort: {
+            /**
+             * Format: int64
+             * @description Values on it.
+             */
+            entries: number;
+            /** @description The field whose values it holds. */
+            field?: string | null;
+            /**
+             * @description What it asks for: `allow`, `deny`, `watch`, or nothing (`plain`).
+             * @example deny
+             */
+            kind: string;
+            /**
+             * @description Its name.
+             * @example blocked_terminals
+             */
+            name: string;
+            /** @description Who answers for it. */
+            owner: string;
+        };
+        /** @description What is on a list. */
+        ListPage: {
+            /** @description Values that were asked for, in the order in which they were put there. */
+            entries: components["schemas"]["ListEntry"][];
+            /**
+             * Format: int64
+             * @description Values on it that contain the text asked for.
+             */
+            found: number;
+            /** @description The list. */
+            list: components["schemas"]["ListInShort"];
+        };
+        /**
+         * @description A list to be made, or what another is to ask for.
+         * @example {
+         *       "by": "ada",
+         *       "field": "terminal_id",
+         *       "kind": "deny",
+         *       "reason": "case 17"
+         *     }
+         */
+        ListRequest: {
+            /**
+             * Format: int64
+             * @description The number of the rulebook that the change was made for: refused if another holds by now.
+             */
+            after?: number | null;
+            /** @description Who changes it; counts only where nobody is asked who they are. */
+            by?: string;
+            /** @description The field whose values it holds; only plain lists need none. */
+            field?: string | null;
+            /** @description `allow`, `deny`, `watch` or `plain`. */
+            kind: string;
+            /** @description Who answers for it; whoever asks if nobody is named. */
+            owner?: string;
+            /** @description Why: it stands in the history. */
+            reason?: string;
+        };
         /** @description How a model fares on what became known, beside the others on the same transactions. */
         LiveFigures: {
             /**
@@ -2341,6 +2689,45 @@ export interface components {
              */
             review_score_min?: number | null;
         };
+        /**
+         * @description How a score is to become an outcome.
+         * @example {
+         *       "by": "ada",
+         *       "policy": {
+         *         "basis": {
+         *           "costs": {
+         *             "false_decline": 20,
+         *             "review": 5
+         *           }
+         *         },
+         *         "daily_review_budget": null
+         *       },
+         *       "reason": "reviews cost more now"
+         *     }
+         */
+        PolicyRequest: {
+            /**
+             * Format: int64
+             * @description The number of the rulebook that the change was made for: refused if another holds by now.
+             */
+            after?: number | null;
+            /** @description Who changes it; counts only where nobody is asked who they are. */
+            by?: string;
+            /** @description The policy. */
+            policy: components["schemas"]["PolicyText"];
+            /** @description Why: it stands in the history. */
+            reason?: string;
+        };
+        /** @description How a score becomes an outcome. */
+        PolicyText: {
+            /** @description Scores, or the costs that they follow from. */
+            basis: components["schemas"]["BasisText"];
+            /**
+             * Format: double
+             * @description Reviews a day that people can do. Training turns it into the model's least score for a review.
+             */
+            daily_review_budget?: number | null;
+        };
         /** @description A point of the precision-recall curve. */
         PrecisionRecallPoint: {
             /**
@@ -2467,6 +2854,29 @@ export interface components {
              * @description Rejections that are stored.
              */
             stored: number;
+        };
+        /**
+         * @description Values to be taken off a list.
+         * @example {
+         *       "by": "ada",
+         *       "reason": "terminal was replaced",
+         *       "values": [
+         *         "T17"
+         *       ]
+         *     }
+         */
+        RemovalRequest: {
+            /**
+             * Format: int64
+             * @description The number of the rulebook that the change was made for: refused if another holds by now.
+             */
+            after?: number | null;
+            /** @description Who changes it; counts only where nobody is asked who they are. */
+            by?: string;
+            /** @description Why: it stands in the history. */
+            reason?: string;
+            /** @description The values. A card may be named by its number. */
+            values: string[];
         };
         /** @description Whether a decision comes out again when it is recomputed from base, log and model. */
         ReplayVerdict: {
@@ -2643,6 +3053,138 @@ export interface components {
             /** @description When it fires, in CEL. */
             when: string;
         };
+        /**
+         * @description A rule to be put in place.
+         * @example {
+         *       "by": "ada",
+         *       "outcome": "review",
+         *       "reason": "case 17",
+         *       "stage": "shadow",
+         *       "when": "tx_amount > 500.0"
+         *     }
+         */
+        RuleRequest: {
+            /**
+             * Format: int64
+             * @description The number of the rulebook that the change was made for: refused if another holds by now.
+             */
+            after?: number | null;
+            /** @description Who changes it; counts only where nobody is asked who they are. */
+            by?: string;
+            /** @description The first event time at which it holds no longer, as RFC 3339. */
+            expires?: string | null;
+            /** @description The first event time at which it holds, as RFC 3339. */
+            from?: string | null;
+            /** @description What it asks for. */
+            outcome: components["schemas"]["Outcome"];
+            /** @description Who answers for it; whoever asks if nobody is named. */
+            owner?: string;
+            /** @description Why: it stands in the history. */
+            reason?: string;
+            /**
+             * Format: double
+             * @description In the stage `partial`: for which part it asks, 0 to 1.
+             */
+            share?: number | null;
+            /** @description In the stage `partial`: the field whose values are in or out as a whole; the detector's key if none is named. */
+            share_by?: string | null;
+            /** @description How far it has come: `draft`, `shadow`, `partial`, `live` or `retired`. */
+            stage?: string;
+            /** @description The condition, in CEL. */
+            when: string;
+        };
+        /** @description A rule. */
+        RuleText: {
+            /** @description The first event time at which it holds no longer, as RFC 3339. */
+            expires?: string | null;
+            /** @description The first event time at which it holds, as RFC 3339. */
+            from?: string | null;
+            /**
+             * @description Its name: what decisions list as fired.
+             * @example large_at_night
+             */
+            name: string;
+            /** @description What it asks for. */
+            outcome: components["schemas"]["Outcome"];
+            /** @description Who answers for it. */
+            owner: string;
+            /** @description Why it is there. */
+            reason: string;
+            /**
+             * Format: double
+             * @description In the stage `partial`: for which part it asks, 0 to 1.
+             */
+            share?: number | null;
+            /** @description In the stage `partial`: the field whose values are in or out as a whole; the detector's key if none is named. */
+            share_by?: string | null;
+            /**
+             * @description How far it has come: `draft`, `shadow`, `partial`, `live` or `retired`.
+             * @example live
+             */
+            stage: string;
+            /**
+             * @description The condition, in CEL.
+             * @example tx_amount > 500.0
+             */
+            when: string;
+        };
+        /** @description All rulebooks of the detector. */
+        RulebookHistory: {
+            /** @description The newest one first. */
+            rulebooks: components["schemas"]["RulebookNote"][];
+        };
+        /** @description A rulebook's place in the history. */
+        RulebookNote: {
+            /** @description When, as RFC 3339. */
+            at: string;
+            /** @description Who. */
+            by: string;
+            /** @description What was done, in a few words. */
+            change: string;
+            /** @description What decisions made by it name as their rules. */
+            fingerprint: string;
+            /**
+             * Format: int64
+             * @description Counts up from 1.
+             */
+            number: number;
+            /** @description Why. */
+            reason: string;
+        };
+        /** @description A rulebook as a whole. */
+        RulebookRequest: {
+            /**
+             * Format: int64
+             * @description The number of the rulebook that the change was made for: refused if another holds by now.
+             */
+            after?: number | null;
+            /** @description Who changes it; counts only where nobody is asked who they are. */
+            by?: string;
+            /** @description Why: it stands in the history. */
+            reason?: string;
+            /** @description As `GET /v1/rulebooks/{number}` gives it. */
+            rulebook: Record<string, unknown>;
+        };
+        /** @description The rules, lists and policy that decide. */
+        RulesInForce: {
+            /**
+             * @description What decisions name as the rules that they were made by.
+             * @example 7d3c0f0e5ab1c2d4
+             */
+            fingerprint: string;
+            /** @description Lists, without what is on them. */
+            lists: components["schemas"]["ListInShort"][];
+            /**
+             * Format: int64
+             * @description Number of the rulebook; 0 is the detector file's own.
+             */
+            number: number;
+            /** @description How a score becomes an outcome. */
+            policy: components["schemas"]["PolicyText"];
+            published?: components["schemas"]["RulebookNote"] | null;
+            /** @description Rules, in the order in which they are listed as fired. */
+            rules: components["schemas"]["RuleText"][];
+        };
         /** @description What is shown to sign in. */
         SessionRequest: {
             /**
@@ -2676,6 +3218,33 @@ export interface components {
          * @enum {string}
          */
         SourceKind: "simulator" | "http" | "kafka";
+        /**
+         * @description Another stage for a rule.
+         * @example {
+         *       "by": "ada",
+         *       "reason": "no complaints in the shadow",
+         *       "share": 0.1,
+         *       "stage": "partial"
+         *     }
+         */
+        StageRequest: {
+            /**
+             * Format: int64
+             * @description The number of the rulebook that the change was made for: refused if another holds by now.
+             */
+            after?: number | null;
+            /** @description Who changes it; counts only where nobody is asked who they are. */
+            by?: string;
+            /** @description Why: it stands in the history. */
+            reason?: string;
+            /**
+             * Format: double
+             * @description With `partial`: for which part of the keys it decides, 0 to 1.
+             */
+            share?: number | null;
+            /** @description `draft`, `shadow`, `partial`, `live` or `retired`. */
+            stage: string;
+        };
         /** @description What the engine holds. */
         StateSize: {
             /**
@@ -2974,6 +3543,12 @@ export interface components {
         WhatIfRequest: {
             /** @description New values by field; null takes an optional field away. The id stays. */
             changes: Record<string, unknown>;
+        };
+        /** @description A rulebook as a whole, with its place in the history. */
+        WholeRulebook: {
+            published?: components["schemas"]["RulebookNote"] | null;
+            /** @description Rules, lists with what is on them, policy. */
+            rulebook: Record<string, unknown>;
         };
     };
     responses: never;
@@ -4310,6 +4885,391 @@ export interface operations {
             };
         };
     };
+    list: {
+        parameters: {
+            query?: {
+                /** @description values with this text only; a card may be named by its number */
+                contains?: string;
+                /** @description so many at the most, 1 to 1000 (100) */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description the list's name
+                 * @example blocked_terminals
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the values that were put there first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage"];
+                };
+            };
+            /** @description no such list */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description a parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the registry cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the list's name: letters, digits and _
+                 * @example blocked_terminals
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ListRequest"];
+            };
+        };
+        responses: {
+            /** @description it holds */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulebookNote"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description another rulebook holds by now */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description everything that is wrong with it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the registry cannot be written; nothing was changed */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    drop_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the list's name
+                 * @example blocked_terminals
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeRequest"];
+            };
+        };
+        responses: {
+            /** @description it is gone */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulebookNote"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description no such list */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description another rulebook holds by now */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description fields are missing, or a rule reads it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the registry cannot be written; nothing was changed */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enlist: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the list's name
+                 * @example blocked_terminals
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EntriesRequest"];
+            };
+        };
+        responses: {
+            /** @description they are on it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulebookNote"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description no such list */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description another rulebook holds by now */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description everything that is wrong with them */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the registry cannot be written; nothing was changed */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delist: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the list's name
+                 * @example blocked_terminals
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RemovalRequest"];
+            };
+        };
+        responses: {
+            /** @description they are not on it any more */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulebookNote"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description no such list, or none of them is on it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description another rulebook holds by now */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description fields are missing or wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the registry cannot be written; nothing was changed */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     connect: {
         parameters: {
             query?: never;
@@ -4517,6 +5477,75 @@ export interface operations {
                 };
             };
             /** @description fields are missing or wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the registry cannot be written; nothing was changed */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PolicyRequest"];
+            };
+        };
+        responses: {
+            /** @description it holds */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulebookNote"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description another rulebook holds by now */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description everything that is wrong with it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4818,6 +5847,478 @@ export interface operations {
                 };
             };
             /** @description it cannot be done at the moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the newest one first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulebookHistory"];
+                };
+            };
+            /** @description the registry cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_all: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RulebookRequest"];
+            };
+        };
+        responses: {
+            /** @description it holds */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulebookNote"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description another rulebook holds by now */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description everything that is wrong with it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the registry cannot be written; nothing was changed */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    check: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RulebookRequest"];
+            };
+        };
+        responses: {
+            /** @description it fits the detector */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description everything that is wrong with it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rulebook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description its number; 0 is the detector file's own
+                 * @example 0
+                 */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the rulebook */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WholeRulebook"];
+                };
+            };
+            /** @description no such rulebook */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description not a number */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the registry cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description its number
+                 * @example 0
+                 */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeRequest"];
+            };
+        };
+        responses: {
+            /** @description it holds again, under a new number */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulebookNote"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description no such rulebook */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description another rulebook holds by now */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description fields are missing or wrong, or it does not fit the detector any more */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the registry cannot be written; nothing was changed */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description what holds */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulesInForce"];
+                };
+            };
+            /** @description the registry cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the rule's name
+                 * @example large
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleRequest"];
+            };
+        };
+        responses: {
+            /** @description it holds */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulebookNote"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description another rulebook holds by now */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description everything that is wrong with it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the registry cannot be written; nothing was changed */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    move_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the rule's name
+                 * @example large
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StageRequest"];
+            };
+        };
+        responses: {
+            /** @description it holds */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulebookNote"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description no such rule */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description another rulebook holds by now */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description everything that is wrong with it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the registry cannot be written; nothing was changed */
             503: {
                 headers: {
                     [name: string]: unknown;

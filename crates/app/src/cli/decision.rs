@@ -73,7 +73,9 @@ pub fn run(args: Args) -> Result<()> {
     let mut decision = Decision::of(&stored, detector.schema.minor_per_unit());
     let mut verdict = None;
     if replay || explain {
-        let model = find_model(&stored, model.as_deref(), data_dir, registry)?;
+        let registry = registry.unwrap_or_else(|| data_dir.join("models").display().to_string());
+        let detector = kept_rules(&stored, &detector, &registry)?;
+        let model = find_model(&stored, model.as_deref(), data_dir, &registry)?;
         let model = model_of(&stored, &detector, model)?;
         if explain {
             decision.summary.reasons =
@@ -92,18 +94,26 @@ pub fn run(args: Args) -> Result<()> {
     }
 }
 
+/// The detector with the rules that a decision was made by, if the registry has them; else as its file is.
+fn kept_rules(stored: &StoredDecision, detector: &Arc<Detector>, registry: &str) -> Result<Arc<Detector>> {
+    if !is_url(registry) && !Path::new(registry).is_dir() {
+        return Ok(Arc::clone(detector));
+    }
+    let found = Registry::open(registry)?.detector_behind(detector, &stored.versions.rules_fingerprint)?;
+    Ok(found.map_or_else(|| Arc::clone(detector), Arc::new))
+}
+
 /// The file of the model that a decision was made with: the one that is named, else the registry's, else the demo's.
 fn find_model(
     stored: &StoredDecision,
     named: Option<&Path>,
     data_dir: &Path,
-    registry: Option<String>,
+    registry: &str,
 ) -> Result<Option<ModelFile>> {
     if let Some(path) = named {
         return ModelFile::load(path).map(Some);
     }
-    let registry = registry.unwrap_or_else(|| data_dir.join("models").display().to_string());
-    if let Some(kept) = kept_model(stored, &registry)? {
+    if let Some(kept) = kept_model(stored, registry)? {
         return Ok(Some(kept));
     }
     let made_by_demo = data_dir.join("model.json");

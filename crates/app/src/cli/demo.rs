@@ -25,6 +25,7 @@ use self::stream::Stream;
 use self::world::World;
 use super::output::load_detector;
 use super::serve::log_to_stderr;
+use crate::registry::Registry;
 use crate::service::models::Models;
 use crate::service::run::{DataDir, Service, listen};
 use crate::service::settings::Settings;
@@ -91,7 +92,7 @@ pub fn run(args: Args) -> Result<()> {
     let detector = load_detector(&args.detector)?;
     let named = args.model.as_deref().map(ModelFile::load).transpose()?;
     if let Some(model) = &named {
-        Models::of_file(&detector, Some(model))?;
+        model.bind(&detector)?;
     }
     let listener = listen(SocketAddr::from(([127, 0, 0, 1], args.port)))?;
     let listen_on = listener.local_addr()?;
@@ -111,7 +112,7 @@ pub fn run(args: Args) -> Result<()> {
         synthetic: generate::Config { generators: Some(folder.join("generators")), ..Default::default() },
         ..Settings::default()
     };
-    let models = Arc::new(Models::of_file(&detector, Some(&model))?);
+    let models = Models::of_file(&detector, Some(&model), Registry::open(&settings.registry())?)?;
     let mut say = |entries| println!("replayed {entries} entries of the log");
     let service =
         Service::start(&settings, data_dir, listener, Arc::clone(&detector), models, source, &mut say)?;

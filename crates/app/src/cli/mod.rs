@@ -12,12 +12,15 @@ mod features;
 mod health;
 mod input;
 mod keys;
+mod lists;
 mod mlflow;
 mod model;
 mod output;
+mod policy;
 mod recipe;
 mod replay;
 mod retrain;
+mod rules;
 mod serve;
 mod simulate;
 mod splitting;
@@ -74,6 +77,12 @@ enum Command {
     /// Say how far made transactions can be trusted
     #[command(subcommand)]
     Synth(synth::Synth),
+    /// Look at rules, and change them while services run
+    Rules(rules::Args),
+    /// Look at lists of values that are allowed, denied or watched, and change them while services run
+    Lists(lists::Args),
+    /// Look at how a score becomes an outcome, and change it while services run
+    Policy(policy::Args),
     /// Look at stored decisions
     Decision(decision::Args),
     /// Look at the database, copy it into another, export decisions
@@ -146,6 +155,9 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Validate(args) => validate::run(*args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Model(args) => model::run(args),
+        Command::Rules(args) => rules::run(args),
+        Command::Lists(args) => lists::run(args),
+        Command::Policy(args) => policy::run(args),
         Command::Retrain(args) => retrain::run(args),
         Command::Store(args) => store::run(args),
         Command::Synth(command) => synth::run(command),

@@ -70,15 +70,13 @@ pub fn run(args: Args) -> Result<()> {
     service.run(std::future::pending())
 }
 
-/// The models that the settings name.
+/// The models that the settings name, with the rulebooks of the registry.
 fn models(settings: &Settings, detector: &Arc<Detector>) -> Result<Arc<Models>> {
+    let registry = Registry::open(&settings.registry())?;
     match &settings.model {
-        ModelSource::Rules => Models::of_file(detector, None).map(Arc::new),
-        ModelSource::File(path) => {
-            let file = ModelFile::load(path)?;
-            Models::of_file(detector, Some(&file)).map(Arc::new)
-        }
-        ModelSource::Registry => Models::of_registry(detector, Registry::open(&settings.registry())?),
+        ModelSource::Rules => Models::of_file(detector, None, registry),
+        ModelSource::File(path) => Models::of_file(detector, Some(&ModelFile::load(path)?), registry),
+        ModelSource::Registry => Models::of_registry(detector, registry),
     }
 }
 

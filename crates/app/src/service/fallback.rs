@@ -55,7 +55,6 @@ pub struct Fallbacks {
     /// How long a caller waits.
     pub deadline: Duration,
     stance: Stance,
-    detector: Arc<Detector>,
     work: Mutex<Work>,
 }
 
@@ -77,21 +76,30 @@ impl Fallbacks {
             decisions: Decisions::default(),
         };
         let Config { deadline, stance } = config;
-        Fallbacks { deadline, stance, detector: Arc::clone(detector), work: Mutex::new(work) }
+        Fallbacks { deadline, stance, work: Mutex::new(work) }
     }
 
-    /// What a transaction that came in `waited` ago is answered, and what is to be stored of that; `None` if it is none.
-    pub fn decide(&self, body: &[u8], waited: Duration) -> Option<(FallbackDecision, NewFallback)> {
+    /// What a transaction that came in `waited` ago is answered by the rules that `detector` has now, and what is to be
+    /// stored of that; `None` if it is none.
+    pub fn decide(
+        &self,
+        detector: &Arc<Detector>,
+        body: &[u8],
+        waited: Duration,
+    ) -> Option<(FallbackDecision, NewFallback)> {
         let mut work = lock(&self.work);
         let Work { reader, batch, decider, decisions } = &mut *work;
         batch.clear();
         reader.read(body, batch).ok()?;
-        decisions.begin(1, self.detector.features.len());
+        decisions.begin(1, detector.features.len());
+        decider.set_rulebook(Arc::clone(detector));
         decider.decide(batch, decisions);
         let rules: Vec<String> = decisions
             .rules_of(0)
             .iter()
-            .map(|rule| self.detector.rules[*rule as usize].name.clone())
+            .map(|rule| &detector.rules[*rule as usize])
+            .filter(|rule| !rule.shadow)
+            .map(|rule| rule.name.clone())
             .collect();
         let outcome = if rules.is_empty() { self.stance.outcome() } else { decisions.outcomes[0] };
         let waited_us = waited.as_micros() as i64;
@@ -120,19 +128,20 @@ impl Fallbacks {
 mod tests {
     use super::*;
 
-    fn fallbacks(stance: Stance) -> Fallbacks {
+    fn fallbacks(stance: Stance) -> (Fallbacks, Arc<Detector>) {
         let text = include_str!("../../../../detectors/card-handbook.toml").to_string()
             + "\n[[rule]]\nname = \"large\"\nwhen = \"amount > 1000.0\"\noutcome = \"review\"\n\
                [[rule]]\nname = \"often\"\nwhen = \"customer_count_1d > 0.0\"\noutcome = \"decline\"\n";
         let detector = Arc::new(Detector::parse(&text).unwrap());
-        Fallbacks::new(Config { deadline: Duration::from_millis(5), stance }, &detector)
+        (Fallbacks::new(Config { deadline: Duration::from_millis(5), stance }, &detector), detector)
     }
 
     fn answered(stance: Stance, amount: &str) -> FallbackDecision {
         let body = format!(
             "{{\"transaction_id\":\"t\",\"tx_datetime\":1,\"customer_id\":\"c\",\"terminal_id\":\"m\",\"tx_amount\":{amount}}}"
         );
-        fallbacks(stance).decide(body.as_bytes(), Duration::from_millis(7)).unwrap().0
+        let (fallbacks, detector) = fallbacks(stance);
+        fallbacks.decide(&detector, body.as_bytes(), Duration::from_millis(7)).unwrap().0
     }
 
     #[test]
@@ -147,6 +156,7 @@ mod tests {
 
     #[test]
     fn what_is_no_transaction_has_no_fallback() {
-        assert!(fallbacks(Stance::Open).decide(b"{\"transaction_id\":\"t\"}", Duration::ZERO).is_none());
+        let (fallbacks, detector) = fallbacks(Stance::Open);
+        assert!(fallbacks.decide(&detector, b"{\"transaction_id\":\"t\"}", Duration::ZERO).is_none());
     }
 }

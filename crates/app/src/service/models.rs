@@ -1,5 +1,6 @@
 //! The models that a service scores with: the champion, which decides, and challengers, which score the same events in
-//! the shadow. They come from a file, and stay, or from the registry, and follow its promotions.
+//! the shadow. They come from a file, and stay, or from the registry, and follow its promotions. The rulebook comes from
+//! the registry in either case.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,8 @@ use lab::facts::Facts;
 use store::{NewShadowScore, StoredDecision};
 
 use super::pipeline::lock;
-use crate::registry::{Registry, RegistryError, facts_of_file};
+use crate::registry::rulebooks::applied;
+use crate::registry::{Promotion, Registry, RegistryError, facts_of_file};
 
 /// How often the registry is asked whether a model was promoted.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -30,11 +32,14 @@ pub struct Loaded {
     pub model: Model,
 }
 
-/// Who does what from one promotion to the next.
-#[derive(Default)]
+/// Who does what from one promotion, or rulebook, to the next.
 pub struct Lineup {
     /// Number of the promotion; 0 before the first one, and without a registry.
     pub number: u64,
+    /// Number of the rulebook; 0 is the detector file's own.
+    pub rulebook: u64,
+    /// The detector deciding by that rulebook.
+    pub detector: Arc<Detector>,
     /// The model that decides; without one, rules alone do.
     pub champion: Option<Arc<Loaded>>,
     /// Models that score in the shadow.
@@ -42,6 +47,17 @@ pub struct Lineup {
 }
 
 impl Lineup {
+    /// Nobody, and the file's own rules.
+    fn of(detector: &Arc<Detector>) -> Lineup {
+        let detector = Arc::clone(detector);
+        Lineup { number: 0, rulebook: 0, detector, champion: None, challengers: Vec::new() }
+    }
+
+    /// Counts promotions and rulebooks: both only grow, so another lineup of a service has another turn.
+    pub fn turn(&self) -> u64 {
+        self.number + self.rulebook
+    }
+
     /// The champion, then the challengers.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Loaded>> {
         self.champion.iter().chain(&self.challengers)
@@ -53,13 +69,15 @@ impl Lineup {
     }
 }
 
-/// The models of a service.
+/// The models and the rulebook of a service.
 pub struct Models {
+    /// As its file is.
     detector: Arc<Detector>,
-    /// `None` where the model is a file.
-    registry: Option<Registry>,
+    registry: Registry,
+    /// Whether models come from the registry as well.
+    follows_promotions: bool,
     current: Mutex<Arc<Lineup>>,
-    /// Number of the current lineup, to be looked at for every group.
+    /// Turn of the current lineup, to be looked at for every group.
     number: AtomicU64,
     /// Held by whoever loads: the registry is read once for all that want to follow it.
     loading: Mutex<()>,
@@ -68,22 +86,43 @@ pub struct Models {
 }
 
 impl Models {
-    /// A model file, or none.
+    /// A model file, or none, and the rulebooks of the registry from now on.
     ///
     /// # Errors
-    /// If it does not fit the detector.
-    pub fn of_file(detector: &Arc<Detector>, file: Option<&ModelFile>) -> Result<Models> {
+    /// If the model or the newest rulebook does not fit the detector, or the registry cannot be read.
+    pub fn of_file(
+        detector: &Arc<Detector>,
+        file: Option<&ModelFile>,
+        registry: Registry,
+    ) -> Result<Arc<Models>> {
         let load = |file: &ModelFile| Loaded::new(file, facts_of_file(file), detector).map(Arc::new);
         let champion = file.map(load).transpose()?;
-        Ok(Models::with(detector, None, Lineup { champion, ..Lineup::default() }))
+        Models::watching(detector, registry, false, Lineup { champion, ..Lineup::of(detector) })
     }
 
     /// What the registry says, now and from now on.
     ///
     /// # Errors
-    /// If it cannot be read, or its models do not fit the detector.
+    /// If it cannot be read, or its models or the newest rulebook do not fit the detector.
     pub fn of_registry(detector: &Arc<Detector>, registry: Registry) -> Result<Arc<Models>> {
-        let models = Arc::new(Models::with(detector, Some(registry), Lineup::default()));
+        Models::watching(detector, registry, true, Lineup::of(detector))
+    }
+
+    fn watching(
+        detector: &Arc<Detector>,
+        registry: Registry,
+        follows_promotions: bool,
+        lineup: Lineup,
+    ) -> Result<Arc<Models>> {
+        let models = Arc::new(Models {
+            detector: Arc::clone(detector),
+            registry,
+            follows_promotions,
+            number: AtomicU64::new(lineup.turn()),
+            current: Mutex::new(Arc::new(lineup)),
+            loading: Mutex::new(()),
+            trouble: Mutex::new(None),
+        });
         models.load_newest()?;
         let watched = Arc::downgrade(&models);
         let watch = move || {
@@ -100,30 +139,29 @@ impl Models {
         Ok(models)
     }
 
-    fn with(detector: &Arc<Detector>, registry: Option<Registry>, lineup: Lineup) -> Models {
-        Models {
-            detector: Arc::clone(detector),
-            registry,
-            number: AtomicU64::new(lineup.number),
-            current: Mutex::new(Arc::new(lineup)),
-            loading: Mutex::new(()),
-            trouble: Mutex::new(None),
-        }
-    }
-
     /// Who does what.
     pub fn current(&self) -> Arc<Lineup> {
         Arc::clone(&lock(&self.current))
     }
 
-    /// Who does what, if that is not what it was at promotion `number`.
-    pub fn other_than(&self, number: Option<u64>) -> Option<Arc<Lineup>> {
-        (number != Some(self.number.load(Ordering::Acquire))).then(|| self.current())
+    /// Who does what, if that is not what it was at this turn.
+    pub fn other_than(&self, turn: Option<u64>) -> Option<Arc<Lineup>> {
+        (turn != Some(self.number.load(Ordering::Acquire))).then(|| self.current())
     }
 
     /// Where models are kept, if they do not come from a file.
     pub fn registry(&self) -> Option<&Registry> {
-        self.registry.as_ref()
+        self.follows_promotions.then_some(&self.registry)
+    }
+
+    /// Where rulebooks are kept.
+    pub fn rulebooks(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The detector as its file is, which rulebooks are for.
+    pub fn file_detector(&self) -> &Arc<Detector> {
+        &self.detector
     }
 
     /// Why the registry cannot be followed at the moment.
@@ -137,13 +175,24 @@ impl Models {
         if let Some(found) = current.all().find(|loaded| &*loaded.model.id == id) {
             return Some(found.model.clone());
         }
-        self.registry.as_ref()?.model(&self.detector.name, id).ok()?.bind(&self.detector).ok()
+        self.registry()?.model(&self.detector.name, id).ok()?.bind(&self.detector).ok()
     }
 
     /// The model that a decision was made with; the champion if that is gone. Reads the registry.
     pub fn behind(&self, stored: &StoredDecision) -> Option<Model> {
         let made = stored.versions.model.as_deref().and_then(|id| self.find(id));
         made.or_else(|| self.current().champion.as_ref().map(|champion| champion.model.clone()))
+    }
+
+    /// The detector with the rules that a decision was made by; with those of now if they are gone. Reads the registry.
+    pub fn detector_behind(&self, stored: &StoredDecision) -> Arc<Detector> {
+        let fingerprint = &stored.versions.rules_fingerprint;
+        let current = self.current();
+        if current.detector.rules_fingerprint == *fingerprint {
+            return Arc::clone(&current.detector);
+        }
+        let found = self.registry.detector_behind(&self.detector, fingerprint).ok().flatten();
+        found.map_or_else(|| Arc::clone(&current.detector), Arc::new)
     }
 
     /// Looks whether something was promoted, and takes it over. What cannot be taken over leaves everything as it is.
@@ -158,36 +207,67 @@ impl Models {
     }
 
     fn load_newest(&self) -> Result<(), RegistryError> {
-        let Some(registry) = &self.registry else { return Ok(()) };
         let _loading = lock(&self.loading);
         let current = self.current();
-        if !registry.has_after(&self.detector.name, current.number)? {
-            return Ok(());
-        }
-        let Some(newest) = registry.newest(&self.detector.name)? else { return Ok(()) };
-        let load = |id: &String| self.load(registry, &current, id);
-        let lineup = Lineup {
-            number: newest.number,
-            champion: newest.aliases.champion.as_ref().map(load).transpose()?,
-            challengers: newest.aliases.challengers.iter().map(load).collect::<Result<_, _>>()?,
+        let (rulebook, detector) = self.newest_rulebook(&current)?;
+        let lineup = match self.newest_promotion(&current)? {
+            Some(promotion) => self.lineup_after(&current, &promotion)?,
+            None if rulebook == current.rulebook => return Ok(()),
+            None => Lineup {
+                number: current.number,
+                champion: current.champion.clone(),
+                challengers: current.challengers.clone(),
+                ..Lineup::of(&detector)
+            },
         };
+        let lineup = Lineup { rulebook, detector, ..lineup };
         tracing::info!(
             champion = lineup.champion_id(),
+            rulebook = lineup.rulebook,
             challengers = lineup.challengers.len(),
-            "models are taken"
+            "models and rules are taken"
         );
+        let turn = lineup.turn();
         *lock(&self.current) = Arc::new(lineup);
-        self.number.store(newest.number, Ordering::Release);
+        self.number.store(turn, Ordering::Release);
         Ok(())
     }
 
+    /// The newest promotion, if there is one that is not followed yet.
+    fn newest_promotion(&self, current: &Lineup) -> Result<Option<Promotion>, RegistryError> {
+        let name = &self.detector.name;
+        if !self.follows_promotions || !self.registry.has_after(name, current.number)? {
+            return Ok(None);
+        }
+        Ok(self.registry.newest(name)?)
+    }
+
+    fn lineup_after(&self, current: &Lineup, promotion: &Promotion) -> Result<Lineup, RegistryError> {
+        let load = |id: &String| self.load(current, id);
+        let champion = promotion.aliases.champion.as_ref().map(load).transpose()?;
+        let challengers = promotion.aliases.challengers.iter().map(load).collect::<Result<_, _>>()?;
+        Ok(Lineup { number: promotion.number, champion, challengers, ..Lineup::of(&self.detector) })
+    }
+
+    /// The newest rulebook's number, and the detector deciding by it.
+    fn newest_rulebook(&self, current: &Lineup) -> Result<(u64, Arc<Detector>), RegistryError> {
+        let name = &self.detector.name;
+        if !self.registry.has_rulebook_after(name, current.rulebook)? {
+            return Ok((current.rulebook, Arc::clone(&current.detector)));
+        }
+        let Some(newest) = self.registry.newest_rulebook(name)? else {
+            return Ok((0, Arc::clone(&self.detector)));
+        };
+        Ok((newest.number, Arc::new(applied(&self.detector, &newest.rulebook)?)))
+    }
+
     /// A model that is in use already, or one from the registry.
-    fn load(&self, registry: &Registry, current: &Lineup, id: &str) -> Result<Arc<Loaded>, RegistryError> {
+    fn load(&self, current: &Lineup, id: &str) -> Result<Arc<Loaded>, RegistryError> {
         if let Some(loaded) = current.all().find(|loaded| &*loaded.model.id == id) {
             return Ok(Arc::clone(loaded));
         }
-        let file = registry.model(&self.detector.name, id)?;
-        let facts = registry.facts(&self.detector.name, id)?;
+        let file = self.registry.model(&self.detector.name, id)?;
+        let facts = self.registry.facts(&self.detector.name, id)?;
         Ok(Arc::new(Loaded::new(&file, facts, &self.detector)?))
     }
 }

@@ -191,6 +191,13 @@ fn differences(stored: &StoredDecision, detector: &Detector, again: &Decisions) 
     found.extend(other_outcome(stored.outcome, again.outcomes[0]));
     found.extend(other_rules(stored, detector, again));
     found.extend(other_reasons(stored, detector, again));
+    let (was, is) = (&stored.versions.rules_fingerprint, &detector.rules_fingerprint);
+    if !found.is_empty() && was != is {
+        found.insert(
+            0,
+            format!("it was decided by the rules {was}, which are not kept; those of now are {is}"),
+        );
+    }
     found
 }
 

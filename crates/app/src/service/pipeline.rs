@@ -181,8 +181,8 @@ pub struct Pipeline {
     /// What decisions are made with now.
     version: i64,
     challengers: Challengers,
-    /// The promotion that the models follow.
-    promotion: Option<u64>,
+    /// The turn of the lineup that decides.
+    turn: Option<u64>,
     /// Position of the next entry of the log.
     next_sequence: i64,
     snapshot_every: u64,
@@ -246,7 +246,7 @@ impl Pipeline {
             shared,
             version: 0,
             challengers: Challengers::default(),
-            promotion: None,
+            turn: None,
             next_sequence,
             snapshot_every,
             since_snapshot: 0,
@@ -259,11 +259,12 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// Takes the models of the newest promotion, between two groups: what is decided together is decided by one model.
+    /// Takes the models and rules of the newest lineup, between two groups: what is decided together is decided by one model
+    /// and one rulebook.
     fn take_models(&mut self) -> store::Result<()> {
-        let Some(lineup) = self.shared.models.other_than(self.promotion) else { return Ok(()) };
+        let Some(lineup) = self.shared.models.other_than(self.turn) else { return Ok(()) };
         let champion = lineup.champion.as_ref().map(|loaded| loaded.model.clone());
-        let detector = &self.shared.detector;
+        let detector = &lineup.detector;
         let version = self.store.version(&versions(detector, champion.as_ref()))?;
         let mut challengers = Vec::with_capacity(lineup.challengers.len());
         for loaded in &lineup.challengers {
@@ -271,8 +272,9 @@ impl Pipeline {
             challengers.push((version, loaded.model.clone()));
         }
         self.engine.set_model(champion);
+        self.engine.set_rulebook(Arc::clone(detector));
         self.challengers = Challengers::new(challengers);
-        (self.version, self.promotion) = (version, Some(lineup.number));
+        (self.version, self.turn) = (version, Some(lineup.turn()));
         Ok(())
     }
 
@@ -596,7 +598,8 @@ impl Pipeline {
     fn restored(&mut self) -> anyhow::Result<(Engine, i64)> {
         self.store.probe()?;
         let model = self.engine.model().cloned();
-        self.recovery.restore(&self.shared.detector, model, &mut *self.store, &mut |_| {})
+        let detector = Arc::clone(self.engine.detector());
+        self.recovery.restore(&detector, model, &mut *self.store, &mut |_| {})
     }
 
     fn measure_state(&mut self) {

@@ -150,8 +150,8 @@ struct Core {
     /// What decisions are made with now.
     version: i64,
     challengers: Challengers,
-    /// The promotion that the models follow.
-    promotion: Option<u64>,
+    /// The turn of the lineup that decides.
+    turn: Option<u64>,
     commit_interval: Duration,
     snapshot_every: u64,
     snapshots: Snapshots,

@@ -135,6 +135,31 @@ fn send_everywhere(client: &mut Client) -> Vec<(String, Vec<u8>)> {
             "/v1/generate",
             json!({"rows": 1, "generator": written, "x": written}).to_string().as_bytes(),
         );
+        let signed = json!({"by": written, "reason": written});
+        let mut change = |method: &str, path: &str, mut body: Value| {
+            body.as_object_mut().unwrap().extend(signed.as_object().unwrap().clone());
+            post(path, method, path, body.to_string().as_bytes());
+        };
+        let (when, field) = (format!("customer_id == \"{written}\""), json!("customer_id"));
+        change("PUT", "/v1/rules/one", json!({"when": when, "outcome": "review"}));
+        change("PUT", &format!("/v1/rules/{encoded}"), json!({"when": "true", "outcome": "review"}));
+        change(
+            "PUT",
+            "/v1/rules/two",
+            json!({"when": "tx_amount > 1.0", "outcome": "review", "owner": written}),
+        );
+        change("PUT", "/v1/rules/two", json!({"when": written, "outcome": written}));
+        change("PUT", "/v1/lists/stolen", json!({"kind": "deny", "field": field, "owner": written}));
+        change("PUT", &format!("/v1/lists/{encoded}"), json!({"kind": "plain"}));
+        change(
+            "POST",
+            "/v1/lists/stolen/entries",
+            json!({"entries": [{"value": written, "reason": written}]}),
+        );
+        change("POST", "/v1/lists/stolen/entries", json!({"entries": [{"value": "x", "expires": written}]}));
+        change("POST", "/v1/lists/stolen/removals", json!({"values": [written]}));
+        change("POST", "/v1/lists/stolen/entries", json!({"entries": [{"value": written}]}));
+        post("what is on a list", "GET", &format!("/v1/lists/stolen?contains={encoded}"), b"");
         let promotion = json!({"as": "champion", "by": written, "reason": written}).to_string();
         post("a promotion", "POST", &format!("/v1/models/{encoded}/promote"), promotion.as_bytes());
     }

@@ -17,6 +17,7 @@ mod activity;
 mod event_time;
 mod refusing_store;
 mod deadline;
+mod rulebooks;
 mod shutdown;
 mod live;
 mod load;

@@ -291,13 +291,12 @@ fn what_cannot_be_promoted_is_refused_and_changes_nothing() {
     let promotions = bench.folder.join("models/card-handbook/promotions");
     std::fs::write(promotions.join("00000002.json"), "{").unwrap();
     let mut client = service.client();
-    let degraded = |client: &mut Client| client.get("/v1/health").ok().json()["status"] == "degraded";
-    wait_until("the health tells", || degraded(&mut client));
+    wait_until("the health tells", || client.is_degraded());
     assert_eq!(client.get("/readyz").status, 200);
     assert!(client.post("/v1/transactions", numbered(2)).ok().json()["score"].is_f64());
     assert_eq!(client.get("/v1/models").status, 503);
     std::fs::remove_file(promotions.join("00000002.json")).unwrap();
-    wait_until("it is well again", || !degraded(&mut client));
+    wait_until("it is well again", || !client.is_degraded());
     service.stop();
 }
 

@@ -16,7 +16,13 @@ use crate::registry::{Promotion, Registered, Registry, RegistryError, Request, S
 #[derive(Debug, Clone, clap::Args)]
 pub struct Kept {
     /// The registry: a folder, or a bucket as s3://bucket/prefix
-    #[arg(long, value_name = "FOLDER|URL", env = "REDFLAG_REGISTRY", default_value = "redflag-data/models")]
+    #[arg(
+        long,
+        value_name = "FOLDER|URL",
+        env = "REDFLAG_REGISTRY",
+        default_value = "redflag-data/models",
+        global = true
+    )]
     registry: String,
 }
 
@@ -27,6 +33,11 @@ impl Kept {
     /// If it cannot be used.
     pub fn make(&self) -> Result<Registry> {
         Registry::open(&self.registry)
+    }
+
+    /// The folder that a registry in a folder lies in: the data folder, unless it was put elsewhere.
+    pub fn beside(&self) -> Option<&Path> {
+        if is_url(&self.registry) { None } else { Path::new(&self.registry).parent() }
     }
 
     /// The registry that is there.
@@ -48,7 +59,9 @@ impl Kept {
 pub fn told(error: RegistryError) -> anyhow::Error {
     match error {
         RegistryError::Unusable(_) => error.into(),
-        RegistryError::Unknown(message) | RegistryError::Refused(message) => WrongInput(message).into(),
+        RegistryError::Unknown(_) | RegistryError::Refused(_) | RegistryError::Flawed(_) => {
+            WrongInput(error.to_string()).into()
+        }
     }
 }
 
@@ -220,10 +233,10 @@ fn flatten(name: &str, value: &serde_json::Value, lines: &mut Vec<(String, Strin
 
 /// Who does something to a model's alias, and why.
 #[derive(Debug, clap::Args)]
-struct Signed {
+pub struct Signed {
     /// Why: it stands in the history
     #[arg(long, value_name = "TEXT", value_parser = words)]
-    reason: String,
+    pub reason: String,
     /// Who [default: the user's login]
     #[arg(long, value_name = "NAME", value_parser = words)]
     by: Option<String>,
@@ -234,7 +247,11 @@ fn words(text: &str) -> Result<String, String> {
 }
 
 impl Signed {
-    fn by(&self) -> Result<String> {
+    /// Who.
+    ///
+    /// # Errors
+    /// If nobody is named, and the login is not known.
+    pub fn by(&self) -> Result<String> {
         let login = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
         let named = self.by.clone().or_else(login).filter(|name| !name.is_empty());
         named.ok_or_else(|| WrongInput("your login is not known: name yourself with --by".to_string()).into())

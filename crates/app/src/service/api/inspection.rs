@@ -27,7 +27,7 @@ use crate::service::wire::{Contributions, DetectorInfo, Problem, ReplayVerdict, 
 pub async fn detector(State(api): State<Api>) -> Json<DetectorInfo> {
     let lineup = api.shared.models.current();
     let champion = lineup.champion.as_ref().map(|champion| &champion.model);
-    Json(DetectorInfo::of(&api.shared.detector, champion))
+    Json(DetectorInfo::of(&lineup.detector, champion))
 }
 
 /// What every feature added to the score of one decision, for fraud and against it: Shapley values of the margin, which add up
@@ -175,7 +175,7 @@ fn look_back<T>(
     let usable = |past: &Past| kept == Kept::Used && past.sequence == stored.sequence;
     let past = match last.take().filter(usable) {
         Some(past) => past,
-        None => Past::of(stored, &api.recovery, store, &api.shared.detector, model)
+        None => Past::of(stored, &api.recovery, store, &api.shared.models.detector_behind(stored), model)
             .map_err(|error| format!("{error:#}"))?,
     };
     let seen = look(&past);

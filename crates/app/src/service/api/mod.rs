@@ -16,6 +16,7 @@ pub mod problem;
 mod read;
 mod rejections;
 mod retraining;
+mod rules;
 mod security;
 mod session;
 mod synthetic;
@@ -279,6 +280,18 @@ fn documented() -> (Router<Api>, OpenApiDocument) {
         .routes(routes!(retraining::start_retraining))
         .routes(routes!(retraining::cancel_retraining))
         .routes(routes!(retraining::approve_retraining))
+        .routes(routes!(rules::rules))
+        .routes(routes!(rules::put_rule))
+        .routes(routes!(rules::move_rule))
+        .routes(routes!(rules::list, rules::put_list))
+        .routes(routes!(rules::drop_list))
+        .routes(routes!(rules::enlist))
+        .routes(routes!(rules::delist))
+        .routes(routes!(rules::put_policy))
+        .routes(routes!(rules::history, rules::set_all))
+        .routes(routes!(rules::check))
+        .routes(routes!(rules::rulebook))
+        .routes(routes!(rules::restore))
         .routes(routes!(read::stats))
         .routes(routes!(read::health))
         .routes(routes!(rejections::rejections))

@@ -290,7 +290,7 @@ fn carry_out(models: &Models, api: &Doors, id: &str, step: Step, wanted: &Promot
             let field = FieldError::new("id", format_args!("{id:?}"), "the id of a model in the registry");
             problem(StatusCode::NOT_FOUND, "no such model", &error.to_string(), vec![field.into()])
         }
-        Err(error @ RegistryError::Refused(_)) => {
+        Err(error @ (RegistryError::Refused(_) | RegistryError::Flawed(_))) => {
             problem(StatusCode::CONFLICT, "cannot be promoted", &error.to_string(), Vec::new())
         }
         Err(error @ RegistryError::Unusable(_)) => {

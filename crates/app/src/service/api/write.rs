@@ -17,7 +17,7 @@ use crate::service::pipeline::{self, Answer, TRANSACTION_BYTES_MAX, lock, new_re
 use crate::service::wire::{BatchLine, Decided, LabelAccepted, LabelRequest, LineProblem, Problem};
 
 /// The largest batch.
-const BATCH_BYTES_MAX: usize = 16 << 20;
+pub const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// The most lines of a batch: the answer to a line can be far longer than the line.
 const BATCH_LINES_MAX: usize = 100_000;
@@ -119,7 +119,8 @@ async fn answer_in_time(api: &Api, fallbacks: &Fallbacks, body: Bytes, received:
     if let Ok(in_time) = tokio::time::timeout(deadline, &mut decided).await {
         return answer(in_time.ok().and_then(Result::ok));
     }
-    let Some((decision, said)) = fallbacks.decide(&body, received.elapsed()) else {
+    let detector = &api.shared.models.current().detector;
+    let Some((decision, said)) = fallbacks.decide(detector, &body, received.elapsed()) else {
         return answer(decided.await.ok().and_then(Result::ok));
     };
     // Behind the transaction in the queue, so that its decision is there when this is to be noted. The caller does not wait for room.

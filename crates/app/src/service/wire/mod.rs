@@ -20,6 +20,7 @@ mod inspection;
 mod performance;
 mod privacy;
 mod retraining;
+mod rules;
 mod synthetic;
 
 pub use access::*;
@@ -31,6 +32,7 @@ pub use inspection::*;
 pub use performance::*;
 pub use privacy::*;
 pub use retraining::*;
+pub use rules::*;
 pub use synthetic::*;
 
 /// An instant, as RFC 3339 in UTC.

@@ -33,7 +33,7 @@ impl Core {
             committed: HashMap::new(),
             version: 0,
             challengers: Challengers::default(),
-            promotion: None,
+            turn: None,
             commit_interval: settings.commit_interval,
             snapshot_every: settings.snapshot_every,
             snapshot_writer: snapshot_writer(snapshots.clone())?,
