@@ -3151,7 +3151,22 @@ export interface components {
             /** @description Why. */
             reason: string;
         };
-        /** @description A rulebook as a whole. */
+        /**
+         * @description A rulebook as a whole.
+         * @example {
+         *       "by": "ada",
+         *       "reason": "a new beginning",
+         *       "rulebook": {
+         *         "rules": [
+         *           {
+         *             "name": "large",
+         *             "outcome": "review",
+         *             "when": "tx_amount > 500.0"
+         *           }
+         *         ]
+         *       }
+         *     }
+         */
         RulebookRequest: {
             /**
              * Format: int64

@@ -326,9 +326,11 @@ pub struct PolicyRequest {
 /// A rulebook as a whole.
 #[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"rulebook": {"rules": [{"name": "large", "when": "tx_amount > 500.0", "outcome": "review"}]},
+    "reason": "a new beginning", "by": "ada"}))]
 pub struct RulebookRequest {
     /// As `GET /v1/rulebooks/{number}` gives it.
-    #[schema(value_type = Object, example = json!({"rules": [{"name": "large", "when": "tx_amount > 500.0", "outcome": "review"}]}))]
+    #[schema(value_type = Object)]
     pub rulebook: Rulebook,
     /// Who changes it; counts only where nobody is asked who they are.
     #[serde(default)]
