@@ -5,7 +5,7 @@ CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
 BINARY := $(CARGO_TARGET_DIR)/release/redflag
 
-.PHONY: run test build web bench lint format types clean deploy
+.PHONY: run test build web bench alarms lint format types clean deploy
 
 ## build, then open the demo: simulated history, a model, live traffic, a page. ARGS="--port 9000 --rate 500"
 run: build
@@ -41,6 +41,10 @@ deploy:
 bench: build
 	cargo bench --locked --package forest --package engine
 	$(BINARY) bench engine
+
+## alarms that sound and are silent again, on a real redflag, Prometheus and Kafka
+alarms: build
+	scripts/alarms
 
 ## formatting, lints, licences
 lint: web
