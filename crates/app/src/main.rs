@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+/// Rules tried on history.
+mod backtest;
 /// The command line.
 mod cli;
 /// Objects by name, in a folder or in a bucket.

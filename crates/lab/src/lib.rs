@@ -15,6 +15,8 @@ pub mod split;
 pub mod leaks;
 /// Training sets with a larger share of frauds.
 pub mod balance;
+/// Rules tried on history.
+pub mod backtest;
 /// What grows forests: redflag itself, and the libraries of others.
 pub mod engines;
 /// Growing a model on a detector's features.

@@ -842,6 +842,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/rules/backtest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try a rule on history, as if it had been live: alerts a day, precision, money, and how it goes together with what there is. The
+         *     newest million entries of the log are looked at; `redflag backtest` looks at all of them.
+         */
+        post: operations["backtest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/rules/{name}": {
         parameters: {
             query?: never;
@@ -1350,6 +1370,100 @@ export interface components {
             items: components["schemas"]["AuditEntry"][];
             /** @description For the next page; null if there is none. */
             next_cursor?: string | null;
+        };
+        /** @description A rule's day. */
+        BacktestDay: {
+            /**
+             * Format: int64
+             * @description Alerts that would have been added.
+             */
+            added: number;
+            /**
+             * Format: int64
+             * @description Alerts that there were.
+             */
+            alerts: number;
+            /** @description The date, in UTC. */
+            date: string;
+            /**
+             * Format: int64
+             * @description Transactions that it fires on.
+             */
+            fired: number;
+            /**
+             * Format: int64
+             * @description Of them known frauds.
+             */
+            frauds: number;
+            /**
+             * Format: int64
+             * @description All transactions.
+             */
+            transactions: number;
+        };
+        /** @description What history says of a rule. */
+        BacktestReport: {
+            /**
+             * Format: double
+             * @description Alerts a day as it was: transactions that were not approved.
+             */
+            alerts_per_day: number;
+            /**
+             * Format: double
+             * @description What the known transactions cost as they were decided, by the policy's costs; null where it has thresholds.
+             */
+            cost?: number | null;
+            /**
+             * Format: int64
+             * @description Days with transactions.
+             */
+            days: number;
+            /**
+             * Format: int64
+             * @description Of them frauds.
+             */
+            frauds: number;
+            /**
+             * Format: int64
+             * @description Transactions of which it is known whether they were fraud.
+             */
+            known: number;
+            /** @description Decisions that were left out, by why. */
+            left_out: {
+                [key: string]: number;
+            };
+            /** @description The rule. */
+            rule: components["schemas"]["RuleBacktest"];
+            /**
+             * Format: int64
+             * @description Transactions that were looked at.
+             */
+            transactions: number;
+        };
+        /**
+         * @description A rule to be tried.
+         * @example {
+         *       "outcome": "review",
+         *       "when": "tx_amount > 200.0"
+         *     }
+         */
+        BacktestRequest: {
+            /**
+             * Format: date-time
+             * @description First event time; as far back as is looked at if none is given.
+             */
+            from?: string | null;
+            /** @description Its name in the answer. */
+            name?: string | null;
+            /** @description What it asks for. */
+            outcome: components["schemas"]["Outcome"];
+            /**
+             * Format: date-time
+             * @description First event time no longer looked at.
+             */
+            to?: string | null;
+            /** @description The condition, in CEL. */
+            when: string;
         };
         /** @description What a policy decides by. */
         BasisText: {
@@ -2607,6 +2721,18 @@ export interface components {
          * @enum {string}
          */
         Outcome: "approve" | "review" | "decline";
+        /** @description Outcomes that would have been others. */
+        OutcomeChange: {
+            /** @description What was decided. */
+            from: string;
+            /** @description What would have been. */
+            to: string;
+            /**
+             * Format: int64
+             * @description How often.
+             */
+            transactions: number;
+        };
         /** @description Something that went wrong. */
         PartError: {
             /**
@@ -3044,6 +3170,74 @@ export interface components {
              */
             true_positive_rate: number;
         };
+        /** @description What history says of one rule, as if it had been live. */
+        RuleBacktest: {
+            /**
+             * Format: double
+             * @description Alerts a day more than there were; negative where it approves.
+             */
+            added_alerts_per_day: number;
+            /**
+             * Format: double
+             * @description The same as `precision`, of alerts that there were none of.
+             */
+            added_precision?: number | null;
+            /** @description By day. */
+            by_day: components["schemas"]["BacktestDay"][];
+            /** @description Known frauds that were approved and would have been alerts. */
+            caught: components["schemas"]["TransactionsWorth"];
+            /** @description Outcomes that would have been others. */
+            changes: components["schemas"]["OutcomeChange"][];
+            /**
+             * Format: double
+             * @description What the known transactions would have cost; null where the policy has thresholds.
+             */
+            cost?: number | null;
+            /**
+             * Format: int64
+             * @description Transactions that it fires on.
+             */
+            fired: number;
+            /**
+             * Format: double
+             * @description The same a day.
+             */
+            fired_per_day: number;
+            /**
+             * Format: int64
+             * @description Of them frauds.
+             */
+            frauds: number;
+            /**
+             * Format: int64
+             * @description Transactions that it fires on and of which it is known whether they were fraud.
+             */
+            known: number;
+            /** @description Known frauds that would have been approved and were not. */
+            let_through: components["schemas"]["TransactionsWorth"];
+            /** @description Its name. */
+            name: string;
+            /** @description What it asks for. */
+            outcome: string;
+            /** @description How it goes together with what there is already. */
+            overlap: components["schemas"]["RuleOverlap"][];
+            /**
+             * Format: double
+             * @description Share of frauds among the known that it fires on; null if none is known.
+             */
+            precision?: number | null;
+            /**
+             * Format: double
+             * @description Share of all known frauds that it fires on; null if none is known.
+             */
+            recall?: number | null;
+            /** @description Known genuine ones that would have been reviewed and were approved. */
+            reviewed: components["schemas"]["TransactionsWorth"];
+            /** @description Known genuine ones that would have been declined and were not. */
+            stopped: components["schemas"]["TransactionsWorth"];
+            /** @description Its condition. */
+            when: string;
+        };
         /** @description A rule. */
         RuleInfo: {
             /** @description Its name. */
@@ -3052,6 +3246,31 @@ export interface components {
             outcome: components["schemas"]["Outcome"];
             /** @description When it fires, in CEL. */
             when: string;
+        };
+        /** @description How two conditions go together. */
+        RuleOverlap: {
+            /**
+             * Format: int64
+             * @description Both hold.
+             */
+            both: number;
+            /**
+             * Format: double
+             * @description Both of either; null if neither ever holds.
+             */
+            jaccard?: number | null;
+            /**
+             * Format: int64
+             * @description The other alone.
+             */
+            only_that: number;
+            /**
+             * Format: int64
+             * @description The rule alone.
+             */
+            only_this: number;
+            /** @description A rule or list, or `policy`: alerts that no rule asked for. */
+            with: string;
         };
         /**
          * @description A rule to be put in place.
@@ -3524,6 +3743,19 @@ export interface components {
             repeated: number;
             /** @description Of the decisions those on synthetic transactions. */
             synthetic: components["schemas"]["SyntheticTotals"];
+        };
+        /** @description Transactions and what they come to. */
+        TransactionsWorth: {
+            /**
+             * Format: double
+             * @description Their amounts, in major units.
+             */
+            amount: number;
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            transactions: number;
         };
         /** @description What happened in an hour of the week. */
         WeekHour: {
@@ -6175,6 +6407,75 @@ export interface operations {
                 };
             };
             /** @description the registry cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backtest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BacktestRequest"];
+            };
+        };
+        responses: {
+            /** @description what it would have done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacktestReport"];
+                };
+            };
+            /** @description not a request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description this service stores nothing */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description everything that is wrong with the rule */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store or the registry cannot be read */
             503: {
                 headers: {
                     [name: string]: unknown;

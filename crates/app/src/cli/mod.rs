@@ -1,6 +1,7 @@
 //! The command line: one module a command, each with its arguments and what it does.
 
 mod audit;
+mod backtest;
 mod bench;
 mod compare;
 mod decision;
@@ -77,6 +78,8 @@ enum Command {
     /// Say how far made transactions can be trusted
     #[command(subcommand)]
     Synth(synth::Synth),
+    /// Try rules on history: alerts a day, precision, money, and how they go together with what there is
+    Backtest(backtest::Args),
     /// Look at rules, and change them while services run
     Rules(rules::Args),
     /// Look at lists of values that are allowed, denied or watched, and change them while services run
@@ -155,6 +158,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Validate(args) => validate::run(*args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Model(args) => model::run(args),
+        Command::Backtest(args) => backtest::run(&args),
         Command::Rules(args) => rules::run(args),
         Command::Lists(args) => lists::run(args),
         Command::Policy(args) => policy::run(args),

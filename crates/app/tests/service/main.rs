@@ -33,6 +33,7 @@ mod databases;
 mod demo;
 mod marks;
 mod generate;
+mod backtest;
 mod card_numbers;
 mod forgetting;
 mod retraining;

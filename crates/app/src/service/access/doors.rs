@@ -89,6 +89,7 @@ pub static DOORS: &[Door] = &[
     post("/v1/retraining/runs/{}/approve", ENGINEER, Some("retraining.approve")),
     post("/v1/models/{}/promote", ENGINEER, Some("model.promote")),
     get("/v1/rules", ANALYST, None),
+    post("/v1/rules/backtest", ENGINEER, Some("rule.backtest")),
     other(Method::PUT, "/v1/rules/{}", ENGINEER, Some("rule.put")),
     post("/v1/rules/{}/stage", ENGINEER, Some("rule.stage")),
     get("/v1/lists/{}", ANALYST, Some("list.read")),

@@ -3,6 +3,7 @@
 mod activity;
 mod alerts;
 mod audit;
+mod backtest;
 mod download;
 mod entities;
 mod erasures;
@@ -281,6 +282,7 @@ fn documented() -> (Router<Api>, OpenApiDocument) {
         .routes(routes!(retraining::cancel_retraining))
         .routes(routes!(retraining::approve_retraining))
         .routes(routes!(rules::rules))
+        .routes(routes!(backtest::backtest))
         .routes(routes!(rules::put_rule))
         .routes(routes!(rules::move_rule))
         .routes(routes!(rules::list, rules::put_list))

@@ -369,7 +369,8 @@ async fn publish<T: Signed + DeserializeOwned + Send + 'static>(
     }
 }
 
-async fn parsed<T: DeserializeOwned>(api: &Api, body: Body, bytes_max: usize) -> Result<T, Response> {
+/// A request, read.
+pub async fn parsed<T: DeserializeOwned>(api: &Api, body: Body, bytes_max: usize) -> Result<T, Response> {
     let body = read_body(api, body, bytes_max).await?;
     serde_json::from_slice(&body)
         .map_err(|error| rejected(&whole_body(&error.to_string(), "an object as the document says")))
@@ -413,7 +414,8 @@ async fn in_background<T: Send + 'static>(
     }
 }
 
-fn refused(error: RegistryError) -> Response {
+/// Why the registry does not do what was asked.
+pub fn refused(error: RegistryError) -> Response {
     let detail = error.to_string();
     match error {
         RegistryError::Unknown(_) => problem(StatusCode::NOT_FOUND, "no such thing", &detail, Vec::new()),
