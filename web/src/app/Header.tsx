@@ -49,9 +49,9 @@ export function Header({ view }: { view: Route['view'] }) {
   )
 }
 
-/** An alert belongs to the alerts. */
+/** An alert belongs to the alerts, a list to the rules. */
 function isAt(view: Route['view'], page: Route['view']) {
-  return view === page || (view === 'alert' && page === 'alerts')
+  return view === page || (view === 'alert' && page === 'alerts') || (view === 'list' && page === 'rules')
 }
 
 function WaitingAlerts() {
