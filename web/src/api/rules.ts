@@ -42,7 +42,7 @@ export function moveRule(name: string, wanted: StageRequest & Signed) {
 
 /** Values that contain the text, those that were put there first; the server shows 1000 at the most. */
 export function getList(name: string, contains: string, limit: number, signal: AbortSignal) {
-  const query = new URLSearchParams({ contains, limit: String(limit) })
+  const query = new URLSearchParams({ ...(contains && { contains }), limit: String(limit) })
   return request<ListPage>(`${named('lists', name)}?${query.toString()}`, { signal })
 }
 

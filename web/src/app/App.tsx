@@ -19,6 +19,10 @@ const AlertView = lazy(() => import('@/features/alerts/AlertView').then((loaded)
 const RulesView = lazy(() => import('@/features/rules/RulesView').then((loaded) => ({ default: loaded.RulesView })))
 const ListView = lazy(() => import('@/features/rules/ListView').then((loaded) => ({ default: loaded.ListView })))
 const ModelsView = lazy(() => import('@/features/models/ModelsView').then((loaded) => ({ default: loaded.ModelsView })))
+const RetrainingView = lazy(() =>
+  import('@/features/retraining/RetrainingView').then((loaded) => ({ default: loaded.RetrainingView })),
+)
+const AuditView = lazy(() => import('@/features/audit/AuditView').then((loaded) => ({ default: loaded.AuditView })))
 const SyntheticView = lazy(() =>
   import('@/features/synthetic/SyntheticView').then((loaded) => ({ default: loaded.SyntheticView })),
 )
@@ -68,6 +72,10 @@ function View({ route }: { route: Route }) {
       return <ListView key={route.id} name={route.id} />
     case 'models':
       return <ModelsView />
+    case 'retraining':
+      return <RetrainingView />
+    case 'audit':
+      return <AuditView />
     case 'synthetic':
       return <SyntheticView />
     case 'health':

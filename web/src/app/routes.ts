@@ -1,5 +1,5 @@
 export type Route =
-  | { view: 'live' | 'alerts' | 'rules' | 'models' | 'synthetic' | 'health' | 'docs' | 'unknown' }
+  | { view: 'live' | 'alerts' | 'rules' | 'models' | 'retraining' | 'synthetic' | 'health' | 'audit' | 'docs' | 'unknown' }
   | { view: 'transaction'; id: string }
   | { view: 'alert'; id: string }
   | { view: 'list'; id: string }
@@ -10,8 +10,10 @@ export const pages = [
   { view: 'alerts', path: '/alerts', name: 'Alerts' },
   { view: 'rules', path: '/rules', name: 'Rules' },
   { view: 'models', path: '/models', name: 'Models' },
+  { view: 'retraining', path: '/retraining', name: 'Retraining' },
   { view: 'synthetic', path: '/synthetic', name: 'Synthetic' },
   { view: 'health', path: '/health', name: 'Health' },
+  { view: 'audit', path: '/audit', name: 'Audit' },
   { view: 'docs', path: '/docs', name: 'API' },
 ] as const
 

@@ -38,7 +38,7 @@ export function EntriesDialog({ list, ...changing }: Changing & { list: ListInSh
           />
           <Field
             name="From a file"
-            hint={`CSV or text, up to ${bytes(BYTES_MAX)}. Its lines appear above.`}
+            hint="CSV or text, up to 16 MiB. Its lines appear above."
             control={(props) => (
               <input {...props} type="file" accept=".csv,.txt,text/csv,text/plain" onChange={(event) => void event.target.files?.[0]?.text().then(setText)} />
             )}
@@ -76,7 +76,7 @@ function entriesMistake(text: string, { entries, mistakes }: ReadEntries, list: 
   const more = mistakes.length - MISTAKES_SHOWN
   if (mistakes.length > 0) return `${mistakes.slice(0, MISTAKES_SHOWN).join('; ')}${more > 0 ? `; and ${count(more)} more` : ''}.`
   if (entries.length === 0) return 'Give at least one value.'
-  if (text.length > BYTES_MAX) return `That is ${bytes(text.length)}; more than ${bytes(BYTES_MAX)} are for redflag lists import ${list} FILE.`
+  if (text.length > BYTES_MAX) return `That is ${bytes(text.length)}; what is larger than 16 MiB is for redflag lists import ${list} FILE.`
   return undefined
 }
 

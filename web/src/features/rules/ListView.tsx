@@ -21,7 +21,8 @@ import './rules.css'
 import { useSettled } from './useSettled'
 import { isOver, KIND_MEANS, kindOf } from './words'
 
-const EVERY_MS = 5_000
+/** Each look at a list is noted in the audit log, once a minute at most. */
+const EVERY_MS = 15_000
 const FIRST_SHOWN = 100
 const MOST_SHOWN = 1_000
 

@@ -25,7 +25,7 @@ function fromTable(names: readonly string[], rows: readonly Row[]): ReadEntries 
   const entries: ListEntry[] = []
   for (const { line, cells } of rows) {
     const cell = (name: string) => cells[names.indexOf(name)]?.trim() ?? ''
-    if (cells.length !== names.length) mistakes.push(`line ${line} has ${cells.length} columns, the first one ${names.length}`)
+    if (cells.length !== names.length) mistakes.push(`line ${line} has ${cells.length} of ${names.length} columns`)
     else if (cell('value') === '') mistakes.push(`line ${line} has no value`)
     else entries.push({ value: cell('value'), reason: cell('reason'), owner: cell('owner'), expires: cell('expires') || null })
   }
