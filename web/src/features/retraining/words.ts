@@ -35,15 +35,15 @@ export function stepsOf(run: Pick<RetrainingRun, 'state' | 'step'>): StepState[]
   return STEPS.map((_, i) => {
     if (run.state === 'promoted' || i < at) return 'done'
     if (i > at) return 'open'
-    return here(run.state)
+    return here(run)
   })
 }
 
-function here(state: string): StepState {
+function here({ state, step }: Pick<RetrainingRun, 'state' | 'step'>): StepState {
   if (state === 'running') return 'now'
   if (state === 'shadow' || state === 'approval') return 'waits'
   // What was rejected was judged: that step is done, and no further one will be.
-  return state === 'rejected' ? 'done' : 'stopped'
+  return state === 'rejected' && step === 'judge' ? 'done' : 'stopped'
 }
 
 export const STEP_STATE_WORDS: Record<StepState, string> = {
