@@ -42,11 +42,11 @@ const ENOUGH = {
 
 export type Role = keyof typeof ENOUGH
 
-/** Why who is signed in may not do what takes this role; undefined if they may, or as long as nobody knows. */
+/** Why who is signed in may not do what takes this role, to be said after what it is; undefined if they may, or as long as nobody knows. */
 export function useRefusal(role: Role) {
   const { me } = useAccess()
   if (me === null || ENOUGH[role].some((enough) => me.roles.includes(enough))) return undefined
-  return `this takes the role ${role}; ${me.name ?? 'nobody'} has ${me.roles.join(', ') || 'none'}`
+  return `takes the role ${role}; ${me.name ?? 'nobody'} has ${me.roles.join(', ') || 'none'}`
 }
 
 /** Asks who is signed in. A server that cannot be reached has said nothing: it is asked again by whoever needs it. */

@@ -27,7 +27,7 @@ export function AuditView() {
       </header>
       {refusal ? (
         <Notice tone="plain" title="The audit log is for admins">
-          <p>You cannot read it: {refusal}.</p>
+          <p>Reading it {refusal}.</p>
         </Notice>
       ) : (
         <>

@@ -116,7 +116,7 @@ describe('RetrainingView', () => {
     })
     await findOutWho()
     render(<RetrainingView />)
-    expect(await screen.findByText(/this takes the role engineer/)).toBeTruthy()
+    expect(await screen.findByText(/starting and stopping takes the role engineer/)).toBeTruthy()
     expect(screen.queryByRole('button', { name: /Approve|Stop|Start/ })).toBeNull()
   })
 })

@@ -35,7 +35,7 @@ export function RetrainingView() {
         <h1>Retraining</h1>
         <p>{retraining.phase === 'ready' && summary(retraining.value)}</p>
       </header>
-      {refusal && <p>You can look; {refusal}.</p>}
+      {refusal && <p>You can look; starting and stopping {refusal}.</p>}
       <p className="retraining-done" role="status">
         {done}
       </p>

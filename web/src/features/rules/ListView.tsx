@@ -65,7 +65,7 @@ export function ListView({ name }: { name: string }) {
           Rules
         </Link>
       </p>
-      <RulesHead title={<>List {name}</>} rules={rules} refusal={analysts ?? engineers} done={done} again={askAll} />
+      <RulesHead title={<>List {name}</>} rules={rules} refusal={refusalWords(analysts, engineers)} done={done} again={askAll} />
       {gone && (
         <Notice tone="plain" title="There is no such list" actions={<Link href="/rules">To the rules</Link>}>
           <p>No rulebook in force has a list of the name {name}.</p>
@@ -105,6 +105,11 @@ export function ListView({ name }: { name: string }) {
       )}
     </div>
   )
+}
+
+function refusalWords(analysts: string | undefined, engineers: string | undefined) {
+  if (analysts) return `You can look; putting values on ${analysts}.`
+  return engineers && `You can put values on and take them off; changing the list itself ${engineers}.`
 }
 
 /** The list as its page says, or as the rulebook does while another page of it is on its way. */

@@ -38,22 +38,24 @@ interface ConditionProps {
 /** What is wrong with a condition, each with the place where it is. */
 export function ConditionMistakes({ id, condition, mistakes, onPlace }: ConditionProps) {
   return (
-    <ul id={id} className="condition-mistakes" role="alert">
-      {mistakes.map(({ column, words, hint }) => (
-        <li key={`${column} ${words}`}>
-          <Place condition={condition} column={column ?? 1} onPlace={onPlace} />
-          <p>
-            <Code text={words} />
-            {hint && (
-              <span className="condition-hint">
-                {' '}
-                – <Code text={hint} />
-              </span>
-            )}
-          </p>
-        </li>
-      ))}
-    </ul>
+    <div id={id} role="alert">
+      <ul className="condition-mistakes">
+        {mistakes.map(({ column, words, hint }) => (
+          <li key={`${column} ${words}`}>
+            <Place condition={condition} column={column ?? 1} onPlace={onPlace} />
+            <p>
+              <Code text={words} />
+              {hint && (
+                <>
+                  {' '}
+                  – <Code text={hint} />
+                </>
+              )}
+            </p>
+          </li>
+        ))}
+      </ul>
+    </div>
   )
 }
 

@@ -11,30 +11,32 @@ export function Readable({ detector: { fields, features }, lists }: Props) {
   return (
     <details className="readable">
       <summary>What a condition can read</summary>
-      <dl>
-        <dt>Fields</dt>
-        {fields
-          .filter(({ role }) => role !== 'label')
-          .map(({ name, role, values }) => (
+      <div className="readable-names" tabIndex={0} role="region" aria-label="Names that a condition can read">
+        <dl>
+          <dt>Fields</dt>
+          {fields
+            .filter(({ role }) => role !== 'label')
+            .map(({ name, role, values }) => (
+              <dd key={name}>
+                <code>{name}</code> {values.length > 0 ? values.map((value) => `'${value}'`).join(', ') : role}
+              </dd>
+            ))}
+          <dt>Features</dt>
+          {features
+            .filter(({ name }) => !names.has(name))
+            .map(({ name, text }) => (
+              <dd key={name}>
+                <code>{name}</code> {text}
+              </dd>
+            ))}
+          {lists.length > 0 && <dt>Lists</dt>}
+          {lists.map((name) => (
             <dd key={name}>
-              <code>{name}</code> {values.length > 0 ? values.map((value) => `'${value}'`).join(', ') : role}
+              <code>… in lists.{name}</code>
             </dd>
           ))}
-        <dt>Features</dt>
-        {features
-          .filter(({ name }) => !names.has(name))
-          .map(({ name, text }) => (
-            <dd key={name}>
-              <code>{name}</code> {text}
-            </dd>
-          ))}
-        {lists.length > 0 && <dt>Lists</dt>}
-        {lists.map((name) => (
-          <dd key={name}>
-            <code>… in lists.{name}</code>
-          </dd>
-        ))}
-      </dl>
+        </dl>
+      </div>
     </details>
   )
 }

@@ -6,7 +6,7 @@ import { dateTime } from '@/components/ui/times'
 interface HeadProps {
   title: ReactNode
   rules: Asked<RulesInForce>
-  /** Why who is signed in may only look. */
+  /** What who is signed in may not do, and why. */
   refusal: string | undefined
   /** What was just published here. */
   done: RulebookNote | null
@@ -21,7 +21,7 @@ export function RulesHead({ title, rules, refusal, done, again }: HeadProps) {
         <h1>{title}</h1>
         <p>{rules.phase === 'ready' && inForce(rules.value)}</p>
       </header>
-      {refusal && <p className="rules-only-look">You can look; {refusal}.</p>}
+      {refusal && <p className="rules-only-look">{refusal}</p>}
       <p className="rules-done" role="status">
         {done && `Done: ${done.change}. Rulebook ${done.number} holds: what comes in now is decided by it.`}
       </p>

@@ -48,7 +48,7 @@ export function RulesView() {
 
   return (
     <div className="rules">
-      <RulesHead title="Rules" rules={rules} refusal={refusal} done={done} again={askAll} />
+      <RulesHead title="Rules" rules={rules} refusal={refusal && `You can look; changing rules ${refusal}.`} done={done} again={askAll} />
       {rules.phase === 'failed' && <Unanswered title="The rules did not come" error={rules.error} again={askAll} />}
       {rules.phase === 'loading' && <div className="panel placeholder taller" aria-busy="true" />}
       {rules.phase === 'ready' && (
