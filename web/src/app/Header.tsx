@@ -1,4 +1,4 @@
-import { useRefusal } from '@/api/access'
+import { useAccess } from '@/api/access'
 import { useLive } from '@/api/store'
 import type { Stats } from '@/api/types'
 import { WhoAmI } from '@/features/access/WhoAmI'
@@ -20,7 +20,7 @@ const themes = [
 
 export function Header({ view }: { view: Route['view'] }) {
   const stats = useLive((state) => state.stats)
-  const notForAudit = useRefusal('admin') !== undefined
+  const watchesOver = useAccess().me?.roles.includes('admin') ?? false
   const simulated = stats?.source.kind === 'simulator'
   return (
     <header className="top">
@@ -29,7 +29,7 @@ export function Header({ view }: { view: Route['view'] }) {
         redflag
       </Link>
       <nav className="top-nav" aria-label="Pages">
-        {pages.filter(({ view: page }) => !(page === 'audit' && notForAudit)).map((page) => (
+        {pages.filter(({ view: page }) => page !== 'audit' || watchesOver).map((page) => (
           <Link key={page.view} href={page.path} aria-current={isAt(view, page.view) ? 'page' : undefined}>
             {page.name}
             {page.view === 'alerts' && <WaitingAlerts />}

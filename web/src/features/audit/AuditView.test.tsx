@@ -31,6 +31,7 @@ afterEach(() => {
 describe('AuditView', () => {
   it('reads on, page by page', async () => {
     serve()
+    await findOutWho()
     render(<AuditView />)
     expect(await screen.findByText('2, the newest first')).toBeTruthy()
     fireEvent.click(screen.getByRole('button', { name: 'Older entries' }))
@@ -41,6 +42,7 @@ describe('AuditView', () => {
 
   it('asks for what is wanted, and keeps it in the address', async () => {
     const ask = serve()
+    await findOutWho()
     render(<AuditView />)
     await screen.findByText('2, the newest first')
     fireEvent.change(screen.getByLabelText('Who'), { target: { value: 'anna' } })
@@ -54,9 +56,9 @@ describe('AuditView', () => {
 
   it('asks nothing for who may not read it', async () => {
     const ask = serve({ name: 'anna', roles: ['analyst'] })
-    await findOutWho()
     render(<AuditView />)
-    expect(screen.getByText('The audit log is for admins')).toBeTruthy()
+    await findOutWho()
+    expect(await screen.findByText('The audit log is for admins')).toBeTruthy()
     expect(ask.mock.calls.map(([path]) => path)).toEqual(['/v1/me'])
   })
 })

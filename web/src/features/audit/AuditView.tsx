@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useState, type SyntheticEvent } from 'react'
-import { useRefusal } from '@/api/access'
+import { useAccess, useRefusal } from '@/api/access'
 import { listAudit, type AuditFilter } from '@/api/audit'
 import { asRequestError, type RequestError } from '@/api/client'
 import type { AuditEntry } from '@/api/types'
@@ -16,6 +16,7 @@ import { filterOf, KINDS, queryOf, typedTime, type Filter } from './filter'
 
 /** Who did and saw what, for those who watch over it. */
 export function AuditView() {
+  const { me } = useAccess()
   const refusal = useRefusal('admin')
   const { query } = usePlace()
   const filter = filterOf(query)
@@ -25,11 +26,13 @@ export function AuditView() {
         <h1>Audit</h1>
         <p>Every change, every look at what is about people, every refusal. Entries are only added, and each holds the hash of the one before.</p>
       </header>
-      {refusal ? (
+      {refusal && (
         <Notice tone="plain" title="The audit log is for admins">
           <p>Reading it {refusal}.</p>
         </Notice>
-      ) : (
+      )}
+      {/* Somebody who may not read it is not to stand in it for having opened a page. */}
+      {me && !refusal && (
         <>
           <Filters key={`filters ${queryOf(filter)}`} filter={filter} />
           <Entries key={queryOf(filter)} filter={filter} />
@@ -153,8 +156,11 @@ function Entries({ filter }: { filter: Filter }) {
   )
 }
 
+/** Enough to compare it with one that was kept elsewhere. */
+const HASH_SHOWN = 12
+
 const columns: readonly Column<AuditEntry>[] = [
-  { name: '#', cell: ({ number, hash }) => <span title={`SHA-256 ${hash}`}>{number}</span>, by: ({ number }) => number, kind: 'number', heads: true },
+  { name: '#', cell: ({ number }) => number, by: ({ number }) => number, kind: 'number', heads: true },
   { name: 'When, UTC', cell: ({ at }) => dateTime(at), by: ({ at }) => at },
   { name: 'Who', cell: ({ by, roles }) => <span title={roles || undefined}>{by}</span>, by: ({ by }) => by },
   { name: 'What', cell: ({ action }) => action, by: ({ action }) => action, kind: 'code' },
@@ -170,6 +176,7 @@ const columns: readonly Column<AuditEntry>[] = [
     by: ({ outcome }) => outcome,
     kind: 'code',
   },
+  { name: 'Hash', cell: ({ hash }) => <span title={hash}>{hash.slice(0, HASH_SHOWN)}</span>, kind: 'code' },
 ]
 
 /** An HTTP status below 400, or `ok`. */

@@ -5,7 +5,7 @@ import { Field } from '@/components/ui/Field'
 import { bytes, count } from '@/components/ui/numbers'
 import { ChangeDialog, type Changing } from './ChangeDialog'
 import { readEntries, type ReadEntries } from './entries'
-import { asInstant, KIND_MEANS, kindOf } from './words'
+import { asInstant, kindOf } from './words'
 
 /** What the server takes at once; more is for `redflag lists import`. */
 const BYTES_MAX = 16 * 1024 * 1024
@@ -24,10 +24,7 @@ export function EntriesDialog({ list, ...changing }: Changing & { list: ListInSh
     <ChangeDialog {...changing} title={`Put values on ${list.name}`} action={putWords(read)} fits={mistake === undefined} post={post}>
       {({ tried }) => (
         <>
-          <p>
-            What has one of these in <code>{list.field ?? 'what rules say'}</code> {list.kind === 'plain' ? 'is known to rules that read the list' : kindWords(list)}, from
-            the next transaction on.
-          </p>
+          <Consequence list={list} />
           <Field
             name="Values"
             hint="One a line, or CSV whose first line names value, and reason, owner, expires if they are there."
@@ -57,7 +54,17 @@ export function EntriesDialog({ list, ...changing }: Changing & { list: ListInSh
   )
 }
 
-const kindWords = (list: ListInShort) => ({ deny: 'is declined', allow: 'is approved', watch: 'is sent to review', plain: '' })[kindOf(list)]
+const BECOMES = { deny: 'is declined', allow: 'is approved', watch: 'is sent to review' } as const
+
+function Consequence({ list }: { list: ListInShort }) {
+  const kind = kindOf(list)
+  if (kind === 'plain') return <p>Rules that read the list know these values from the next transaction on.</p>
+  return (
+    <p>
+      What has one of these in <code>{list.field}</code> {BECOMES[kind]}, from the next transaction on.
+    </p>
+  )
+}
 
 function putWords({ entries }: ReadEntries) {
   return entries.length > 1 ? `Put ${count(entries.length)} on` : 'Put it on'
@@ -88,8 +95,7 @@ export function RemovalDialog({ list, values, ...changing }: Changing & { list: 
     <ChangeDialog {...changing} title={`Take ${what} off ${list.name}`} action="Take off" fits={values.length > 0} post={post}>
       {() => (
         <p>
-          From the next transaction on the list {KIND_MEANS[kindOf(list)]} no longer what has {values.length === 1 ? 'it' : 'one of them'}.
-          It can be put on again.
+          From the next transaction on {values.length === 1 ? 'it is' : 'they are'} on the list no longer, and can be put on again.
         </p>
       )}
     </ChangeDialog>
