@@ -56,9 +56,13 @@ describe('a rule', () => {
     const { rules } = await inForce()
     expect(rules.at(-1)).toMatchObject({ name: 'large', stage: 'shadow', owner: 'grace', reason: 'case 17' })
     await post('t1')
+    // No model decided, so the page is refused what its features added.
+    complaints.refusalWanted = true
     await page.goto(`${server.url}/transactions/t1`)
     await page.locator('.rules-fired').getByText('shadow').waitFor()
     await page.goto(`${server.url}/rules`)
+    await page.getByRole('button', { name: 'Move large' }).waitFor()
+    complaints.refusalWanted = false
   })
 
   it('is moved through its stages', async () => {

@@ -21,6 +21,11 @@ export interface Changing {
   onClose: () => void
 }
 
+/** What holds at least: what was just published here may not have been asked for again yet. */
+export function afterDone(book: RulesInForce, done: RulebookNote | null): RulesInForce {
+  return done && done.number > book.number ? { ...book, number: done.number, published: done } : book
+}
+
 type Posting =
   | { phase: 'asking' | 'posting' }
   | { phase: 'refused'; problem: Problem }

@@ -13,7 +13,7 @@ import { Panel } from '@/components/ui/Panel'
 import { SortTable, type Column } from '@/components/ui/SortTable'
 import { dateTime } from '@/components/ui/times'
 import { Unanswered } from '@/components/ui/Unanswered'
-import type { Changing } from './ChangeDialog'
+import { afterDone, type Changing } from './ChangeDialog'
 import { DropDialog, EntriesDialog, RemovalDialog } from './EntriesDialog'
 import { ListDialog } from './ListsPanel'
 import { RulesHead } from './RulesHead'
@@ -101,7 +101,7 @@ export function ListView({ name }: { name: string }) {
         </Panel>
       )}
       {wish && list && rules.phase === 'ready' && (
-        <WishDialog wish={wish} list={list} changing={{ book: rules.value, onDone: finish, onStale: askAll, onClose: () => setWish(null) }} />
+        <WishDialog wish={wish} list={list} changing={{ book: afterDone(rules.value, done), onDone: finish, onStale: askAll, onClose: () => setWish(null) }} />
       )}
     </div>
   )

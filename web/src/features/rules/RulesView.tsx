@@ -6,7 +6,7 @@ import { useLive } from '@/api/store'
 import type { DetectorInfo, RulebookNote, RulesInForce, RuleText } from '@/api/types'
 import { useAsked } from '@/api/useAsked'
 import { Unanswered } from '@/components/ui/Unanswered'
-import type { Changing } from './ChangeDialog'
+import { afterDone, type Changing } from './ChangeDialog'
 import { HistoryPanel, RestoreDialog } from './HistoryPanel'
 import { ListDialog, ListsPanel } from './ListsPanel'
 import { PolicyDialog, PolicyPanel } from './PolicyPanel'
@@ -66,7 +66,7 @@ export function RulesView() {
             <WishDialog
               wish={wish}
               detector={known}
-              changing={{ book: rules.value, onDone: finish, onStale: askAll, onClose: () => setWish(null) }}
+              changing={{ book: afterDone(rules.value, done), onDone: finish, onStale: askAll, onClose: () => setWish(null) }}
             />
           )}
         </div>

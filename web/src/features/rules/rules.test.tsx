@@ -152,6 +152,20 @@ describe('the page of rules', () => {
     expect(sent(ask, 'PUT /v1/policy')[0]?.policy).toEqual({ basis: { thresholds: { review: 0.4, decline: 0.9 } }, daily_review_budget: null })
   })
 
+  it('knows of its own change before it has asked again', async () => {
+    const ask = serve({ 'POST /v1/rulebooks/2/restore': rulebookNote(4), 'POST /v1/rulebooks/0/restore': rulebookNote(5) })
+    render(<RulesView />)
+    for (const number of [2, 0]) {
+      fireEvent.click(await screen.findByRole('button', { name: `Publish again rulebook ${number}` }))
+      type('Who', 'Ann')
+      type('Why', 'too many alerts')
+      press('Publish again')
+      await waitFor(() => expect(screen.queryByRole('dialog')).toBeNull())
+    }
+    expect(sent(ask, 'POST /v1/rulebooks/2/restore')[0]?.after).toBe(3)
+    expect(sent(ask, 'POST /v1/rulebooks/0/restore')[0]?.after).toBe(4)
+  })
+
   it('publishes an earlier rulebook again', async () => {
     const ask = serve({ 'POST /v1/rulebooks/2/restore': rulebookNote(4, { change: 'back to rulebook 2' }) })
     render(<RulesView />)
