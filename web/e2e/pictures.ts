@@ -30,6 +30,7 @@ it('takes the pictures', { timeout: 300_000 }, async () => {
     transaction: `/transactions/${alert.transaction_id}`,
     alerts: '/alerts',
     alert: `/alerts/${alert.id}`,
+    rules: '/rules',
     models: '/models',
     synthetic: '/synthetic',
     health: '/health',

@@ -33,6 +33,22 @@ function subscribe(listener: () => void) {
   return () => listeners.delete(listener)
 }
 
+/** Roles that may do what is for the first of them. */
+const ENOUGH = {
+  analyst: ['analyst', 'engineer', 'admin'],
+  engineer: ['engineer', 'admin'],
+  admin: ['admin'],
+} as const
+
+export type Role = keyof typeof ENOUGH
+
+/** Why who is signed in may not do what takes this role, to be said after what it is; undefined if they may, or as long as nobody knows. */
+export function useRefusal(role: Role) {
+  const { me } = useAccess()
+  if (me === null || ENOUGH[role].some((enough) => me.roles.includes(enough))) return undefined
+  return `takes the role ${role}; ${me.name ?? 'nobody'} has ${me.roles.join(', ') || 'none'}`
+}
+
 /** Asks who is signed in. A server that cannot be reached has said nothing: it is asked again by whoever needs it. */
 export async function findOutWho() {
   try {

@@ -34,7 +34,7 @@ export function getDocument(signal: AbortSignal) {
 }
 
 /** What a request needs that sends something. */
-export function withBody(method: 'POST' | 'PATCH', body: unknown): RequestInit {
+export function withBody(method: 'POST' | 'PUT' | 'PATCH', body: unknown): RequestInit {
   return { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
 }
 

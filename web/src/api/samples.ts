@@ -1,6 +1,7 @@
 /** Made-up answers of the server, for tests. */
 import type {
   Alert,
+  AuditEntry,
   Contributions,
   Decision,
   DecisionSummary,
@@ -11,12 +12,18 @@ import type {
   GeneratorInfo,
   Health,
   HealthPart,
+  ListPage,
   LiveMessage,
   ModelInfo,
   ModelPerformance,
   Outcome,
   Performance,
   RejectionPage,
+  Retraining,
+  RetrainingRun,
+  RulebookNote,
+  RulesInForce,
+  RuleText,
   Stats,
   SyntheticReport,
   ThresholdPoint,
@@ -379,4 +386,82 @@ export function rejections(more: Partial<RejectionPage> = {}): RejectionPage {
     ],
     ...more,
   }
+}
+
+export function rule(name: string, more: Partial<RuleText> = {}): RuleText {
+  const times = { from: null, expires: null }
+  return { name, when: 'tx_amount > 500.0', outcome: 'review', stage: 'live', share: null, share_by: null, ...times, owner: 'ada', reason: 'case 17', ...more }
+}
+
+export function rulebookNote(number: number, more: Partial<RulebookNote> = {}): RulebookNote {
+  return { number, at: '2026-01-01T00:00:00Z', by: 'ada', reason: 'case 17', change: 'rule large is new', fingerprint: '7d3c', ...more }
+}
+
+export function rulesInForce(more: Partial<RulesInForce> = {}): RulesInForce {
+  return {
+    number: 3,
+    fingerprint: '7d3c',
+    published: rulebookNote(3),
+    rules: [rule('large'), rule('night', { stage: 'shadow', when: 'is_night(tx_datetime)' })],
+    lists: [{ name: 'blocked', kind: 'deny', field: 'terminal_id', owner: 'ada', entries: 2 }],
+    policy: { basis: { thresholds: { review: 0.5, decline: 0.9 } }, daily_review_budget: null },
+    ...more,
+  }
+}
+
+export function listPage(values: readonly string[], more: Partial<ListPage> = {}): ListPage {
+  return {
+    list: { name: 'blocked', kind: 'deny', field: 'terminal_id', owner: 'ada', entries: values.length },
+    entries: values.map((value) => ({ value, reason: 'skimmer', owner: 'ada', expires: null })),
+    found: values.length,
+    ...more,
+  }
+}
+
+export function retrainingRun(id: string, more: Partial<RetrainingRun> = {}): RetrainingRun {
+  return {
+    id,
+    state: 'shadow',
+    step: 'judge',
+    progress: 4 / 6,
+    trigger: 'maria: a new attack',
+    started_at: '2026-01-01T00:00:00Z',
+    ended_at: null,
+    shadow_until: '2018-08-09T00:00:00Z',
+    figures: { average_precision: 0.2165, rows: 28_752 },
+    verdict: null,
+    model: 'gbdt-2',
+    detail: 'the challenger scores in the shadow',
+    ...more,
+  }
+}
+
+export function retraining(more: Partial<Retraining> = {}): Retraining {
+  return {
+    can_run: true,
+    detail: null,
+    schedule: '0 3 * * 1',
+    time_zone: 'UTC',
+    next_at: '2026-01-05T03:00:00Z',
+    on_drift: true,
+    promote: 'person',
+    monitors: {
+      checked_at: '2026-01-01T00:00:00Z',
+      decisions: 3_484,
+      psi_threshold: 0.25,
+      missing_threshold: 0.1,
+      psi_score: 0.5,
+      psi_max: null,
+      missing_max: 0.002,
+      raised: [{ name: 'score', kind: 'psi', value: 0.5, threshold: 0.25, since: '2026-01-01T00:00:00Z' }],
+      crossings: 1,
+    },
+    runs: [],
+    ...more,
+  }
+}
+
+export function auditEntry(number: number, more: Partial<AuditEntry> = {}): AuditEntry {
+  const what = { action: 'rule.put', subject: '/v1/rules/large', detail: '', outcome: '200', hash: 'a39b' }
+  return { number, at: '2026-01-01T00:00:00Z', by: 'anna', roles: 'engineer', ...what, ...more }
 }

@@ -16,7 +16,13 @@ import { StatusBar } from './StatusBar'
 const DocsView = lazy(() => import('@/features/docs/DocsView').then((loaded) => ({ default: loaded.DocsView })))
 const AlertsView = lazy(() => import('@/features/alerts/AlertsView').then((loaded) => ({ default: loaded.AlertsView })))
 const AlertView = lazy(() => import('@/features/alerts/AlertView').then((loaded) => ({ default: loaded.AlertView })))
+const RulesView = lazy(() => import('@/features/rules/RulesView').then((loaded) => ({ default: loaded.RulesView })))
+const ListView = lazy(() => import('@/features/rules/ListView').then((loaded) => ({ default: loaded.ListView })))
 const ModelsView = lazy(() => import('@/features/models/ModelsView').then((loaded) => ({ default: loaded.ModelsView })))
+const RetrainingView = lazy(() =>
+  import('@/features/retraining/RetrainingView').then((loaded) => ({ default: loaded.RetrainingView })),
+)
+const AuditView = lazy(() => import('@/features/audit/AuditView').then((loaded) => ({ default: loaded.AuditView })))
 const SyntheticView = lazy(() =>
   import('@/features/synthetic/SyntheticView').then((loaded) => ({ default: loaded.SyntheticView })),
 )
@@ -60,8 +66,16 @@ function View({ route }: { route: Route }) {
       return <AlertsView />
     case 'alert':
       return <AlertView key={route.id} id={route.id} />
+    case 'rules':
+      return <RulesView />
+    case 'list':
+      return <ListView key={route.id} name={route.id} />
     case 'models':
       return <ModelsView />
+    case 'retraining':
+      return <RetrainingView />
+    case 'audit':
+      return <AuditView />
     case 'synthetic':
       return <SyntheticView />
     case 'health':

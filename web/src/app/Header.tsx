@@ -1,3 +1,4 @@
+import { useAccess } from '@/api/access'
 import { useLive } from '@/api/store'
 import type { Stats } from '@/api/types'
 import { WhoAmI } from '@/features/access/WhoAmI'
@@ -19,6 +20,7 @@ const themes = [
 
 export function Header({ view }: { view: Route['view'] }) {
   const stats = useLive((state) => state.stats)
+  const watchesOver = useAccess().me?.roles.includes('admin') ?? false
   const simulated = stats?.source.kind === 'simulator'
   return (
     <header className="top">
@@ -27,7 +29,7 @@ export function Header({ view }: { view: Route['view'] }) {
         redflag
       </Link>
       <nav className="top-nav" aria-label="Pages">
-        {pages.map((page) => (
+        {pages.filter(({ view: page }) => page !== 'audit' || watchesOver).map((page) => (
           <Link key={page.view} href={page.path} aria-current={isAt(view, page.view) ? 'page' : undefined}>
             {page.name}
             {page.view === 'alerts' && <WaitingAlerts />}
@@ -49,9 +51,9 @@ export function Header({ view }: { view: Route['view'] }) {
   )
 }
 
-/** An alert belongs to the alerts. */
+/** An alert belongs to the alerts, a list to the rules. */
 function isAt(view: Route['view'], page: Route['view']) {
-  return view === page || (view === 'alert' && page === 'alerts')
+  return view === page || (view === 'alert' && page === 'alerts') || (view === 'list' && page === 'rules')
 }
 
 function WaitingAlerts() {

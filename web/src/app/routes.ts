@@ -1,25 +1,37 @@
 export type Route =
-  | { view: 'live' | 'alerts' | 'models' | 'synthetic' | 'health' | 'docs' | 'unknown' }
+  | { view: 'live' | 'alerts' | 'rules' | 'models' | 'retraining' | 'synthetic' | 'health' | 'audit' | 'docs' | 'unknown' }
   | { view: 'transaction'; id: string }
   | { view: 'alert'; id: string }
+  | { view: 'list'; id: string }
 
 /** The pages that the header leads to, in its order. */
 export const pages = [
   { view: 'live', path: '/', name: 'Live' },
   { view: 'alerts', path: '/alerts', name: 'Alerts' },
+  { view: 'rules', path: '/rules', name: 'Rules' },
   { view: 'models', path: '/models', name: 'Models' },
+  { view: 'retraining', path: '/retraining', name: 'Retraining' },
   { view: 'synthetic', path: '/synthetic', name: 'Synthetic' },
   { view: 'health', path: '/health', name: 'Health' },
+  { view: 'audit', path: '/audit', name: 'Audit' },
   { view: 'docs', path: '/docs', name: 'API' },
 ] as const
+
+/** Pages of one thing each, by where they stand. */
+const singleViews: Readonly<Record<string, 'transaction' | 'alert' | 'list'>> = {
+  transactions: 'transaction',
+  alerts: 'alert',
+  'rules/lists': 'list',
+}
 
 export function readRoute(path: string): Route {
   const plain = path === '/index.html' ? '/' : path.replace(/(?<=.)\/$/, '')
   const page = pages.find((page) => page.path === plain)
   if (page) return { view: page.view }
-  const [, kind, id] = /^\/(transactions|alerts)\/([^/]+)$/.exec(plain) ?? []
-  if (id === undefined) return { view: 'unknown' }
-  return { view: kind === 'alerts' ? 'alert' : 'transaction', id: decoded(id) }
+  const [, kind = '', id] = /^\/(transactions|alerts|rules\/lists)\/([^/]+)$/.exec(plain) ?? []
+  const view = singleViews[kind]
+  if (view === undefined || id === undefined) return { view: 'unknown' }
+  return { view, id: decoded(id) }
 }
 
 export function titleOf(route: Route) {
@@ -28,6 +40,8 @@ export function titleOf(route: Route) {
       return `redflag: transaction ${route.id}`
     case 'alert':
       return `redflag: alert ${route.id}`
+    case 'list':
+      return `redflag: list ${route.id}`
     default:
       return ['redflag', pages.find(({ view }) => view === route.view)?.name].filter(Boolean).join(': ')
   }

@@ -1,5 +1,7 @@
 import { useLive } from '@/api/store'
 import type { Alert, AlertChange, DecisionSummary } from '@/api/types'
+import { readFired } from '@/components/ui/fired'
+import { FiredRule, FiredRules } from '@/components/ui/FiredRules'
 import { Link } from '@/components/ui/Link'
 import { amount, count, signed } from '@/components/ui/numbers'
 import { OutcomeBadge } from '@/components/ui/OutcomeBadge'
@@ -21,7 +23,11 @@ export function ReasonsPanel({ alert: { reasons, rules, transaction_id } }: { al
         ))}
         {rules.map((rule) => (
           <li key={rule}>
-            the rule <code>{rule}</code> fired
+            {readFired(rule).isList ? 'it is ' : 'the rule '}
+            <code>
+              <FiredRule listed={rule} />
+            </code>
+            {readFired(rule).isList ? '' : ' fired'}
           </li>
         ))}
         {reasons.length + rules.length === 0 && <li>Nothing but the score says so.</li>}
@@ -47,7 +53,7 @@ function columns(currency: string): readonly Column<DecisionSummary>[] {
     { name: `Amount, ${currency}`, kind: 'number', cell: (row) => amount(row.amount, currency), by: (row) => row.amount },
     { name: 'Score', cell: ({ score, outcome }) => <ScoreBar score={score} outcome={outcome} />, by: ({ score }) => score ?? null },
     { name: 'Outcome', cell: ({ outcome }) => <OutcomeBadge outcome={outcome} /> },
-    { name: 'Why', kind: 'wide', cell: ({ reasons, rules }) => reasons[0]?.text ?? rules.join(', ') },
+    { name: 'Why', kind: 'wide', cell: ({ reasons, rules }) => reasons[0]?.text ?? <FiredRules rules={rules} /> },
   ]
 }
 

@@ -1,4 +1,5 @@
 import type { Alert, AlertChange, AlertConflict } from '@/api/types'
+import { firedWords } from '@/components/ui/fired'
 import { count } from '@/components/ui/numbers'
 import { span } from '@/components/ui/times'
 
@@ -20,7 +21,7 @@ export function sizeWords({ transactions, declined }: Alert) {
 
 /** Why, in a few words: the strongest reason, else the rule that fired. */
 export function whyWords({ reasons, rules }: Alert) {
-  return reasons[0]?.text ?? (rules.length > 0 ? `rule ${rules.join(', ')}` : 'the score alone')
+  return reasons[0]?.text ?? (rules.length > 0 ? `rule ${rules.map(firedWords).join(', ')}` : 'the score alone')
 }
 
 /** "ada closed it as fraud" */

@@ -1,5 +1,7 @@
 import { memo, useEffect } from 'react'
 import type { DecisionSummary } from '@/api/types'
+import { firedWords } from '@/components/ui/fired'
+import { FiredRules } from '@/components/ui/FiredRules'
 import { Link } from '@/components/ui/Link'
 import { amount, microseconds } from '@/components/ui/numbers'
 import { OutcomeBadge } from '@/components/ui/OutcomeBadge'
@@ -112,8 +114,8 @@ const Row = memo(function Row({ row, currency }: { row: DecisionSummary; currenc
       <td role="cell" className="col-outcome">
         <OutcomeBadge outcome={row.outcome} />
       </td>
-      <td role="cell" className="col-rules" title={row.rules.join(', ')}>
-        {row.rules.join(', ')}
+      <td role="cell" className="col-rules" title={row.rules.map(firedWords).join(', ')}>
+        <FiredRules rules={row.rules} />
       </td>
       <td role="cell" className="col-latency">
         {microseconds(row.latency_us)}

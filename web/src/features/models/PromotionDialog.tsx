@@ -4,7 +4,9 @@ import { promoteModel } from '@/api/models'
 import { useAccess } from '@/api/access'
 import type { ModelInfo, ModelPromotion } from '@/api/types'
 import { Dialog } from '@/components/ui/Dialog'
-import { Field } from '@/components/ui/Field'
+import { Refusal } from '@/components/ui/Refusal'
+import { signatureMistakes, signed, unsigned } from '@/components/ui/signature'
+import { SignatureFields } from '@/components/ui/SignatureFields'
 
 /** What somebody wants a model to do. */
 export interface Wish {
@@ -79,39 +81,25 @@ interface FormProps {
 
 function PromotionForm({ busy, posting, onPost, onClose }: FormProps) {
   const { me } = useAccess()
-  const [by, setBy] = useState(() => me?.name ?? rememberedAuthor())
-  const [reason, setReason] = useState('')
+  const [signature, setSignature] = useState(() => unsigned(me?.name))
   const [tried, setTried] = useState(false)
-  const mistakes = tried ? mistakesOf(by, reason) : {}
   const submit = (event: SyntheticEvent) => {
     event.preventDefault()
     setTried(true)
-    if (Object.keys(mistakesOf(by, reason)).length > 0) return
-    rememberAuthor(by.trim())
-    onPost(by.trim(), reason.trim())
+    if (Object.keys(signatureMistakes(signature)).length > 0) return
+    const { by, reason } = signed(signature)
+    onPost(by, reason)
   }
   return (
     <form onSubmit={submit} noValidate>
-      <Field
-        name="Who"
-        mistake={mistakes.by}
-        control={(props) => (
-          <input
-            {...props}
-            autoComplete="name"
-            readOnly={me?.name != null}
-            value={by}
-            onChange={(event) => setBy(event.target.value)}
-          />
-        )}
-      />
-      <Field
-        name="Why"
+      <SignatureFields
+        known={me?.name != null}
+        signature={signature}
+        mistakes={tried ? signatureMistakes(signature) : {}}
         hint="It stands in the history: what was compared, and what came out."
-        mistake={mistakes.reason}
-        control={(props) => <textarea {...props} rows={3} value={reason} onChange={(event) => setReason(event.target.value)} />}
+        onChange={setSignature}
       />
-      {posting.phase === 'refused' && <Refusal error={posting.error} />}
+      {posting.phase === 'refused' && <PromotionRefusal error={posting.error} />}
       <div className="dialog-actions">
         <button type="button" className="button" onClick={onClose}>
           Cancel
@@ -124,31 +112,15 @@ function PromotionForm({ busy, posting, onPost, onClose }: FormProps) {
   )
 }
 
-export function mistakesOf(by: string, reason: string): { by?: string; reason?: string } {
-  return {
-    ...(by.trim() === '' ? { by: 'Say who you are.' } : {}),
-    ...(reason.trim() === '' ? { reason: 'Say why.' } : {}),
-  }
-}
-
-function Refusal({ error: { problem } }: { error: RequestError }) {
-  const without = problem.status === 409 && problem.title === 'no registry'
+function PromotionRefusal({ error: { problem } }: { error: RequestError }) {
   return (
-    <div className="refusal" role="alert">
-      <p>
-        Nothing was changed. {problem.title}: {problem.detail}
-      </p>
-      {problem.errors.map(({ field, value, expected }) => (
-        <p key={field}>
-          <code>{field}</code> is {value}, expected {expected}
-        </p>
-      ))}
-      {without && (
+    <Refusal problem={problem}>
+      {problem.status === 409 && problem.title === 'no registry' && (
         <p>
           Keep models with <code>redflag train --register</code>, and start the service with <code>REDFLAG_MODEL=registry</code>.
         </p>
       )}
-    </div>
+    </Refusal>
   )
 }
 
@@ -166,23 +138,4 @@ function Done({ promotion: { number, model, champion, challengers }, onClose }: 
       </div>
     </>
   )
-}
-
-const AUTHOR_KEY = 'redflag-author'
-
-/** Storage can be forbidden; then one says it again. */
-function rememberedAuthor() {
-  try {
-    return localStorage.getItem(AUTHOR_KEY) ?? ''
-  } catch {
-    return ''
-  }
-}
-
-function rememberAuthor(name: string) {
-  try {
-    localStorage.setItem(AUTHOR_KEY, name)
-  } catch {
-    // It is asked for the next time.
-  }
 }

@@ -1,5 +1,6 @@
 import type { ReactNode } from 'react'
 import type { Decision, DetectorInfo } from '@/api/types'
+import { FiredRule } from '@/components/ui/FiredRules'
 import { OutcomeBadge } from '@/components/ui/OutcomeBadge'
 import { Panel } from '@/components/ui/Panel'
 import { count } from '@/components/ui/numbers'
@@ -72,7 +73,10 @@ export function FiredRules({ decision, detector }: Props) {
           return (
             <li key={name}>
               <p>
-                <b>{name}</b> {rule && <OutcomeBadge outcome={rule.outcome} />}
+                <b>
+                  <FiredRule listed={name} />
+                </b>{' '}
+                {rule && <OutcomeBadge outcome={rule.outcome} />}
               </p>
               {rule ? <code>{rule.when}</code> : detector && <p className="rules-gone">The detector has no such rule any more.</p>}
             </li>

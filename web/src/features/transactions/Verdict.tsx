@@ -1,5 +1,6 @@
 import type { ReactNode } from 'react'
 import type { Decision } from '@/api/types'
+import { FiredRules } from '@/components/ui/FiredRules'
 import { amount, microseconds } from '@/components/ui/numbers'
 import { OutcomeBadge } from '@/components/ui/OutcomeBadge'
 import { ScoreBar } from '@/components/ui/ScoreBar'
@@ -31,7 +32,7 @@ export function Verdict({ decision, currency }: { decision: Decision; currency: 
           <OutcomeBadge outcome={decision.fallback.outcome} /> after {microseconds(decision.fallback.waited_us)}
         </Part>
       )}
-      <Part name="Rules">{decision.rules.length > 0 ? decision.rules.join(', ') : 'none fired'}</Part>
+      <Part name="Rules">{decision.rules.length > 0 ? <FiredRules rules={decision.rules} /> : 'none fired'}</Part>
     </section>
   )
 }

@@ -1,4 +1,5 @@
 import type { ChangedFeature, Hypothetical, WhatIf } from '@/api/types'
+import { FiredRules } from '@/components/ui/FiredRules'
 import { score, signed } from '@/components/ui/numbers'
 import { OutcomeBadge, outcomeWords } from '@/components/ui/OutcomeBadge'
 import { ScoreBar } from '@/components/ui/ScoreBar'
@@ -57,7 +58,7 @@ function Beside({ before, after }: { before: Hypothetical; after: Hypothetical }
   const lines = [
     { name: 'Score', of: (one: Hypothetical) => <ScoreBar score={one.score} outcome={one.outcome} /> },
     { name: 'Outcome', of: ({ outcome }: Hypothetical) => <OutcomeBadge outcome={outcome} /> },
-    { name: 'Rules', of: ({ rules }: Hypothetical) => (rules.length > 0 ? rules.join(', ') : 'none fired') },
+    { name: 'Rules', of: ({ rules }: Hypothetical) => (rules.length > 0 ? <FiredRules rules={rules} /> : 'none fired') },
   ]
   return (
     <table className="what-if-beside">
