@@ -10,6 +10,7 @@ mod learn;
 mod models;
 mod rows;
 mod start;
+mod traces;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;

@@ -22,6 +22,7 @@ mod live;
 mod load;
 mod health;
 mod metrics;
+mod traces;
 mod openapi;
 mod reasons;
 mod inspection;

@@ -15,6 +15,7 @@ use super::api::{Api, Doors, judged, look_up_alerts};
 use super::health::{self, is_ready};
 use super::pipeline::{lock, now_us};
 use super::stats::{SCORE_BINS, Stats};
+use super::traces::Traces;
 use super::wire::{Health, HealthPart, HealthStatus, LiveFigures};
 
 /// How often figures that need the database are computed, at the most.
@@ -50,6 +51,7 @@ pub fn expose(api: &Doors, format: Format) -> String {
     of_times(&stats, &mut text);
     of_parts(api, &health, &mut text);
     of_people(api, &mut text);
+    of_telemetry(api, &mut text);
     of_models(api, &mut text);
     of_process(api, &mut text);
     text.finish()
@@ -194,6 +196,20 @@ fn of_people(api: &Doors, text: &mut Exposition) {
     let writable = f64::from(u8::from(api.audit.is_writable()));
     let help = "Whether the audit log can be written; while it cannot, changes are refused.";
     text.gauge("redflag_audit_writable", help, [(&[][..], writable)]);
+}
+
+fn of_telemetry(api: &Doors, text: &mut Exposition) {
+    let progress = api.shared.traces.as_ref().map(Traces::progress).unwrap_or_default();
+    for (name, help, value) in [
+        ("redflag_trace_spans_sent", "Spans that the receiver took, since the start.", progress.sent),
+        (
+            "redflag_trace_spans_dropped",
+            "Spans that found no room or were refused, since the start.",
+            progress.dropped,
+        ),
+    ] {
+        text.counter(name, help, [(&[][..], value as f64)]);
+    }
 }
 
 fn of_models(api: &Doors, text: &mut Exposition) {

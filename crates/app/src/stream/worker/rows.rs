@@ -1,5 +1,6 @@
 //! Rows through the stages, and what becomes of them.
 
+use super::traces::{Traced, continued};
 use super::*;
 
 impl Core {
@@ -48,6 +49,7 @@ impl Core {
             self.recorder.put_back(unit);
             return Ok(());
         }
+        unit.taken = Instant::now();
         unit.positions.extend(unit.intake.origins.iter().map(|origin: &Origin| origin.position()));
         unit.order.extend(0..unit.intake.len() as u32);
         if self.stages[at].number == 0 {
@@ -141,10 +143,9 @@ impl Core {
         }
         unit.decided_at_us = now_us();
         unit.latency_us = unit.intake.received.elapsed().as_micros() as i64;
-        for row in unit.order.iter().map(|row| *row as usize) {
-            let decision = unit.decision(row);
-            self.publisher.decision(&decision, unit.intake.incoming(row), &mut self.transaction)?;
-        }
+        let (decided, traced) = (Instant::now(), self.traced(&unit));
+        self.publish(&unit, &traced)?;
+        self.trace(&traced, &unit, decided);
         self.count(&unit);
         if let Some(redis) = &self.shared.redis {
             for row in &unit.order {
@@ -154,6 +155,19 @@ impl Core {
             }
         }
         self.recorder.offer(unit);
+        Ok(())
+    }
+
+    /// Sends decisions and alerts, those of sampled records with their places in the traces.
+    fn publish(&mut self, unit: &Unit, traced: &Traced) -> Result<(), TransactionError> {
+        let mut traced = traced.iter().peekable();
+        for row in &unit.order {
+            let mut incoming = unit.intake.incoming(*row as usize);
+            if let Some((_, trace)) = traced.next_if(|(traced, _)| traced == row) {
+                incoming.headers = Some(continued(incoming.headers, *trace));
+            }
+            self.publisher.decision(&unit.decision(*row as usize), incoming, &mut self.transaction)?;
+        }
         Ok(())
     }
 
