@@ -13,6 +13,7 @@ use super::fallback::{self, Stance};
 use super::traces::settings as traces;
 use super::{alerts, generate, privacy, redis};
 use crate::cli::WrongInput;
+use crate::log;
 use crate::retraining::config as retraining;
 use crate::stream::settings::{self as kafka, KafkaSettings};
 
@@ -84,6 +85,8 @@ pub struct Settings {
     pub monitors: retraining::Monitors,
     /// Where traces go.
     pub traces: traces::Config,
+    /// How what is logged looks.
+    pub log: log::Format,
     /// A request that takes longer is logged.
     pub slow_request: Duration,
     /// The file that they were read from.
@@ -118,6 +121,7 @@ impl Default for Settings {
             retraining: retraining::Config::default(),
             monitors: retraining::Monitors::default(),
             traces: traces::Config::default(),
+            log: log::Format::default(),
             slow_request: Duration::from_secs(1),
             file: None,
         }
@@ -156,6 +160,7 @@ const KEYS: &[(&str, &str)] = &[
     ("queue", "REDFLAG_QUEUE"),
     ("decision_deadline_ms", "REDFLAG_DECISION_DEADLINE_MS"),
     ("fallback", "REDFLAG_FALLBACK"),
+    ("log", "REDFLAG_LOG"),
     ("slow_request_ms", "REDFLAG_SLOW_REQUEST_MS"),
     ("redis", "REDFLAG_REDIS"),
     ("redis_ttl", "REDFLAG_REDIS_TTL"),
@@ -351,6 +356,9 @@ impl Settings {
             }
             "labels.mature_after" => {
                 self.mature_after_us = Some(duration(text).ok_or_else(|| expected("a duration, as 7d"))?);
+            }
+            "log" => {
+                self.log = log::Format::from_name(text).ok_or_else(|| expected("text or json"))?;
             }
             "slow_request_ms" => {
                 let ms = at_least_one(text).ok_or_else(|| expected("a number from 1"))?;

@@ -23,6 +23,7 @@ mod load;
 mod health;
 mod metrics;
 mod traces;
+mod logs;
 mod openapi;
 mod reasons;
 mod inspection;

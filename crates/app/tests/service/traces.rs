@@ -80,7 +80,12 @@ impl Receiver {
         of_trace()
     }
 
-    pub fn all(&self) -> Vec<Span> {
+    /// Everything, as it came.
+    pub fn received(&self) -> Vec<u8> {
+        self.bodies.lock().unwrap().clone()
+    }
+
+    fn all(&self) -> Vec<Span> {
         self.spans.lock().unwrap().clone()
     }
 }
@@ -321,7 +326,7 @@ fn the_caller_says_whether_its_trace_is_sampled_and_else_the_share() {
         .map(|span| span.attributes["redflag.group.transactions"].as_str())
         .collect();
     assert_eq!(groups, ["1", "1", "2"]);
-    let text = String::from_utf8_lossy(&receiver.bodies.lock().unwrap()).into_owned();
+    let text = String::from_utf8_lossy(&receiver.received()).into_owned();
     for id in ["n3", "of-somebody", "c0", "customer"] {
         assert!(!text.contains(id), "{id} is in a trace");
     }
