@@ -541,7 +541,8 @@ impl Pipeline {
         }
         let mut stats = lock(&self.shared.stats);
         stats.totals.add(group);
-        for label in &group.labels {
+        for (label, decision) in group.labels.iter().zip(decisions) {
+            stats.label_delays.observe(decision.event_time_us, label.known_at_us);
             stats.second(label.known_at_us / 1_000_000).labelled_fraud += u64::from(label.fraud);
         }
     }
@@ -578,6 +579,7 @@ impl Pipeline {
     fn count(&self, group: &Group, answers: &[Answer], waiting: &[Waiting], now_s: i64) {
         let mut stats = lock(&self.shared.stats);
         stats.totals.add(group);
+        stats.count_rejections(&group.rejections);
         stats.stream_us = self.engine.stream_us();
         let second = stats.second(now_s);
         second.decisions += group.decisions.len() as u64;

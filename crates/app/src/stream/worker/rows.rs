@@ -146,7 +146,7 @@ impl Core {
         let (decided, traced) = (Instant::now(), self.traced(&unit));
         self.publish(&unit, &traced)?;
         self.trace(&traced, &unit, decided);
-        self.count(&unit);
+        self.count(&unit, decided);
         if let Some(redis) = &self.shared.redis {
             for row in &unit.order {
                 let decision = unit.decision(*row as usize);
@@ -180,7 +180,8 @@ impl Core {
         }
     }
 
-    pub(super) fn count(&self, unit: &Unit) {
+    fn count(&mut self, unit: &Unit, decided: Instant) {
+        self.in_transaction += unit.order.len() as u64;
         let minor_per_unit = self.detector.schema.minor_per_unit();
         let mut stats = lock(&self.shared.stats);
         for row in unit.order.iter().map(|row| *row as usize) {
@@ -195,6 +196,7 @@ impl Core {
         };
         stats.totals.repeated += unit.repeated;
         stats.totals.rejected += unit.rejections.len() as u64;
+        stats.count_rejections(&unit.rejections);
         let now_s = unit.decided_at_us / 1_000_000;
         let second = stats.second(now_s);
         second.decisions += unit.order.len() as u64;
@@ -204,8 +206,11 @@ impl Core {
         stats.decided += shown as u64;
         for row in &unit.order[shown..] {
             stats.keep_recent(&render::summary(&unit.decision(*row as usize), minor_per_unit));
-            stats.count_latency(unit.latency_us as u64, now_s);
         }
+        let us = |from: Instant, to: Instant| (to - from).as_micros() as u64;
+        let waited_us = us(unit.intake.received, unit.taken);
+        let stages_us = [waited_us, us(unit.taken, decided), unit.latency_us as u64];
+        stats.count_together(stages_us, unit.order.len() as u64, now_s);
         stats.stream_us = self.stages.first().and_then(newest_us);
     }
 
@@ -252,7 +257,10 @@ impl Core {
             rejections.push(new_rejection(&place(topic, reject.origin), &reject.rejection, &reject.payload));
             self.publisher.dead_letter(topic, incoming, &reject.rejection, &mut self.transaction)?;
         }
-        lock(&self.shared.stats).totals.rejected += rejections.len() as u64;
+        let mut stats = lock(&self.shared.stats);
+        stats.totals.rejected += rejections.len() as u64;
+        stats.count_rejections(&rejections);
+        drop(stats);
         let mut unit = self.recorder.unit();
         unit.rejections = rejections;
         self.recorder.offer(unit);
