@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::events::transaction;
 use super::process::{Service, Setup, folder, succeed};
-use super::traces::Receiver;
+use super::receiver::Receiver;
 
 /// A test number of Visa, and ways to write it.
 const CARD: &str = "4539578763621486";

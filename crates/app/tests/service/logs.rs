@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::events::numbered;
 use super::process::{Setup, folder, run, wait_until};
-use super::traces::Receiver;
+use super::receiver::Receiver;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -83,10 +83,7 @@ fn a_request_that_fails_and_one_that_is_slow_are_logged_with_their_trace() {
     held.busy_timeout(Duration::from_secs(5)).unwrap();
     held.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let mut client = Client::new(service.address);
-    let asked = 50;
-    for number in 0..asked {
-        assert_eq!(client.post("/v1/transactions", numbered(number + 2)).status, 503);
-    }
+    assert_eq!(client.post("/v1/transactions", numbered(2)).status, 503);
     drop(held);
     wait_until("it is ready again", || client.get("/readyz").status == 200);
     service.stop();
@@ -109,6 +106,8 @@ fn who_does_not_read_the_log_holds_nobody_up() {
     for number in 0..30_000 {
         let mut nonsense = TcpStream::connect(address).unwrap();
         nonsense.write_all(b"no HTTP\r\n\r\n").unwrap();
+        // One after the other: more than a few at once would wait to be taken in.
+        drop(nonsense.read_to_end(&mut Vec::new()));
         if number % 1_000 == 999 {
             let metrics = client.get("/metrics").ok().text().to_string();
             let line = metrics.lines().find_map(|line| line.strip_prefix("redflag_log_lines_lost_total "));
@@ -119,10 +118,10 @@ fn who_does_not_read_the_log_holds_nobody_up() {
         }
     }
     client.post("/v1/transactions", numbered(1)).ok();
-    assert!(lost > 0.0, "lines are lost, and counted");
     assert!(std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
     // The log is never read: it ends all the same.
     assert!(child.wait().unwrap().success());
+    assert!(lost > 0.0, "lines are lost, and counted");
 }
 
 fn first_address(stdout: impl Read) -> std::net::SocketAddr {

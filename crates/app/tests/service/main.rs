@@ -5,6 +5,7 @@
 mod dice;
 mod client;
 mod process;
+mod receiver;
 mod events;
 mod nothing_lost;
 mod snapshots;
