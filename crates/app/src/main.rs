@@ -6,6 +6,8 @@
 mod backtest;
 /// The command line.
 mod cli;
+/// What is logged, and how.
+mod log;
 /// Objects by name, in a folder or in a bucket.
 mod objects;
 /// Models with their facts, and which of them decides.

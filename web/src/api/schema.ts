@@ -2267,7 +2267,7 @@ export interface components {
             /** @description Its figures. */
             figures: components["schemas"]["HealthFigure"][];
             last_error?: components["schemas"]["PartError"] | null;
-            /** @description Its name: `source`, `pipeline`, `engine`, `model`, `drift`, `store`, `disk`, `kafka`, `redis`, `mlflow`. */
+            /** @description Its name: `source`, `pipeline`, `engine`, `model`, `drift`, `store`, `disk`, `kafka`, `redis`, `traces`, `mlflow`. */
             name: string;
             /** @description How it is. */
             status: components["schemas"]["HealthStatus"];

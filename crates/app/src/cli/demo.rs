@@ -24,7 +24,7 @@ use store::Database;
 use self::stream::Stream;
 use self::world::World;
 use super::output::load_detector;
-use super::serve::log_to_stderr;
+use crate::log;
 use crate::registry::Registry;
 use crate::service::models::Models;
 use crate::service::run::{DataDir, Service, listen};
@@ -88,7 +88,7 @@ impl Args {
 /// # Errors
 /// If there is no simulator of the detector, the model is not of it, the port is taken or the folder cannot be used.
 pub fn run(args: Args) -> Result<()> {
-    log_to_stderr();
+    let _logs = log::start(log::Format::Text)?;
     let detector = load_detector(&args.detector)?;
     let named = args.model.as_deref().map(ModelFile::load).transpose()?;
     if let Some(model) = &named {

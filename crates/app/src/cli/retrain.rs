@@ -10,7 +10,7 @@ use serde_json::json;
 use super::WrongInput;
 use super::output::{CountBar, detector_text, load_detector};
 use super::recipe::Making;
-use super::serve::log_to_stderr;
+use crate::log;
 use crate::retraining::config::Config;
 use crate::retraining::rows::{Wanted, collect};
 use crate::retraining::run::{Run, State, Step};
@@ -128,7 +128,7 @@ struct Signed {
 /// # Errors
 /// If a step goes wrong, or has to wait.
 pub fn run(args: Args) -> Result<()> {
-    log_to_stderr();
+    let _logs = log::start(log::Format::Text)?;
     match args.what {
         What::Collect { common: Optional { run: None, with }, out } => rows(&with, &out.unwrap_or_default()),
         What::Collect { common: Optional { run: Some(run), with }, .. } => {

@@ -11,6 +11,7 @@ use lab::replay::{self, Sink};
 use lab::train::BATCH_ROWS;
 
 use super::output::{ReplayBar, load_detector};
+use crate::log;
 use crate::registry::Registry;
 use crate::service::models::Models;
 use crate::service::recovery::Recovery;
@@ -42,8 +43,8 @@ pub fn run(args: Args) -> Result<()> {
         print!("{DEFAULT_FILE}");
         return Ok(());
     }
-    log_to_stderr();
     let settings = Settings::load(args.config.as_deref(), |name| std::env::var(name).ok())?;
+    let _logs = log::start(settings.log)?;
     let detector = load_detector(&settings.detector)?;
     let listener = listen(settings.listen)?;
     // Port 0 asks for any that is free: say which.
@@ -78,15 +79,6 @@ fn models(settings: &Settings, detector: &Arc<Detector>) -> Result<Arc<Models>> 
         ModelSource::File(path) => Models::of_file(detector, Some(&ModelFile::load(path)?), registry),
         ModelSource::Registry => Models::of_registry(detector, registry),
     }
-}
-
-/// Logs go to the standard error, by level with RUST_LOG.
-pub fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second call in one process keeps the first's logs.
-    drop(subscriber.try_init());
 }
 
 /// Fills the windows from history and keeps the result as the state before the log.

@@ -11,6 +11,7 @@ use super::api::{Api, Doors};
 use super::pipeline::{Condition, lock, now_us};
 use super::redis::Freshness;
 use super::rejections::bare;
+use super::traces::Progress;
 use super::wire::{Health, HealthFigure, HealthPart, HealthStatus, Instant, PartError, SourceKind};
 
 /// How often the parts are looked at, so that what went wrong is remembered though nobody looked.
@@ -19,9 +20,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A file system with less than this share free is nearly full.
 const FREE_MIN: f64 = 0.05;
 
-/// Parts without which decisions go on: where others read, the registry that models come from, and room that is running out. A queue
+/// Parts without which decisions go on: where others read, what traces are sent to, the registry that models come from, and room that is running out. A queue
 /// that is full is worth a word and no reason to send nobody here: whoever waits in it is answered.
-const DISPENSABLE: [&str; 5] = [REDIS, MODEL, DISK, PIPELINE, DRIFT];
+const DISPENSABLE: [&str; 6] = [REDIS, MODEL, DISK, PIPELINE, DRIFT, TRACES];
 
 /// What to do when the pipeline has stopped.
 const RESTART: &str = "restart the process; it goes on where the log ends";
@@ -31,6 +32,7 @@ const REDIS: &str = "redis";
 const MODEL: &str = "model";
 const DISK: &str = "disk";
 const DRIFT: &str = "drift";
+const TRACES: &str = "traces";
 
 /// Alarms of drift that are named; of more, how many there are.
 const ALARMS_NAMED: usize = 4;
@@ -117,6 +119,7 @@ fn parts(api: &Doors) -> Vec<HealthPart> {
         disk(&api.data_dir),
         kafka(api),
         redis(api),
+        traces(api),
         off("mlflow", "runs and models are logged by the command line; the service does not need it"),
     ]
 }
@@ -304,6 +307,19 @@ fn redis(api: &Doors) -> HealthPart {
         .figure("waiting", freshness.waiting as f64, "count")
         .figure("written", freshness.written as f64, "count")
         .figure("dropped", freshness.dropped as f64, "count")
+}
+
+fn traces(api: &Doors) -> HealthPart {
+    let Some(traces) = &api.shared.traces else { return off(TRACES, "traces are sent nowhere") };
+    let Progress { sent, dropped, waiting, problem } = traces.progress();
+    let problem = problem.map(|(problem, since_us)| {
+        format!("not taken since {}: {problem}; decisions go on", engine::time::format_instant(since_us))
+    });
+    part(TRACES, problem, format!("{sent} spans sent, {waiting} wait"))
+        .advise("traces are lost, nothing else; look whether the receiver answers at traces.endpoint")
+        .figure("sent", sent as f64, "count")
+        .figure("waiting", waiting as f64, "count")
+        .figure("dropped", dropped as f64, "count")
 }
 
 #[cfg(test)]

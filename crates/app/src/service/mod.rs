@@ -26,6 +26,8 @@ pub mod monitors;
 pub mod retraining;
 /// What is measured, for Prometheus.
 pub mod metrics;
+/// What became of some requests, part by part, for OpenTelemetry.
+pub mod traces;
 /// How the service is, part by part.
 pub mod health;
 /// What came in and was no transaction, for people.

@@ -26,6 +26,8 @@ use super::recovery::{Recovery, versions};
 use super::redis::Redis;
 use super::render::{self, Rendered};
 use super::stats::Stats;
+use super::traces::context::Trace;
+use super::traces::{Stages, Traces};
 use super::wire::{AlertRequest, DecisionSummary, Instant as WireInstant, LabelAccepted, StateSize};
 
 /// Requests in one group: enough to share a commit, few enough to stay within a millisecond or two.
@@ -63,6 +65,8 @@ pub enum Request {
         bodies: Vec<Bytes>,
         /// When the request came in.
         received: Instant,
+        /// The trace that it belongs to, if it is sampled.
+        trace: Option<Trace>,
         /// Gets an answer for each body, in order.
         reply: oneshot::Sender<Result<Vec<Answer>, Unavailable>>,
     },
@@ -146,6 +150,8 @@ pub struct Shared {
     pub redis: Option<Redis>,
     /// What scores.
     pub models: Arc<Models>,
+    /// Where traces go, if they go anywhere.
+    pub traces: Option<Traces>,
     /// How alerts are kept.
     pub alerts: alerts::Config,
     /// How long after it happened a transaction without a label counts as genuine, in microseconds of event time.
@@ -221,6 +227,7 @@ enum Pending {
 struct Waiting {
     pending: Vec<Pending>,
     received: Instant,
+    trace: Option<Trace>,
     reply: oneshot::Sender<Result<Vec<Answer>, Unavailable>>,
 }
 
@@ -341,11 +348,11 @@ impl Pipeline {
                 Request::Stop => running = false,
                 // One caller has waited for the store to refuse; the others need not.
                 request if self.refused => turn_away(request),
-                Request::Decide { bodies, received, reply } => {
+                Request::Decide { bodies, received, trace, reply } => {
                     let pending: Result<_, _> =
                         bodies.iter().map(|body| self.enter(body, received)).collect();
                     match pending {
-                        Ok(pending) => waiting.push(Waiting { pending, received, reply }),
+                        Ok(pending) => waiting.push(Waiting { pending, received, trace, reply }),
                         Err(unavailable) => drop(reply.send(Err(unavailable))),
                     }
                 }
@@ -435,11 +442,12 @@ impl Pipeline {
             alert_window_us: Some(self.shared.alerts.window_us),
             ..self.work.group(self.next_sequence, decided_at_us, self.version)
         };
-        let begun = Instant::now();
-        let decide_us = (begun - started).as_micros() as u64;
-        let stored = self.store.append(&group);
-        let commit_us = begun.elapsed().as_micros() as u64;
-        match stored {
+        let decided = Instant::now();
+        let decide_us = (decided - started).as_micros() as u64;
+        let appended = self.store.append(&group);
+        let stored = Instant::now();
+        let commit_us = (stored - decided).as_micros() as u64;
+        match appended {
             Ok(()) => {
                 self.since_snapshot += group.decisions.len() as u64;
                 let answers = self.work.answers(&self.engine, &group);
@@ -454,7 +462,10 @@ impl Pipeline {
                 drop(stats);
                 self.count(&group, &answers, waiting, decided_at_us / 1_000_000);
                 self.publish(&answers);
+                let traced = self.traced(waiting);
+                let group = group.decisions.len() as u32;
                 answer_all(waiting, &answers);
+                self.trace(&traced, Stages { started, decided, stored, answered: stored, group });
             }
             Err(error) => {
                 drop(group);
@@ -463,6 +474,23 @@ impl Pipeline {
             }
         }
         self.work.clear();
+    }
+
+    /// The sampled requests of a group.
+    fn traced(&self, waiting: &[Waiting]) -> Vec<(Trace, Instant)> {
+        match self.shared.traces {
+            None => Vec::new(),
+            Some(_) => {
+                waiting.iter().filter_map(|request| Some((request.trace?, request.received))).collect()
+            }
+        }
+    }
+
+    /// Keeps how it went, when everybody is answered.
+    fn trace(&self, traced: &[(Trace, Instant)], stages: Stages) {
+        let (Some(traces), false) = (&self.shared.traces, traced.is_empty()) else { return };
+        let stages = Stages { answered: Instant::now(), ..stages };
+        traced.iter().for_each(|(trace, received)| traces.decided(*trace, *received, &stages));
     }
 
     /// Offers what is stored to others, who are not waited for.
@@ -515,7 +543,8 @@ impl Pipeline {
         }
         let mut stats = lock(&self.shared.stats);
         stats.totals.add(group);
-        for label in &group.labels {
+        for (label, decision) in group.labels.iter().zip(decisions) {
+            stats.label_delays.observe(decision.event_time_us, label.known_at_us);
             stats.second(label.known_at_us / 1_000_000).labelled_fraud += u64::from(label.fraud);
         }
     }
@@ -552,6 +581,7 @@ impl Pipeline {
     fn count(&self, group: &Group, answers: &[Answer], waiting: &[Waiting], now_s: i64) {
         let mut stats = lock(&self.shared.stats);
         stats.totals.add(group);
+        stats.count_rejections(&group.rejections);
         stats.stream_us = self.engine.stream_us();
         let second = stats.second(now_s);
         second.decisions += group.decisions.len() as u64;

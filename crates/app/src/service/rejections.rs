@@ -30,6 +30,28 @@ pub struct Found {
     pub newest: Vec<NewRejection>,
 }
 
+/// Why something is rejected, in a word of few: what metrics count by.
+pub const REASONS: [&str; 6] =
+    ["malformed", "missing", "wrong_value", "too_large", "time_jump", "unknown_transaction"];
+
+/// What the reasons say, each at its word's place in [`REASONS`]; what none of them is in is a wrong value.
+const SIGNS: [(&str, usize); 6] = [
+    ("the body is not a JSON object", 0),
+    (": expected a smaller one", 3),
+    (": expected one event a line", 3),
+    ("(max_time_jump)", 4),
+    (": expected the id of a stored transaction", 5),
+    (": expected the whole event with its label", 5),
+];
+
+/// The place in [`REASONS`] of a rejection's first mistake. What came in is not looked at: only what was expected of it.
+pub fn reason(text: &str) -> usize {
+    let bare = bare(text);
+    let first = bare.split("; ").next().unwrap_or_default();
+    let sign = SIGNS.iter().find(|(sign, _)| first.contains(sign));
+    sign.map_or(if first.contains(" is missing: expected") { 1 } else { 2 }, |(_, place)| *place)
+}
+
 /// Rejections as they are shown.
 pub fn page(found: &Found) -> RejectionPage {
     let items = found.newest.iter().map(shown).collect();
@@ -126,6 +148,24 @@ mod tests {
         };
         let page = page(&Found { stored: 1, reasons: Vec::new(), newest: vec![rejection] });
         assert_eq!(page.items[0].raw, "\u{fffd}".repeat(682));
+    }
+
+    #[test]
+    fn a_reason_is_one_of_few_whatever_was_found() {
+        for (text, expected) in [
+            (
+                "the body is not a JSON object (EOF at line 1): expected one JSON object with fields",
+                "malformed",
+            ),
+            ("amount is missing: expected a number; time is \"x\": expected a time", "missing"),
+            ("amount is \"is missing: expected\": expected a number", "wrong_value"),
+            ("amount is \"(max_time_jump)\": expected a number; b is missing: expected x", "wrong_value"),
+            ("a transaction of more than 65536 bytes: expected a smaller one", "too_large"),
+            ("t is 2030-01-01T00:00:00Z: expected a time at most 30d (max_time_jump) after", "time_jump"),
+            ("transaction_id is x: expected the id of a stored transaction", "unknown_transaction"),
+        ] {
+            assert_eq!(REASONS[reason(text)], expected, "{text}");
+        }
     }
 
     #[test]

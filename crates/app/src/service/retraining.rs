@@ -75,6 +75,30 @@ impl From<anyhow::Error> for NotDone {
     }
 }
 
+/// What became of the runs of a data folder.
+#[derive(Debug, Clone, Default)]
+pub struct RunFigures {
+    /// Those that are over, by outcome.
+    pub over: Vec<(&'static str, u64)>,
+    /// Whether one is not.
+    pub is_running: bool,
+    /// When one last came to a verdict, in microseconds since 1970.
+    pub last_success_us: Option<i64>,
+}
+
+impl RunFigures {
+    fn of(runs: &[Run]) -> RunFigures {
+        let with = |state: State| runs.iter().filter(move |run| run.state == state);
+        let over = [State::Promoted, State::Rejected, State::Failed, State::Cancelled];
+        let judged = with(State::Promoted).chain(with(State::Rejected));
+        RunFigures {
+            over: over.map(|state| (state.name(), with(state).count() as u64)).to_vec(),
+            is_running: runs.iter().any(|run| !run.state.is_over()),
+            last_success_us: judged.filter_map(|run| parse_instant(run.ended_at.as_deref()?)).max(),
+        }
+    }
+}
+
 impl Retraining {
     /// As the settings say.
     pub fn new(settings: &Settings) -> Retraining {
@@ -94,14 +118,28 @@ impl Retraining {
         }
     }
 
-    /// Runs of this data folder, the newest first.
+    /// What became of the runs so far. Reads a small file for each.
+    pub fn figures(&self) -> RunFigures {
+        RunFigures::of(&self.all_runs())
+    }
+
+    /// When the schedule starts the next run, in microseconds since 1970.
+    pub fn next_us(&self) -> Option<i64> {
+        lock(&self.state).next_us
+    }
+
+    /// Runs of this data folder, the newest first, as many as are shown.
     fn runs(&self) -> Vec<Run> {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
-        let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        let mut runs: Vec<Run> = folders.filter_map(|folder| Run::find(&folder).ok().flatten()).collect();
+        let mut runs = self.all_runs();
         runs.sort_by(|a, b| b.id.cmp(&a.id));
         runs.truncate(SHOWN);
         runs
+    }
+
+    fn all_runs(&self) -> Vec<Run> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
+        let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        folders.filter_map(|folder| Run::find(&folder).ok().flatten()).collect()
     }
 
     fn find(&self, id: &str) -> Result<Run, NotDone> {

@@ -30,6 +30,7 @@ use super::retention;
 use super::retraining;
 use super::settings::Settings;
 use super::stats::Stats;
+use super::traces::Traces;
 use super::wire;
 use crate::stream::lag::Lag;
 use crate::stream::{self, client, watchdog, worker::Stream};
@@ -37,7 +38,7 @@ use crate::stream::{self, client, watchdog, worker::Stream};
 /// After the word to stop, requests under way get this long.
 const DRAIN: Duration = Duration::from_secs(3);
 
-/// What still waits for Redis at the end gets this long.
+/// What still waits at the end for Redis, or for the receiver of traces, gets this long.
 const LAST_WRITE: Duration = Duration::from_millis(500);
 
 /// A service that is ready to run.
@@ -138,6 +139,7 @@ impl Service {
         let shared = Arc::new(Shared {
             redis: start_redis(settings, &detector)?,
             detector,
+            traces: Traces::start(&settings.traces, Some(&database))?,
             stats: Mutex::new(Stats::new(store.totals()?, engine.stream_us())),
             condition: Mutex::new(Condition::default()),
             models,
@@ -179,6 +181,7 @@ impl Service {
         let totals = store.as_mut().map_or(Ok(store::Totals::default()), |store| store.totals())?;
         let shared = Arc::new(Shared {
             detector: Arc::clone(&detector),
+            traces: Traces::start(&settings.traces, database.as_ref())?,
             stats: Mutex::new(Stats::new(totals, None)),
             condition: Mutex::new(Condition::default()),
             redis: start_redis(settings, &detector)?,
@@ -230,10 +233,7 @@ impl Service {
         if !(stopped && ended) {
             bail!("the pipeline ended by a panic");
         }
-        api.audit.finish();
-        if let Some(redis) = &api.shared.redis {
-            redis.finish(LAST_WRITE);
-        }
+        finish(&api);
         // Connections to a server end by talking to it, which no thread of the runtime may wait for.
         lock(&api.readers).clear();
         runtime.shutdown_timeout(Duration::from_millis(200));
@@ -243,14 +243,22 @@ impl Service {
 
 fn end_stream(stream: Stream, api: &Doors, runtime: Runtime) -> Result<()> {
     let ended = stream.stop();
-    api.audit.finish();
-    if let Some(redis) = &api.shared.redis {
-        redis.finish(LAST_WRITE);
-    }
+    finish(api);
     // Connections to a server end by talking to it, which no thread of the runtime may wait for.
     lock(&api.readers).clear();
     runtime.shutdown_timeout(Duration::from_millis(200));
     ended
+}
+
+/// Lets those who write beside the decisions come to their ends.
+fn finish(api: &Doors) {
+    api.audit.finish();
+    if let Some(redis) = &api.shared.redis {
+        redis.finish(LAST_WRITE);
+    }
+    if let Some(traces) = &api.shared.traces {
+        traces.finish(LAST_WRITE);
+    }
 }
 
 fn start_redis(settings: &Settings, detector: &Arc<Detector>) -> Result<Option<Redis>> {

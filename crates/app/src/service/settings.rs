@@ -10,8 +10,10 @@ use store::{Database, Sync};
 
 use super::access::settings as access;
 use super::fallback::{self, Stance};
+use super::traces::settings as traces;
 use super::{alerts, generate, privacy, redis};
 use crate::cli::WrongInput;
+use crate::log;
 use crate::retraining::config as retraining;
 use crate::stream::settings::{self as kafka, KafkaSettings};
 
@@ -81,6 +83,12 @@ pub struct Settings {
     pub retraining: retraining::Config,
     /// What watches for drift.
     pub monitors: retraining::Monitors,
+    /// Where traces go.
+    pub traces: traces::Config,
+    /// How what is logged looks.
+    pub log: log::Format,
+    /// A request that takes longer is logged.
+    pub slow_request: Duration,
     /// The file that they were read from.
     pub file: Option<PathBuf>,
 }
@@ -112,6 +120,9 @@ impl Default for Settings {
             access: access::Config::default(),
             retraining: retraining::Config::default(),
             monitors: retraining::Monitors::default(),
+            traces: traces::Config::default(),
+            log: log::Format::default(),
+            slow_request: Duration::from_secs(1),
             file: None,
         }
     }
@@ -131,6 +142,7 @@ const TABLES: &[&str] = &[
     "retraining",
     "synthetic",
     "tls",
+    "traces",
 ];
 
 /// The keys, each with the environment variable that overrides it.
@@ -148,6 +160,8 @@ const KEYS: &[(&str, &str)] = &[
     ("queue", "REDFLAG_QUEUE"),
     ("decision_deadline_ms", "REDFLAG_DECISION_DEADLINE_MS"),
     ("fallback", "REDFLAG_FALLBACK"),
+    ("log", "REDFLAG_LOG"),
+    ("slow_request_ms", "REDFLAG_SLOW_REQUEST_MS"),
     ("redis", "REDFLAG_REDIS"),
     ("redis_ttl", "REDFLAG_REDIS_TTL"),
     ("alerts.window", "REDFLAG_ALERTS_WINDOW"),
@@ -218,10 +232,11 @@ impl Settings {
         for (key, variable) in KEYS.iter().chain(access::KEYS) {
             settings.take_variable(key, variable, &environment, &mut mistakes);
         }
-        let of_tables: [(&str, &[&str]); 3] = [
+        let of_tables: [(&str, &[&str]); 4] = [
             ("kafka", &kafka::KEYS),
             ("retraining", &retraining::KEYS),
             ("monitors", &retraining::MONITOR_KEYS),
+            ("traces", &traces::KEYS),
         ];
         for (table, key) in
             of_tables.iter().flat_map(|(table, keys)| keys.iter().map(move |key| (table, key)))
@@ -316,6 +331,9 @@ impl Settings {
         if let Some(key) = key.strip_prefix("monitors.") {
             return self.monitors.set(key, text);
         }
+        if let Some(key) = key.strip_prefix("traces.") {
+            return self.traces.set(key, text);
+        }
         let expected = |what: &str| format!("`{key}` is \"{text}\", expected {what}");
         match key {
             "listen" => {
@@ -338,6 +356,13 @@ impl Settings {
             }
             "labels.mature_after" => {
                 self.mature_after_us = Some(duration(text).ok_or_else(|| expected("a duration, as 7d"))?);
+            }
+            "log" => {
+                self.log = log::Format::from_name(text).ok_or_else(|| expected("text or json"))?;
+            }
+            "slow_request_ms" => {
+                let ms = at_least_one(text).ok_or_else(|| expected("a number from 1"))?;
+                self.slow_request = Duration::from_millis(ms);
             }
             "detector" => self.detector = text.to_string(),
             "model" if text == "registry" => self.model = ModelSource::Registry,

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use hdrhistogram::Histogram;
-use store::Totals;
+use store::{NewRejection, Totals};
 
-use super::metrics::durations::Durations;
+use super::metrics::durations::{Durations, LabelDelays};
+use super::rejections::{REASONS, reason};
 
 /// Seconds of the timeline.
 const TIMELINE_S: usize = 300;
@@ -38,6 +39,10 @@ pub struct Stats {
     pub score_sum: f64,
     /// Times of decisions since this start: in the queue, deciding, committing, and in all.
     pub stages: [Durations; 4],
+    /// How late labels came, since this start.
+    pub label_delays: LabelDelays,
+    /// Rejections since this start, by their reasons in [`REASONS`].
+    pub rejections: [u64; REASONS.len()],
     /// Seconds, oldest first.
     pub timeline: VecDeque<Second>,
     /// Newest decisions, newest last, with their number since this start.
@@ -91,6 +96,8 @@ impl Stats {
             score_histogram: vec![0; SCORE_BINS],
             score_sum: 0.0,
             stages: [Durations::default(); 4],
+            label_delays: LabelDelays::default(),
+            rejections: [0; REASONS.len()],
             timeline: VecDeque::with_capacity(TIMELINE_S),
             recent: VecDeque::with_capacity(RECENT),
             decided: 0,
@@ -137,12 +144,12 @@ impl Stats {
     /// Counts the time from receipt to answer.
     pub fn count_latency(&mut self, latency_us: u64, now_s: i64) {
         self.stages[TOTAL].observe(latency_us, 1);
-        self.latency.count(latency_us, now_s);
+        self.latency.count(latency_us, 1, now_s);
     }
 
     /// Counts the time that the store took for a group.
     pub fn count_commit(&mut self, commit_us: u64, now_s: i64) {
-        self.commits.count(commit_us, now_s);
+        self.commits.count(commit_us, 1, now_s);
     }
 
     /// Counts the stages of a group of `decisions`: how long each of its requests waited, how long deciding and storing took.
@@ -158,12 +165,32 @@ impl Stats {
         self.stages[COMMIT].observe(commit_us, decisions);
     }
 
+    /// Counts decisions that went together: how long they waited, were decided, and took in all.
+    pub fn count_together(&mut self, us: [u64; 3], decisions: u64, now_s: i64) {
+        for (stage, us) in [QUEUE, DECIDE, TOTAL].into_iter().zip(us) {
+            self.stages[stage].observe(us, decisions);
+        }
+        self.latency.count(us[2], decisions, now_s);
+    }
+
+    /// Counts the time that Kafka took to commit a transaction of so many decisions.
+    pub fn count_transaction(&mut self, commit_us: u64, decisions: u64) {
+        self.stages[COMMIT].observe(commit_us, decisions);
+    }
+
+    /// Counts rejections by why they were.
+    pub fn count_rejections(&mut self, rejections: &[NewRejection]) {
+        rejections.iter().for_each(|rejection| self.rejections[reason(&rejection.reason)] += 1);
+    }
+
     /// The figures alone, without what is kept for viewers.
     pub fn clone_figures(&self) -> Stats {
         Stats {
             score_histogram: self.score_histogram.clone(),
             score_sum: self.score_sum,
             stages: self.stages,
+            label_delays: self.label_delays,
+            rejections: self.rejections,
             decided: self.decided,
             fallbacks: self.fallbacks,
             ..Stats::new(self.totals, self.stream_us)
@@ -194,13 +221,13 @@ impl Latencies {
         Latencies { current: histogram(), before: histogram(), since_s: 0 }
     }
 
-    fn count(&mut self, us: u64, now_s: i64) {
+    fn count(&mut self, us: u64, times: u64, now_s: i64) {
         if now_s - self.since_s >= LATENCY_SPAN_S {
             std::mem::swap(&mut self.current, &mut self.before);
             self.current.reset();
             self.since_s = now_s;
         }
-        self.current.saturating_record(us.max(1));
+        self.current.saturating_record_n(us.max(1), times);
     }
 
     fn percentiles(&self) -> LatencyUs {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use engine::Decisions;
@@ -42,6 +42,8 @@ pub struct Unit {
     pub labels: Vec<NewLabel>,
     /// Rows whose id was seen before.
     pub repeated: u64,
+    /// When they were taken on, to be entered and decided.
+    pub taken: Instant,
     /// When the rows were decided.
     pub decided_at_us: i64,
     /// From receipt to decision.
@@ -63,6 +65,7 @@ impl Unit {
             rejections: Vec::new(),
             labels: Vec::new(),
             repeated: 0,
+            taken: Instant::now(),
             decided_at_us: 0,
             latency_us: 0,
             version: 0,

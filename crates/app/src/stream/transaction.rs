@@ -70,8 +70,8 @@ struct Commit {
     done: Sender<Committed>,
 }
 
-/// What became of it: an error, and whether its producer can go on after it.
-type Committed = Result<(), (TransactionError, bool)>;
+/// What became of it: how long it took, or an error, and whether its producer can go on after it.
+type Committed = Result<Duration, (TransactionError, bool)>;
 
 /// The transactional producers of this process, and the transactions that are open.
 pub struct Transaction {
@@ -85,6 +85,8 @@ pub struct Transaction {
     committer: Sender<Commit>,
     /// The producer of the transaction that is being committed, and where its end will be told.
     ending: Option<(usize, Receiver<Committed>)>,
+    /// How long the last commit took, until somebody asks.
+    took: Option<Duration>,
 }
 
 impl Transaction {
@@ -104,6 +106,7 @@ impl Transaction {
             open: None,
             committer,
             ending: None,
+            took: None,
         })
     }
 
@@ -221,12 +224,23 @@ impl Transaction {
     }
 
     fn end(&mut self, turn: usize, committed: Committed) -> Result<(), TransactionError> {
-        committed.map_err(|(error, goes_on)| {
-            if !goes_on {
-                self.producers[turn] = None;
+        match committed {
+            Ok(took) => {
+                self.took = Some(took);
+                Ok(())
             }
-            error
-        })
+            Err((error, goes_on)) => {
+                if !goes_on {
+                    self.producers[turn] = None;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// How long the last commit took; once.
+    pub fn take_time(&mut self) -> Option<Duration> {
+        self.took.take()
     }
 
     /// Gives up what is open, after what is being committed has come to its end, whichever it is. A producer that cannot even
@@ -258,14 +272,16 @@ fn commit_all(commits: &Receiver<Commit>) {
     }
 }
 
-fn commit(producer: &Producing, offsets: &[GroupOffsets]) -> Result<(), TransactionError> {
+/// How long it took.
+fn commit(producer: &Producing, offsets: &[GroupOffsets]) -> Result<Duration, TransactionError> {
     let started = Instant::now();
     for (offsets, group) in offsets.iter().filter(|(offsets, _)| offsets.count() > 0) {
         patiently(|| producer.send_offsets_to_transaction(offsets, group, ASK_TIMEOUT))?;
     }
     patiently(|| producer.commit_transaction(ASK_TIMEOUT))?;
-    tracing::debug!(commit_ms = started.elapsed().as_millis() as u64, "committed");
-    Ok(())
+    let took = started.elapsed();
+    tracing::debug!(commit_ms = took.as_millis() as u64, "committed");
+    Ok(took)
 }
 
 /// Aborts the transaction that is open; false if the producer cannot, and is of no more use.

@@ -10,6 +10,7 @@ mod learn;
 mod models;
 mod rows;
 mod start;
+mod traces;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -147,6 +148,9 @@ struct Core {
     transaction: Transaction,
     /// The offsets that each group has last committed.
     committed: HashMap<Reads, Vec<(i32, Option<i64>)>>,
+    /// Decisions in the transaction that is open, and in the one that is being committed.
+    in_transaction: u64,
+    in_commit: u64,
     /// What decisions are made with now.
     version: i64,
     challengers: Challengers,
@@ -389,6 +393,7 @@ impl Core {
 
     fn work(&mut self) -> Result<(), TransactionError> {
         self.transaction.check()?;
+        self.count_commit();
         if !self.take_models()? {
             return Ok(());
         }

@@ -8,10 +8,14 @@ mod client;
 #[allow(dead_code, reason = "written for the service's tests, of which this needs a part")]
 #[path = "../service/process.rs"]
 mod process;
+#[allow(dead_code, reason = "written for the service's tests, of which this needs a part")]
+#[path = "../service/receiver.rs"]
+mod receiver;
 mod topics;
 mod transactions;
 mod same_decisions;
 mod messages;
+mod traces;
 mod recovery;
 mod alerts;
 mod doors;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::events::transaction;
 use super::process::{Service, Setup, folder, succeed};
+use super::receiver::Receiver;
 
 /// A test number of Visa, and ways to write it.
 const CARD: &str = "4539578763621486";
@@ -244,6 +245,23 @@ fn a_card_number_is_found_nowhere() {
     assert_eq!(again.header("idempotent-replayed"), Some("true"), "an id is known by its token");
     service.stop();
     assert_gone(&setup);
+}
+
+#[test]
+fn neither_structured_logs_nor_traces_hold_a_card_number() {
+    let receiver = Receiver::start(&[200]);
+    let (service, setup) = run_canary("canary_told", |_, setup| {
+        setup
+            .with("REDFLAG_LOG", "json")
+            .with("REDFLAG_TRACES_ENDPOINT", receiver.endpoint())
+            .with("REDFLAG_TRACES_SERVICE_NAME", "payments")
+            .with("REDFLAG_TRACES_SHARE", "1")
+    });
+    service.stop();
+    assert_gone(&setup);
+    let spans = receiver.received();
+    assert!(spans.windows(9).any(|window| window == b"/v1/label"), "traces were sent");
+    assert_no_card(&[("the traces".to_string(), spans)]);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod dice;
 mod client;
 mod process;
+mod receiver;
 mod events;
 mod nothing_lost;
 mod snapshots;
@@ -23,6 +24,8 @@ mod live;
 mod load;
 mod health;
 mod metrics;
+mod traces;
+mod logs;
 mod openapi;
 mod reasons;
 mod inspection;

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
 use super::client::Client;
 use super::events::{label, numbered};
-use super::process::{Setup, folder};
+use super::process::{Setup, folder, wait_until};
 
 const PAGE: &str = include_str!("../../../../docs/metrics.md");
 
@@ -43,6 +45,10 @@ fn figures_are_what_was_posted() {
     }
     client.post("/v1/transactions", numbered(7)).ok();
     client.post("/v1/transactions", "no transaction");
+    client.post("/v1/transactions", numbered(41).replace("12.34", "-1"));
+    client.post("/v1/transactions", numbered(41).replace("\"tx_amount\":12.34,", ""));
+    client.post("/v1/transactions", numbered(41).replace("2018", "2118"));
+    client.post("/v1/transactions", format!("{{\"x\":\"{}\"}}", "(max_time_jump)".repeat(6_000)));
     client.post("/v1/labels", label("n3", true)).ok();
     client.post("/v1/labels", label("n4", false)).ok();
     let text = scrape(&mut client);
@@ -51,12 +57,19 @@ fn figures_are_what_was_posted() {
         ("redflag_decisions_total{outcome=\"approve\"}", 40.0),
         ("redflag_decisions_total{outcome=\"decline\"}", 0.0),
         ("redflag_repeated_total", 1.0),
-        ("redflag_rejections_total", 1.0),
+        ("redflag_rejections_total", 5.0),
+        ("redflag_rejections_by_reason_total{reason=\"malformed\"}", 1.0),
+        ("redflag_rejections_by_reason_total{reason=\"wrong_value\"}", 1.0),
+        ("redflag_rejections_by_reason_total{reason=\"missing\"}", 1.0),
+        ("redflag_rejections_by_reason_total{reason=\"time_jump\"}", 1.0),
+        ("redflag_rejections_by_reason_total{reason=\"too_large\"}", 1.0),
+        ("redflag_label_delay_seconds_count", 2.0),
+        ("redflag_label_delay_seconds_bucket{le=\"7776000\"}", 0.0),
         ("redflag_labels_total{label=\"fraud\"}", 1.0),
         ("redflag_labels_total{label=\"genuine\"}", 1.0),
         ("redflag_decision_duration_seconds_count{stage=\"commit\"}", 40.0),
         ("redflag_decision_duration_seconds_count{stage=\"decide\"}", 40.0),
-        ("redflag_decision_duration_seconds_count{stage=\"total\"}", 42.0),
+        ("redflag_decision_duration_seconds_count{stage=\"total\"}", 45.0),
         ("redflag_ready", 1.0),
         ("redflag_part_up{part=\"store\"}", 1.0),
     ] {
@@ -92,6 +105,36 @@ fn the_page_of_metrics_lists_what_there_is() {
     let gone: Vec<_> =
         listed.difference(&families(&text)).filter(|(name, _)| !is_off(name)).cloned().collect();
     assert_eq!(gone, [], "listed and not shown");
+}
+
+#[test]
+fn runs_of_training_again_are_counted_by_outcome() {
+    let folder = folder("metrics_retraining");
+    let setup = Setup::new(&folder.join("data"));
+    for (id, state, ended_at) in [
+        ("a", "promoted", Some("2026-11-23T03:00:00Z")),
+        ("b", "failed", Some("2026-11-24T03:00:00Z")),
+        ("c", "failed", Some("2026-11-25T03:00:00Z")),
+        ("d", "shadow", None),
+    ] {
+        let run = json!({"id": id, "number": null, "trigger": "a person", "state": state, "step": "judge", "done": [],
+            "started_at": "2026-11-23T02:00:00Z", "ended_at": ended_at, "stretch": null, "shadow_until": null,
+            "figures": {}, "verdict": null, "model": null, "mlflow": null, "detail": ""});
+        let of_run = setup.data_dir().join("retraining").join(id);
+        std::fs::create_dir_all(&of_run).unwrap();
+        std::fs::write(of_run.join("run.json"), run.to_string()).unwrap();
+    }
+    let service = setup.start();
+    let mut client = service.client();
+    let mut found = BTreeMap::new();
+    wait_until("the runs are read", || {
+        found = samples(&scrape(&mut client));
+        found["redflag_retraining_running"] == 1.0
+    });
+    let runs = |outcome: &str| found[&format!("redflag_retraining_runs_total{{outcome=\"{outcome}\"}}")];
+    assert_eq!([runs("promoted"), runs("rejected"), runs("failed"), runs("cancelled")], [1.0, 0.0, 2.0, 0.0]);
+    assert_eq!(found["redflag_retraining_last_success_timestamp_seconds"], 1_795_402_800.0);
+    assert!(!found.contains_key("redflag_retraining_next_timestamp_seconds"), "nothing is scheduled");
 }
 
 #[test]

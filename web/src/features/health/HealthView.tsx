@@ -12,7 +12,7 @@ import { byUrgency, overall } from './words'
 
 const EVERY_MS = 2_000
 /** As many as a service usually has, so that nothing moves when they come. */
-const PLACES = ['source', 'pipeline', 'engine', 'model', 'drift', 'store', 'disk', 'kafka', 'redis', 'mlflow']
+const PLACES = ['source', 'pipeline', 'engine', 'model', 'drift', 'store', 'disk', 'kafka', 'redis', 'traces', 'mlflow']
 
 export function HealthView() {
   const [health, again] = useAsked('health', getHealth, EVERY_MS)

@@ -59,6 +59,11 @@ impl Admitted {
         self.door.is_some_and(|door| std::ptr::eq(door, &DOORS[0]))
     }
 
+    /// The path of its door, with `{}` for what varies.
+    pub fn route(&self) -> Option<&'static str> {
+        self.door.map(|door| door.path)
+    }
+
     /// Who asks, where a door may want to know: what brings transactions does not.
     pub fn caller(&self) -> Option<Who> {
         let is_told = self.door.is_some_and(|door| door.is_reading() || door.action.is_some());

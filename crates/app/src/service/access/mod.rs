@@ -14,7 +14,7 @@ pub mod session;
 pub mod settings;
 pub mod tls;
 pub mod token;
-mod random;
+pub mod random;
 
 use std::collections::HashMap;
 use std::net::IpAddr;

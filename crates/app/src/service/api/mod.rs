@@ -25,6 +25,7 @@ pub mod write;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use store::{Database, Store};
@@ -86,6 +87,8 @@ pub struct Doors {
     pub alerts: Mutex<AlertsBrief>,
     /// How long decisions are kept, in microseconds of event time, where the service itself sees to it.
     pub retention_us: Option<i64>,
+    /// A request that takes longer is logged.
+    pub slow_request: Duration,
     /// The data folder.
     pub data_dir: PathBuf,
     /// What last went wrong with each part.
@@ -142,6 +145,7 @@ impl Doors {
             retraining: Retraining::new(settings),
             alerts: Mutex::default(),
             retention_us: settings.retention_us,
+            slow_request: settings.slow_request,
             data_dir: settings.data_dir.clone(),
             troubles: Troubles::default(),
             recovery,

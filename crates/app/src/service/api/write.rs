@@ -14,6 +14,7 @@ use super::Api;
 use super::problem::{invalid, problem, rejected, unavailable};
 use crate::service::fallback::Fallbacks;
 use crate::service::pipeline::{self, Answer, TRANSACTION_BYTES_MAX, lock, new_rejection};
+use crate::service::traces::context::Trace;
 use crate::service::wire::{BatchLine, Decided, LabelAccepted, LabelRequest, LineProblem, Problem};
 
 /// The largest batch.
@@ -40,7 +41,7 @@ const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "applicati
         (status = 503, body = Problem, description = "the store refuses; nothing was decided"),
     ))]
 pub async fn decide(State(api): State<Api>, request: Request) -> Response {
-    decide_one(&api, request).await
+    decide_one(&api, request, Instant::now()).await
 }
 
 /// Decide one transaction: another name for `POST /v1/transactions`.
@@ -54,7 +55,7 @@ pub async fn decide(State(api): State<Api>, request: Request) -> Response {
         (status = 503, body = Problem, description = "the store refuses; nothing was decided"),
     ))]
 pub async fn predict(State(api): State<Api>, request: Request) -> Response {
-    decide_one(&api, request).await
+    decide_one(&api, request, Instant::now()).await
 }
 
 /// Where Kafka brings the transactions, they are not taken over HTTP as well: their order would stand nowhere.
@@ -80,17 +81,30 @@ fn is_for_every_source(uri: &Uri) -> bool {
         || ["/v1/generate", "/generate", "/v1/erasures"].contains(&uri.path())
 }
 
-/// The answer to one transaction.
-pub async fn decide_one(api: &Api, request: Request) -> Response {
-    let received = Instant::now();
+/// When a request came in, and the trace that it belongs to, if it is sampled.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    received: Instant,
+    trace: Option<Trace>,
+}
+
+impl Asked {
+    fn of(request: &Request, received: Instant) -> Asked {
+        Asked { received, trace: request.extensions().get().copied() }
+    }
+}
+
+/// The answer to one transaction, received then.
+pub async fn decide_one(api: &Api, request: Request, received: Instant) -> Response {
+    let asked = Asked::of(&request, received);
     let body = request.into_body();
     let body = match read_body(api, body, TRANSACTION_BYTES_MAX).await {
         Ok(body) => body,
         Err(response) => return response,
     };
     match &api.fallbacks {
-        None => answer(ask(api, vec![body], received).await),
-        Some(fallbacks) => answer_in_time(api, fallbacks, body, received).await,
+        None => answer(ask(api, vec![body], asked).await),
+        Some(fallbacks) => answer_in_time(api, fallbacks, body, asked).await,
     }
 }
 
@@ -107,10 +121,11 @@ fn answer(answers: Option<Vec<Answer>>) -> Response {
 
 /// The decision, or what rules say of the transaction when the deadline has passed. What finds the queue full until then is turned
 /// away: it would not be decided, and nothing of it would be stored.
-async fn answer_in_time(api: &Api, fallbacks: &Fallbacks, body: Bytes, received: Instant) -> Response {
+async fn answer_in_time(api: &Api, fallbacks: &Fallbacks, body: Bytes, asked: Asked) -> Response {
+    let Asked { received, trace } = asked;
     let deadline = fallbacks.deadline.saturating_sub(received.elapsed());
     let (reply, mut decided) = oneshot::channel();
-    let request = pipeline::Request::Decide { bodies: vec![body.clone()], received, reply };
+    let request = pipeline::Request::Decide { bodies: vec![body.clone()], received, trace, reply };
     match tokio::time::timeout(deadline, api.requests.send(request)).await {
         Ok(Ok(())) => {}
         Ok(Err(_)) | Err(_) => return unavailable(),
@@ -141,9 +156,9 @@ async fn answer_in_time(api: &Api, fallbacks: &Fallbacks, body: Bytes, received:
         (status = 413, body = Problem, description = "too large"),
         (status = 503, body = Problem, description = "the store refuses; lines that were decided are stored, send all again"),
     ))]
-pub async fn decide_batch(State(api): State<Api>, body: Body) -> Response {
-    let received = Instant::now();
-    let body = match read_body(&api, body, BATCH_BYTES_MAX).await {
+pub async fn decide_batch(State(api): State<Api>, request: Request) -> Response {
+    let asked = Asked::of(&request, Instant::now());
+    let body = match read_body(&api, request.into_body(), BATCH_BYTES_MAX).await {
         Ok(body) => body,
         Err(response) => return response,
     };
@@ -157,7 +172,7 @@ pub async fn decide_batch(State(api): State<Api>, body: Body) -> Response {
     let mut out = String::new();
     for part in lines.chunks(BATCH_LINES) {
         let bodies = part.iter().map(|(_, line)| line.clone()).collect();
-        let Some(answers) = ask(&api, bodies, received).await else {
+        let Some(answers) = ask(&api, bodies, asked).await else {
             return unavailable();
         };
         for ((number, _), answer) in part.iter().zip(answers) {
@@ -229,9 +244,10 @@ pub async fn label(State(api): State<Api>, body: Body) -> Response {
 }
 
 /// `None` if the pipeline cannot answer.
-pub async fn ask(api: &Api, bodies: Vec<Bytes>, received: Instant) -> Option<Vec<Answer>> {
+async fn ask(api: &Api, bodies: Vec<Bytes>, asked: Asked) -> Option<Vec<Answer>> {
+    let Asked { received, trace } = asked;
     let (reply, answer) = oneshot::channel();
-    api.requests.send(pipeline::Request::Decide { bodies, received, reply }).await.ok()?;
+    api.requests.send(pipeline::Request::Decide { bodies, received, trace, reply }).await.ok()?;
     answer.await.ok()?.ok()
 }
 

@@ -120,7 +120,7 @@ impl Destination {
 
 async fn decide(requests: &mpsc::Sender<Request>, bodies: Vec<Bytes>) -> Result<Option<Vec<String>>> {
     let (reply, answer) = oneshot::channel();
-    let request = Request::Decide { bodies, received: Instant::now(), reply };
+    let request = Request::Decide { bodies, received: Instant::now(), trace: None, reply };
     let answers = asked(requests, request, answer).await?;
     let rejected = |answer: Answer| match answer {
         Answer::Rejected(rejection) => Some(rejection.to_string()),

@@ -9,20 +9,27 @@ use std::time::Duration;
 
 use engine::Outcome;
 
-use self::durations::BOUNDS_US;
+use self::durations::{BOUNDS_US, LABEL_BOUNDS_S, LabelDelays};
 use self::text::{Exposition, Format, Series};
 use super::api::{Api, Doors, judged, look_up_alerts};
 use super::health::{self, is_ready};
 use super::pipeline::{lock, now_us};
+use super::rejections::REASONS;
+use super::retraining::RunFigures;
 use super::stats::{SCORE_BINS, Stats};
+use super::traces::Traces;
 use super::wire::{Health, HealthPart, HealthStatus, LiveFigures};
+use crate::log;
 
 /// How often figures that need the database are computed, at the most.
 const FIGURES_EVERY: Duration = Duration::from_secs(60);
 
-/// What needs the database, as it was last found.
+/// What needs the database or files, as it was last found.
 #[derive(Default)]
-pub struct Figures(Mutex<Vec<(String, LiveFigures)>>);
+pub struct Figures {
+    models: Mutex<Vec<(String, LiveFigures)>>,
+    retraining: Mutex<RunFigures>,
+}
 
 /// Computes figures that need the database, again and again as long as the service runs.
 pub async fn watch(api: Api) {
@@ -35,7 +42,11 @@ pub async fn watch(api: Api) {
         ticks.tick().await;
         look_up_alerts(&api).await;
         if let Some(judged) = judged(&api).await {
-            *lock(&api.figures.0) = judged.live();
+            *lock(&api.figures.models) = judged.live();
+        }
+        let held = Api::clone(&api);
+        if let Ok(found) = tokio::task::spawn_blocking(move || held.retraining.figures()).await {
+            *lock(&api.figures.retraining) = found;
         }
     }
 }
@@ -50,7 +61,9 @@ pub fn expose(api: &Doors, format: Format) -> String {
     of_times(&stats, &mut text);
     of_parts(api, &health, &mut text);
     of_people(api, &mut text);
+    of_telemetry(api, &mut text);
     of_models(api, &mut text);
+    of_retraining(api, &mut text);
     of_process(api, &mut text);
     text.finish()
 }
@@ -118,6 +131,16 @@ fn of_decisions(stats: &Stats, text: &mut Exposition) {
     ] {
         text.counter(name, help, [(&[][..], value as f64)]);
     }
+    let reasons: Vec<_> = REASONS
+        .iter()
+        .zip(stats.rejections)
+        .map(|(reason, count)| ([("reason", *reason)], count as f64))
+        .collect();
+    text.counter(
+        "redflag_rejections_by_reason",
+        "Rejections by why they were, since the start.",
+        reasons.iter().map(|(labels, count)| (&labels[..], *count)),
+    );
     let bounds: Vec<f64> = (1..SCORE_BINS).map(|bin| bin as f64 / SCORE_BINS as f64).collect();
     let sum = stats.score_sum;
     let series = Series { labels: &[], bounds: &bounds, counts: &stats.score_histogram, sum };
@@ -136,6 +159,11 @@ fn of_times(stats: &Stats, text: &mut Exposition) {
     let help = "Time of a decision by stage: waiting in the queue, deciding, storing, and all of it from receipt to answer. \
                 Requests of several transactions are waited for as one.";
     text.histogram("redflag_decision_duration_seconds", help, series);
+    let bounds = LABEL_BOUNDS_S.map(|seconds| seconds as f64);
+    let LabelDelays { counts, sum_s } = stats.label_delays;
+    let series = Series { labels: &[], bounds: &bounds, counts: &counts, sum: sum_s };
+    let help = "From the time of an event to its label's arrival, since the start.";
+    text.histogram("redflag_label_delay_seconds", help, [series]);
 }
 
 /// Figures of parts that are under another name in `/v1/health`.
@@ -196,8 +224,23 @@ fn of_people(api: &Doors, text: &mut Exposition) {
     text.gauge("redflag_audit_writable", help, [(&[][..], writable)]);
 }
 
+fn of_telemetry(api: &Doors, text: &mut Exposition) {
+    let progress = api.shared.traces.as_ref().map(Traces::progress).unwrap_or_default();
+    for (name, help, value) in [
+        ("redflag_trace_spans_sent", "Spans that the receiver took, since the start.", progress.sent),
+        (
+            "redflag_trace_spans_dropped",
+            "Spans that found no room or were refused, since the start.",
+            progress.dropped,
+        ),
+        ("redflag_log_lines_lost", "Lines of the log that found no room, since the start.", log::lost()),
+    ] {
+        text.counter(name, help, [(&[][..], value as f64)]);
+    }
+}
+
 fn of_models(api: &Doors, text: &mut Exposition) {
-    let figures = lock(&api.figures.0).clone();
+    let figures = lock(&api.figures.models).clone();
     type Figure = fn(&LiveFigures) -> Option<f64>;
     let told: [(&str, &str, Figure); 3] = [
         ("redflag_live_precision", "Share of alerts that were fraud, on labelled transactions.", |live| {
@@ -240,6 +283,30 @@ fn of_models(api: &Doors, text: &mut Exposition) {
         "redflag_drift_crossings",
         "Thresholds of drift that were crossed, since the start.",
         [(&[][..], monitors.crossings as f64)],
+    );
+}
+
+fn of_retraining(api: &Doors, text: &mut Exposition) {
+    let found = lock(&api.figures.retraining).clone();
+    let over: Vec<_> =
+        found.over.iter().map(|(outcome, runs)| ([("outcome", *outcome)], *runs as f64)).collect();
+    text.counter(
+        "redflag_retraining_runs",
+        "Runs of training again that are over, since the data folder began.",
+        over.iter().map(|(labels, runs)| (&labels[..], *runs)),
+    );
+    let running = f64::from(u8::from(found.is_running));
+    text.gauge("redflag_retraining_running", "Whether a run is not yet over.", [(&[][..], running)]);
+    let instant = |us: Option<i64>| us.map(|us| (&[][..], us as f64 / 1e6));
+    text.gauge(
+        "redflag_retraining_last_success_timestamp_seconds",
+        "When a run last came to a verdict: promoted or rejected.",
+        instant(found.last_success_us),
+    );
+    text.gauge(
+        "redflag_retraining_next_timestamp_seconds",
+        "When the schedule starts the next run.",
+        instant(api.retraining.next_us()),
     );
 }
 

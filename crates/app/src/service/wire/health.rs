@@ -17,7 +17,7 @@ pub struct Health {
 /// How one part is.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct HealthPart {
-    /// Its name: `source`, `pipeline`, `engine`, `model`, `drift`, `store`, `disk`, `kafka`, `redis`, `mlflow`.
+    /// Its name: `source`, `pipeline`, `engine`, `model`, `drift`, `store`, `disk`, `kafka`, `redis`, `traces`, `mlflow`.
     pub name: String,
     /// How it is.
     pub status: HealthStatus,

@@ -43,9 +43,17 @@ impl Core {
             .collect();
         self.committed.extend(offsets.iter().map(|(reads, list, _)| (*reads, places(list))));
         self.transaction.commit(offsets.into_iter().map(|(_, list, group)| (list, group)).collect())?;
+        self.count_commit();
+        self.in_commit = std::mem::take(&mut self.in_transaction);
         self.uncommitted_since = None;
         self.stages.iter_mut().for_each(Stage::note_committed);
         Ok(())
+    }
+
+    /// Counts how long the transaction took that was committed last.
+    pub(super) fn count_commit(&mut self) {
+        let (Some(took), decisions) = (self.transaction.take_time(), self.in_commit) else { return };
+        lock(&self.shared.stats).count_transaction(took.as_micros() as u64, decisions);
     }
 
     /// The transaction cannot be completed: what was entered since the last commit is undone by restoring the states.
@@ -53,6 +61,7 @@ impl Core {
         tracing::warn!(why, "the transaction is given up; states are restored as of the last commit");
         self.transaction.abort();
         self.committed.clear();
+        self.in_transaction = 0;
         self.records.iter_mut().for_each(Records::clear);
         self.uncommitted_since = None;
         // What was given up leaves marks as well.

@@ -54,7 +54,10 @@ impl Core {
         let mut stats = lock(&self.shared.stats);
         stats.totals.labels += unit.intake.len() as u64;
         stats.totals.labelled_fraud += frauds;
-        stats.second(now_us() / 1_000_000).labelled_fraud += frauds;
+        let now_us = now_us();
+        (0..unit.intake.len())
+            .for_each(|row| stats.label_delays.observe(unit.intake.batch.time_us(row), now_us));
+        stats.second(now_us / 1_000_000).labelled_fraud += frauds;
         drop(stats);
         unit.order.clear();
         self.recorder.offer(unit);

@@ -1,5 +1,6 @@
 //! Rows through the stages, and what becomes of them.
 
+use super::traces::{Traced, continued};
 use super::*;
 
 impl Core {
@@ -48,6 +49,7 @@ impl Core {
             self.recorder.put_back(unit);
             return Ok(());
         }
+        unit.taken = Instant::now();
         unit.positions.extend(unit.intake.origins.iter().map(|origin: &Origin| origin.position()));
         unit.order.extend(0..unit.intake.len() as u32);
         if self.stages[at].number == 0 {
@@ -141,11 +143,10 @@ impl Core {
         }
         unit.decided_at_us = now_us();
         unit.latency_us = unit.intake.received.elapsed().as_micros() as i64;
-        for row in unit.order.iter().map(|row| *row as usize) {
-            let decision = unit.decision(row);
-            self.publisher.decision(&decision, unit.intake.incoming(row), &mut self.transaction)?;
-        }
-        self.count(&unit);
+        let (decided, traced) = (Instant::now(), self.traced(&unit));
+        self.publish(&unit, &traced)?;
+        self.trace(&traced, &unit, decided);
+        self.count(&unit, decided);
         if let Some(redis) = &self.shared.redis {
             for row in &unit.order {
                 let decision = unit.decision(*row as usize);
@@ -154,6 +155,19 @@ impl Core {
             }
         }
         self.recorder.offer(unit);
+        Ok(())
+    }
+
+    /// Sends decisions and alerts, those of sampled records with their places in the traces.
+    fn publish(&mut self, unit: &Unit, traced: &Traced) -> Result<(), TransactionError> {
+        let mut traced = traced.iter().peekable();
+        for row in &unit.order {
+            let mut incoming = unit.intake.incoming(*row as usize);
+            if let Some((_, trace)) = traced.next_if(|(traced, _)| traced == row) {
+                incoming.headers = Some(continued(incoming.headers, *trace));
+            }
+            self.publisher.decision(&unit.decision(*row as usize), incoming, &mut self.transaction)?;
+        }
         Ok(())
     }
 
@@ -166,7 +180,8 @@ impl Core {
         }
     }
 
-    pub(super) fn count(&self, unit: &Unit) {
+    fn count(&mut self, unit: &Unit, decided: Instant) {
+        self.in_transaction += unit.order.len() as u64;
         let minor_per_unit = self.detector.schema.minor_per_unit();
         let mut stats = lock(&self.shared.stats);
         for row in unit.order.iter().map(|row| *row as usize) {
@@ -181,6 +196,7 @@ impl Core {
         };
         stats.totals.repeated += unit.repeated;
         stats.totals.rejected += unit.rejections.len() as u64;
+        stats.count_rejections(&unit.rejections);
         let now_s = unit.decided_at_us / 1_000_000;
         let second = stats.second(now_s);
         second.decisions += unit.order.len() as u64;
@@ -190,8 +206,11 @@ impl Core {
         stats.decided += shown as u64;
         for row in &unit.order[shown..] {
             stats.keep_recent(&render::summary(&unit.decision(*row as usize), minor_per_unit));
-            stats.count_latency(unit.latency_us as u64, now_s);
         }
+        let us = |from: Instant, to: Instant| (to - from).as_micros() as u64;
+        let waited_us = us(unit.intake.received, unit.taken);
+        let stages_us = [waited_us, us(unit.taken, decided), unit.latency_us as u64];
+        stats.count_together(stages_us, unit.order.len() as u64, now_s);
         stats.stream_us = self.stages.first().and_then(newest_us);
     }
 
@@ -238,7 +257,10 @@ impl Core {
             rejections.push(new_rejection(&place(topic, reject.origin), &reject.rejection, &reject.payload));
             self.publisher.dead_letter(topic, incoming, &reject.rejection, &mut self.transaction)?;
         }
-        lock(&self.shared.stats).totals.rejected += rejections.len() as u64;
+        let mut stats = lock(&self.shared.stats);
+        stats.totals.rejected += rejections.len() as u64;
+        stats.count_rejections(&rejections);
+        drop(stats);
         let mut unit = self.recorder.unit();
         unit.rejections = rejections;
         self.recorder.offer(unit);

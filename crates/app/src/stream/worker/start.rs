@@ -44,6 +44,8 @@ impl Core {
             group: group.clone(),
             opened,
             open,
+            in_transaction: 0,
+            in_commit: 0,
             uncommitted_since: None,
             busy: Some(Instant::now()),
             is_cut_off: false,
