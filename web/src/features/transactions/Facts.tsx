@@ -1,5 +1,6 @@
 import type { ReactNode } from 'react'
 import type { Decision, DetectorInfo } from '@/api/types'
+import { firedName, readFired } from '@/components/ui/fired'
 import { FiredRule } from '@/components/ui/FiredRules'
 import { OutcomeBadge } from '@/components/ui/OutcomeBadge'
 import { Panel } from '@/components/ui/Panel'
@@ -32,7 +33,7 @@ export function EventFacts({ decision, detector }: Props) {
 function fieldsOf({ event }: Decision, detector: DetectorInfo | null): Fact[] {
   const known = new Map(detector?.fields.map((field) => [field.name, field]))
   const about = (name: string) => {
-    const field = known.get(name)
+    const field = known.get(firedName(name))
     return field && detector ? { about: fieldWords(field, detector.currency) } : {}
   }
   const given = Object.entries(event).map(([name, value]) => ({ name, value: received(value), ...about(name) }))
@@ -63,7 +64,8 @@ export function DecidedBy({ decision }: { decision: Decision }) {
 
 /** Rules that fired, with what they look for. */
 export function FiredRules({ decision, detector }: Props) {
-  const known = new Map(detector?.rules.map((rule) => [rule.name, rule]))
+  // A rule that was in the shadow then may decide by now, and the other way round.
+  const known = new Map(detector?.rules.map((rule) => [firedName(rule.name), rule]))
   return (
     <Panel title="Rules that fired">
       {decision.rules.length === 0 && <p className="rules-none">None. The score alone decided.</p>}
@@ -78,7 +80,7 @@ export function FiredRules({ decision, detector }: Props) {
                 </b>{' '}
                 {rule && <OutcomeBadge outcome={rule.outcome} />}
               </p>
-              {rule ? <code>{rule.when}</code> : detector && <p className="rules-gone">The detector has no such rule any more.</p>}
+              {rule ? <code>{rule.when}</code> : detector && <p className="rules-gone">The detector has no such {readFired(name).isList ? 'list' : 'rule'} any more.</p>}
             </li>
           )
         })}
