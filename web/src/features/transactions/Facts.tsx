@@ -33,7 +33,7 @@ export function EventFacts({ decision, detector }: Props) {
 function fieldsOf({ event }: Decision, detector: DetectorInfo | null): Fact[] {
   const known = new Map(detector?.fields.map((field) => [field.name, field]))
   const about = (name: string) => {
-    const field = known.get(firedName(name))
+    const field = known.get(name)
     return field && detector ? { about: fieldWords(field, detector.currency) } : {}
   }
   const given = Object.entries(event).map(([name, value]) => ({ name, value: received(value), ...about(name) }))
@@ -71,7 +71,7 @@ export function FiredRules({ decision, detector }: Props) {
       {decision.rules.length === 0 && <p className="rules-none">None. The score alone decided.</p>}
       <ul className="rules-fired">
         {decision.rules.map((name) => {
-          const rule = known.get(name)
+          const rule = known.get(firedName(name))
           return (
             <li key={name}>
               <p>
