@@ -10,9 +10,14 @@ export interface Fired {
 
 export function readFired(listed: string): Fired {
   const inShadow = listed.startsWith('~')
-  const rest = inShadow ? listed.slice(1) : listed
+  const rest = firedName(listed)
   const isList = rest.startsWith('list:')
   return { name: isList ? rest.slice('list:'.length) : rest, isList, inShadow }
+}
+
+/** What it is, whether in the shadow or not: `large`, `list:blocked`. */
+export function firedName(listed: string) {
+  return listed.replace(/^~/, '')
 }
 
 export function firedWords(listed: string) {

@@ -5,7 +5,7 @@ import type { Alert, AlertChange, AlertCounts } from '@/api/types'
 import { AlertsView } from './AlertsView'
 import { AlertView } from './AlertView'
 import { questionOf, readFilters, writeFilters } from './filters'
-import { changeWords, dueWords } from './words'
+import { changeWords, dueWords, whyWords } from './words'
 
 type Answer = () => Promise<Response>
 
@@ -193,6 +193,11 @@ describe('an alert', () => {
 })
 
 describe('words', () => {
+  it.each([
+    [['large', '~night', 'list:blocked'], 'rule large, on list blocked'],
+    [['~night'], 'the score alone'],
+  ])('name of %j what was the reason', (rules, words) => expect(whyWords({ ...alert(1, '596'), rules })).toBe(words))
+
   it('tell who did what', () => {
     const change = { version: 2, at: '', by: 'ada', to: null, note: null }
     const told = (more: Partial<AlertChange>) => changeWords({ ...change, action: 'assign', ...more })

@@ -1,5 +1,5 @@
 import type { Alert, AlertChange, AlertConflict } from '@/api/types'
-import { firedWords } from '@/components/ui/fired'
+import { firedWords, readFired } from '@/components/ui/fired'
 import { count } from '@/components/ui/numbers'
 import { span } from '@/components/ui/times'
 
@@ -19,9 +19,11 @@ export function sizeWords({ transactions, declined }: Alert) {
   return declined > 0 ? `${all}, ${count(declined)} declined` : all
 }
 
-/** Why, in a few words: the strongest reason, else the rule that fired. */
+/** Why, in a few words: the strongest reason, else what fired; in the shadow nothing is the reason of anything. */
 export function whyWords({ reasons, rules }: Alert) {
-  return reasons[0]?.text ?? (rules.length > 0 ? `rule ${rules.map(firedWords).join(', ')}` : 'the score alone')
+  const fired = rules.filter((rule) => !readFired(rule).inShadow)
+  const words = fired.map((rule) => (readFired(rule).isList ? firedWords(rule) : `rule ${rule}`))
+  return reasons[0]?.text ?? (words.join(', ') || 'the score alone')
 }
 
 /** "ada closed it as fraud" */

@@ -1,5 +1,6 @@
 import { useCallback, useState } from 'react'
 import { useRefusal } from '@/api/access'
+import type { RequestError } from '@/api/client'
 import { getDetector } from '@/api/inspection'
 import { getList, getRules } from '@/api/rules'
 import { useLive } from '@/api/store'
@@ -30,21 +31,16 @@ type Wish = { to: 'put' | 'change' | 'drop' } | { to: 'take'; values: readonly s
 
 /** One list: what is on it, found by a part of it, put on and taken off. */
 export function ListView({ name }: { name: string }) {
-  const [typed, setTyped] = useState('')
-  const contains = useSettled(typed.trim())
-  const [limit, setLimit] = useState(FIRST_SHOWN)
-  const ask = useCallback((signal: AbortSignal) => getList(name, contains, limit, signal), [name, contains, limit])
-  const [page, askPage] = useAsked(`list ${name} ${contains} ${limit}`, ask, EVERY_MS)
+  const values = useValues(name)
   const [rules, askRules] = useAsked('rules', getRules, EVERY_MS)
   const [wish, setWish] = useState<Wish | null>(null)
   const [done, setDone] = useState<RulebookNote | null>(null)
-  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set())
   const engineers = useRefusal('engineer')
   const analysts = useRefusal('analyst')
-  const askAll = useCallback(() => {
+  const askAll = () => {
     askRules()
-    askPage()
-  }, [askRules, askPage])
+    values.again()
+  }
   const finish = (note: RulebookNote) => {
     if (wish?.to === 'drop') {
       navigate('/rules')
@@ -52,11 +48,10 @@ export function ListView({ name }: { name: string }) {
     }
     setDone(note)
     setWish(null)
-    setChosen(new Set())
+    values.choose(new Set())
     askAll()
   }
-  const list = useList(page, rules, name)
-  const gone = page.phase === 'failed' && page.error.notFound
+  const list = useList(values.page, rules, name)
 
   return (
     <div className="rules">
@@ -66,44 +61,70 @@ export function ListView({ name }: { name: string }) {
         </Link>
       </p>
       <RulesHead title={<>List {name}</>} rules={rules} refusal={refusalWords(analysts, engineers)} done={done} again={askAll} />
-      {gone && (
-        <Notice tone="plain" title="There is no such list" actions={<Link href="/rules">To the rules</Link>}>
-          <p>No rulebook in force has a list of the name {name}.</p>
-        </Notice>
-      )}
-      {page.phase === 'failed' && !gone && <Unanswered title="The list did not come" error={page.error} again={askAll} />}
-      {list && (
-        <Panel
-          title="Values"
-          note={listWords(list)}
-          side={<Steps mayPut={!analysts} mayChange={!engineers} onWish={(to) => setWish({ to })} />}
-          className="list-panel"
-        >
-          <div className="rules-narrow" role="search" aria-label="Which values">
-            <input
-              type="search"
-              className="search"
-              placeholder="Part of a value"
-              aria-label="Values that contain"
-              value={typed}
-              onChange={(event) => setTyped(event.target.value)}
-            />
-            {!analysts && <Taking chosen={chosen} onTake={() => setWish({ to: 'take', values: [...chosen] })} />}
-          </div>
-          <Values
-            page={page}
-            total={list.entries}
-            contains={contains}
-            chosen={analysts ? null : chosen}
-            onChoose={setChosen}
-          />
-          <More page={page} limit={limit} onMore={() => setLimit(MOST_SHOWN)} />
-        </Panel>
-      )}
+      {values.page.phase === 'failed' && <NoList name={name} error={values.page.error} again={askAll} />}
+      {list && <ListPanel list={list} values={values} mayPut={!analysts} mayChange={!engineers} onWish={setWish} />}
       {wish && list && rules.phase === 'ready' && (
-        <WishDialog wish={wish} list={list} changing={{ book: afterDone(rules.value, done), onDone: finish, onStale: askAll, onClose: () => setWish(null) }} />
+        <WishDialog
+          wish={wish}
+          list={list}
+          changing={{ book: afterDone(rules.value, done), onDone: finish, onStale: askAll, onClose: () => setWish(null) }}
+        />
       )}
     </div>
+  )
+}
+
+/** The values that are looked for, and those that were chosen of them. */
+function useValues(name: string) {
+  const [typed, type] = useState('')
+  const contains = useSettled(typed.trim())
+  const [limit, setLimit] = useState(FIRST_SHOWN)
+  const [chosen, choose] = useState<ReadonlySet<string>>(new Set())
+  const ask = useCallback((signal: AbortSignal) => getList(name, contains, limit, signal), [name, contains, limit])
+  const [page, again] = useAsked(`list ${name} ${contains} ${limit}`, ask, EVERY_MS)
+  return { typed, type, contains, limit, setLimit, chosen, choose, page, again }
+}
+
+type SearchedValues = ReturnType<typeof useValues>
+
+interface PanelProps {
+  list: InShort
+  values: SearchedValues
+  mayPut: boolean
+  mayChange: boolean
+  onWish: (wish: Wish) => void
+}
+
+function ListPanel({ list, values, mayPut, mayChange, onWish }: PanelProps) {
+  const { typed, type, chosen } = values
+  const side = <Steps mayPut={mayPut} mayChange={mayChange} onWish={(to) => onWish({ to })} />
+  return (
+    <Panel title="Values" note={listWords(list)} side={side} className="list-panel">
+      <div className="rules-narrow" role="search" aria-label="Which values">
+        <input
+          type="search"
+          className="search"
+          placeholder="Part of a value"
+          aria-label="Values that contain"
+          value={typed}
+          onChange={(event) => type(event.target.value)}
+        />
+        {mayPut && <Taking chosen={chosen} onTake={() => onWish({ to: 'take', values: [...chosen] })} />}
+      </div>
+      <Values values={values} total={list.entries} mayChoose={mayPut} />
+      <More page={values.page} limit={values.limit} onMore={() => values.setLimit(MOST_SHOWN)} />
+    </Panel>
+  )
+}
+
+function NoList({ name, error, again }: { name: string; error: RequestError; again: () => void }) {
+  if (!error.notFound) return <Unanswered title="The list did not come" error={error} again={again} />
+  return (
+    <Notice tone="plain" title="There is no such list" actions={<Link href="/rules">To the rules</Link>}>
+      <p>
+        The rulebook in force has no list of the name <code>{name}</code>.
+      </p>
+    </Notice>
   )
 }
 
@@ -156,21 +177,13 @@ function Taking({ chosen, onTake }: { chosen: ReadonlySet<string>; onTake: () =>
   )
 }
 
-interface ValuesProps {
-  page: Asked<ListPage>
-  total: number
-  contains: string
-  /** Null for who may only look. */
-  chosen: ReadonlySet<string> | null
-  onChoose: (chosen: ReadonlySet<string>) => void
-}
-
-function Values({ page, total, contains, chosen, onChoose }: ValuesProps) {
+function Values({ values, total, mayChoose }: { values: SearchedValues; total: number; mayChoose: boolean }) {
+  const { page, contains, chosen, choose } = values
   const now = useLive((state) => state.stats?.stream_time)
   if (page.phase !== 'ready') return <div className="rules-history-place" aria-busy="true" />
   if (total === 0) return <p className="rules-nothing">Nothing is on it yet.</p>
   if (page.value.found === 0) return <p className="rules-nothing">None of {count(total)} values contains “{contains}”.</p>
-  const columns = chosen ? [choice(chosen, onChoose), ...entryColumns(now)] : entryColumns(now)
+  const columns = mayChoose ? [choice(chosen, choose), ...entryColumns(now)] : entryColumns(now)
   return <SortTable caption="Values" columns={columns} rows={page.value.entries} keyOf={({ value }) => value} />
 }
 

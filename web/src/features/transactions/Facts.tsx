@@ -1,5 +1,6 @@
 import type { ReactNode } from 'react'
 import type { Decision, DetectorInfo } from '@/api/types'
+import { firedName, readFired } from '@/components/ui/fired'
 import { FiredRule } from '@/components/ui/FiredRules'
 import { OutcomeBadge } from '@/components/ui/OutcomeBadge'
 import { Panel } from '@/components/ui/Panel'
@@ -63,13 +64,14 @@ export function DecidedBy({ decision }: { decision: Decision }) {
 
 /** Rules that fired, with what they look for. */
 export function FiredRules({ decision, detector }: Props) {
-  const known = new Map(detector?.rules.map((rule) => [rule.name, rule]))
+  // A rule that was in the shadow then may decide by now, and the other way round.
+  const known = new Map(detector?.rules.map((rule) => [firedName(rule.name), rule]))
   return (
     <Panel title="Rules that fired">
       {decision.rules.length === 0 && <p className="rules-none">None. The score alone decided.</p>}
       <ul className="rules-fired">
         {decision.rules.map((name) => {
-          const rule = known.get(name)
+          const rule = known.get(firedName(name))
           return (
             <li key={name}>
               <p>
@@ -78,7 +80,7 @@ export function FiredRules({ decision, detector }: Props) {
                 </b>{' '}
                 {rule && <OutcomeBadge outcome={rule.outcome} />}
               </p>
-              {rule ? <code>{rule.when}</code> : detector && <p className="rules-gone">The detector has no such rule any more.</p>}
+              {rule ? <code>{rule.when}</code> : detector && <p className="rules-gone">The detector has no such {readFired(name).isList ? 'list' : 'rule'} any more.</p>}
             </li>
           )
         })}

@@ -59,13 +59,14 @@ describe('TransactionView', () => {
   })
 
   it('says what the detector makes of fields, features and rules', async () => {
-    await open({}, { ...fullDecision('7', 'decline'), rules: ['very_large', 'of_old'] })
+    await open({}, { ...fullDecision('7', 'decline'), rules: ['~very_large', 'of_old', 'list:of_old'] })
     expect(await screen.findByText('an entity')).toBeTruthy()
     expect(screen.getByText('category: chip, online; may be missing')).toBeTruthy()
     expect(screen.getByText(/in 7 days up to 3 days ago/)).toBeTruthy()
     expect(screen.getByText('by terminal_id, window 7d, delay 3d')).toBeTruthy()
     expect(screen.getByText('amount > 220.0')).toBeTruthy()
     expect(screen.getByText('The detector has no such rule any more.')).toBeTruthy()
+    expect(screen.getByText('The detector has no such list any more.')).toBeTruthy()
   })
 
   it('finds features by their name and by their words', async () => {
