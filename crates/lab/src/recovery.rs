@@ -216,7 +216,8 @@ impl<'a> Stage<'a> {
         let mut champion = first.clone();
         let (mut shadow, mut scores): (Option<Shadow>, Vec<f64>) = (None, Vec::new());
         for day in self.played.clone() {
-            if (day - self.played.start).is_multiple_of(RUN_EVERY) {
+            // On the first day nothing is known yet that the first champion was not trained on.
+            if day > self.played.start && (day - self.played.start).is_multiple_of(RUN_EVERY) {
                 if let Some(due) = shadow.take_if(|shadow| shadow.until <= day) {
                     champion = self.judged(player, day, champion, due, runs)?;
                 }
