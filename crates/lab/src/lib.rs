@@ -31,6 +31,8 @@ pub mod facts;
 pub mod evaluate;
 /// Training again, and what decides a promotion.
 pub mod retrain;
+/// What becomes of models when the world changes, day by day.
+pub mod recovery;
 /// How far values are from where they were.
 pub mod drift;
 /// A model that learns from each label.

@@ -18,6 +18,7 @@
 mod arrivals;
 mod card;
 mod card_handbook;
+pub mod drift;
 mod map;
 pub mod script;
 mod world;
@@ -28,6 +29,7 @@ mod banking;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
+use drift::{DRIFTING, Drift};
 use script::{Channel, Script};
 
 /// Microseconds in a second; times are microseconds since 1970-01-01 UTC.
@@ -179,6 +181,8 @@ pub struct Settings {
     pub terminals: Option<u32>,
     /// What fraudsters do in `card`, `banking` and `paysim`.
     pub attacks: Arc<[Script]>,
+    /// How the world changes on the way; it does not if `None`. Only the simulators of [`DRIFTING`] can.
+    pub drift: Option<Drift>,
     /// Threads that make days; all cores if `None`. It cannot show in what is made.
     pub threads: Option<usize>,
 }
@@ -195,6 +199,7 @@ impl Default for Settings {
             customers: None,
             terminals: None,
             attacks: script::shipped(),
+            drift: None,
             threads: None,
         }
     }
@@ -206,6 +211,12 @@ pub enum SimulateError {
     /// There is no simulator of that name.
     #[error("no simulator for detector `{name}`; there are {}", NAMES.join(", "))]
     UnknownSimulator {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The simulator's world cannot change.
+    #[error("the simulator of `{name}` cannot drift; those of {} can", DRIFTING.join(", "))]
+    NoDrift {
         /// The name that was asked for.
         name: String,
     },
@@ -228,12 +239,15 @@ pub fn mark(detector: &str, seed: u64) -> String {
 /// The simulator of a shipped detector.
 ///
 /// # Errors
-/// [`SimulateError`] where the detector has no simulator or the population is empty.
+/// [`SimulateError`] where the detector has no simulator, the simulator cannot drift, or the population is empty.
 pub fn simulator(detector: &str, settings: &Settings) -> Result<Box<dyn Simulator>, SimulateError> {
     for (field, count) in [("customers", settings.customers), ("terminals", settings.terminals)] {
         if count == Some(0) {
             return Err(SimulateError::EmptyPopulation { field });
         }
+    }
+    if settings.drift.is_some() && NAMES.contains(&detector) && !DRIFTING.contains(&detector) {
+        return Err(SimulateError::NoDrift { name: detector.to_owned() });
     }
     match detector {
         "card-handbook" => Ok(Box::new(card_handbook::CardHandbook::new(settings))),

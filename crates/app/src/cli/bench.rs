@@ -1,5 +1,6 @@
 //! `redflag bench`: the project's benchmarks. Each prints the machine, the median of its repetitions, and their spread.
 
+mod drift;
 mod engine;
 mod forest;
 mod http;
@@ -25,6 +26,8 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// A world that changes: a model left alone, retrained by the loop, or learning from each label
+    Drift(drift::Args),
     /// Windows alone, one event from JSON to JSON, and a whole file on all cores
     Engine(engine::Args),
     /// Scoring alone: a model's rows by redflag, and by other libraries in the same run
@@ -49,6 +52,7 @@ enum What {
 /// If a benchmark cannot write its files.
 pub fn run(args: Args) -> Result<()> {
     match args.what {
+        What::Drift(args) => drift::run(&args),
         What::Engine(args) => engine::run(&args),
         What::Forest(args) => forest::run(&args),
         What::Http(args) => http::run(&args),

@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use engine::time::format_instant;
 use lab::dataset::{ColumnType, SimulatedReader, TableWriter};
+use lab::simulate::drift::{Drift, Scenario};
 use lab::simulate::{self, Cell, Column, ColumnKind, Row, Settings, Simulator, script, simulator};
 
 pub use pace::Kept;
@@ -29,6 +30,7 @@ Examples:
   redflag simulate --detector banking --days 30 --out - | head
   redflag simulate --write-attacks attacks    # change, add, delete files there
   redflag simulate --detector card --rows 1000000 --attacks attacks --out transactions.parquet
+  redflag simulate --detector card --days 120 --drift new-attack --drift-day 60 --out transactions.parquet
   redflag simulate --detector card --kafka localhost:9092 --rate 200")]
 pub struct Args {
     /// Detector whose events are made: card, card-handbook, ulb, paysim or banking
@@ -59,6 +61,12 @@ pub struct Args {
     /// Write the shipped attack scripts into a folder, to be changed and used with --attacks, and do nothing else
     #[arg(long, value_name = "FOLDER", exclusive = true)]
     write_attacks: Option<PathBuf>,
+    /// Change the world on the way: new-attack, inflation, missing-field or all (card only)
+    #[arg(long, value_name = "NAME", value_parser = str::parse::<Scenario>, conflicts_with = "write_attacks")]
+    drift: Option<Scenario>,
+    /// The day from which it is another, counted from 0 [default: the middle]
+    #[arg(long, value_name = "N", requires = "drift")]
+    drift_day: Option<u32>,
     /// Where the transactions go: .csv, .jsonl or .parquet; `-` is JSON lines on the standard output
     #[arg(long, value_name = "FILE", required_unless_present_any = ["kafka", "config", "write_attacks"])]
     out: Option<PathBuf>,
@@ -186,8 +194,27 @@ fn settings(args: &Args) -> Result<Settings> {
         customers: args.customers,
         terminals: args.terminals,
         attacks,
+        drift: args
+            .drift
+            .map(|scenario| Ok::<_, anyhow::Error>(Drift { scenario, day: drift_day(args)? }))
+            .transpose()?,
         ..defaults
     })
+}
+
+/// The day from which the world is another: the one asked for, or the middle of the stream.
+fn drift_day(args: &Args) -> Result<u32> {
+    let span = match (args.days, args.rows) {
+        (Some(days), _) => Some(days),
+        (None, Some(rows)) => {
+            let (customers, terminals) = (args.customers, args.terminals);
+            let sized = Settings { rows: Some(rows), customers, terminals, ..Settings::default() };
+            Some((rows as f64 / simulator(args.detector(), &sized)?.rows_per_day()) as u32)
+        }
+        (None, None) => None,
+    };
+    let no_middle = || WrongInput("a stream without an end has no middle: give --drift-day".to_string());
+    Ok(args.drift_day.or(span.map(|days| days / 2)).ok_or_else(no_middle)?)
 }
 
 /// What is added to a simulator's columns, and what is counted in them.

@@ -239,7 +239,7 @@ impl Models {
         if !self.follows_promotions || !self.registry.has_after(name, current.number)? {
             return Ok(None);
         }
-        Ok(self.registry.newest(name)?)
+        self.registry.newest(name)
     }
 
     fn lineup_after(&self, current: &Lineup, promotion: &Promotion) -> Result<Lineup, RegistryError> {

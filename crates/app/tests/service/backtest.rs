@@ -14,12 +14,12 @@ fn amount(id: usize) -> usize {
 }
 
 fn is_fraud(id: usize) -> bool {
-    id % 13 == 0
+    id.is_multiple_of(13)
 }
 
 /// Of the others those that are known are genuine.
 fn is_known(id: usize) -> bool {
-    is_fraud(id) || id % 5 == 0
+    is_fraud(id) || id.is_multiple_of(5)
 }
 
 fn fill(client: &mut Client) {

@@ -142,6 +142,18 @@ impl Chart {
         self.line([LEFT, BOTTOM, RIGHT, TOP + 4.0], "quiet-line");
     }
 
+    /// A thin upright line where something happened.
+    pub fn upright(&mut self, x: f64) {
+        let at = self.place_x(x);
+        self.line([at, TOP + 4.0, at, BOTTOM], "quiet-line");
+    }
+
+    /// A thin level line where something begins to matter.
+    pub fn level(&mut self, y: f64) {
+        let at = self.place_y(y);
+        self.line([LEFT, at, RIGHT, at], "quiet-line");
+    }
+
     fn line(&mut self, [x1, y1, x2, y2]: [f64; 4], class: &str) {
         writeln!(
             self.body,

@@ -31,7 +31,7 @@ details{margin:10px 0}summary{cursor:pointer;font-weight:600;padding:6px 0}.matr
 .bars{display:grid;grid-template-columns:max-content 1fr max-content;gap:3px 10px;font-size:13px;align-items:center}\
 .bars i{display:block;height:12px;border-radius:2px;background:var(--c0)}\
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.c3{stroke:var(--c3)}.c4{stroke:var(--c4)}.c5{stroke:var(--c5)}.c6{stroke:var(--c6)}\
-.bar.c0,.dot.c0{fill:var(--c0);stroke:none}.bar.c1,.dot.c1{fill:var(--c1);stroke:none}.key.c0{border-color:var(--c0)}\
+.bar.c0,.dot.c0{fill:var(--c0);stroke:none}.bar.c1,.dot.c1{fill:var(--c1);stroke:none}.dot.c2{fill:var(--c2);stroke:none}.dot.c3{fill:var(--c3);stroke:none}.key.c0{border-color:var(--c0)}\
 .key.c1{border-color:var(--c1)}.key.c2{border-color:var(--c2)}.key.c3{border-color:var(--c3)}.key.c4{border-color:var(--c4)}\
 .key.c5{border-color:var(--c5)}.key.c6{border-color:var(--c6)}";
 

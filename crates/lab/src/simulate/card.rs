@@ -57,7 +57,8 @@ fn write(Dated { id, day, payment }: &Dated, world: &World, row: &mut Row) {
     row.money(payment.amount_minor);
     // A card cannot transfer: it pays on the net.
     let channel = if payment.channel == Channel::Transfer { Channel::Online } else { payment.channel };
-    row.push(Cell::Text(channel_name(channel)));
+    let is_missing = world.is_channel_missing(payment.terminal, *day);
+    row.push(if is_missing { Cell::Missing } else { Cell::Text(channel_name(channel)) });
     row.push(Cell::Text(COUNTRIES[payment.country as usize].0));
     row.integer(payment.attack > 0);
     row.integer(payment.attack);

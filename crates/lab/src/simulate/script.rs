@@ -166,7 +166,9 @@ pub fn read(folder: &Path) -> Result<Arc<[Script]>, Vec<String>> {
 /// More would not fit the number that a payment carries.
 const SCRIPTS_MAX: usize = 200;
 
-fn parse_all<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Vec<Script>, Vec<String>> {
+pub(super) fn parse_all<'a>(
+    files: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<Vec<Script>, Vec<String>> {
     let (mut scripts, mut mistakes): (Vec<Script>, Vec<String>) = (Vec::new(), Vec::new());
     for (file, text) in files {
         match parse(file, text) {

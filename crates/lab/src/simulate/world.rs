@@ -17,9 +17,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::drift::Change;
 use super::map::TerminalMap;
 use super::script::{Channel, Script};
-use super::{Settings, customers};
+use super::{DAY_S, SECOND_US, Settings, customers};
 use crate::random::Stream;
 use attacks::Hits;
 pub(super) use days::{Dated, Days};
@@ -33,6 +34,7 @@ mod purpose {
     pub(super) const HABIT: u64 = 9;
     pub(super) const JOURNEY: u64 = 10;
     pub(super) const OVERLAY: u64 = 11;
+    pub(super) const SILENCE: u64 = 12;
     /// Attack scripts follow, one after the other.
     pub(super) const ATTACK: u64 = 100;
 }
@@ -83,6 +85,10 @@ pub(super) struct Payment {
 }
 
 impl Payment {
+    fn raise(&mut self, price: f64) {
+        self.amount_minor = (self.amount_minor as f64 * price).round() as i64;
+    }
+
     /// By time, and within a second by customer and draw, so that it is never left to the sort.
     fn order(&self) -> u64 {
         u64::from(self.second) << 47 | u64::from(self.customer) << 15 | u64::from(self.nth & 0x7fff)
@@ -97,6 +103,9 @@ pub(super) struct World {
     /// What is accepted at each terminal.
     terminal_channels: Vec<Channel>,
     scripts: Arc<[Script]>,
+    /// How many of the scripts a drift brings; they are the last ones.
+    new_scripts: usize,
+    change: Option<Change>,
 }
 
 /// Customers whose day is made by one task.
@@ -112,13 +121,18 @@ impl World {
         let seed = settings.seed;
         let count = customers(settings, PAYMENTS_PER_DAY);
         let map = TerminalMap::new(seed, settings.terminals.unwrap_or(count.saturating_mul(2)));
+        let start_day = settings.start_us.div_euclid(DAY_S * SECOND_US);
+        let change = settings.drift.map(|drift| Change::new(drift, start_day));
+        let new = change.map_or(&[][..], Change::scripts);
         let kind = |id: u32| Stream::at(seed, purpose::TERMINAL_KIND, id.into(), 0).weighted(&KINDS);
         World {
             seed,
             customers: (0..count).into_par_iter().map(|id| Customer::new(seed, id, &map)).collect(),
             terminal_channels: (0..map.len()).map(kind).collect(),
             map,
-            scripts: Arc::clone(&settings.attacks),
+            scripts: settings.attacks.iter().chain(new).cloned().collect(),
+            new_scripts: new.len(),
+            change,
         }
     }
 
@@ -130,6 +144,11 @@ impl World {
     pub(super) fn attack_name(&self, attack: u8) -> &str {
         let script = usize::from(attack).checked_sub(1).and_then(|at| self.scripts.get(at));
         script.map_or("", |script| &script.name)
+    }
+
+    /// Whether the terminal of a payment leaves the channel out.
+    pub(super) fn is_channel_missing(&self, terminal: u32, day: i64) -> bool {
+        self.change.is_some_and(|change| change.is_silent(self.seed, purpose::SILENCE, terminal, day))
     }
 
     /// All payments of a day (counted since 1970), in order.
@@ -148,6 +167,10 @@ impl World {
         });
         let mut payments: Vec<Payment> = made.collect::<Vec<_>>().concat();
         attacks::add(self, day, &mut payments);
+        let price = self.change.map_or(1.0, |change| change.price(day));
+        if price > 1.0 {
+            payments.iter_mut().for_each(|payment| payment.raise(price));
+        }
         // Stable: what two attacks on one customer do in one second stays in the order of the scripts.
         payments.par_sort_by_key(Payment::order);
         payments

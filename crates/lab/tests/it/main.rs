@@ -11,5 +11,6 @@ mod drift;
 mod engines;
 mod marks;
 mod online;
+mod recovery;
 mod synth;
 mod synth_report;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use lab::simulate::drift::{Drift, SCENARIOS, Scenario};
 use lab::simulate::{Cell, ColumnKind, NAMES, Row, Settings, SimulateError, Simulator, simulator};
 
 const DAY_US: i64 = 86_400_000_000;
@@ -455,4 +456,68 @@ fn a_day_has_as_many_rows_as_are_told() {
         let rows = each(stream, |_| {}) as f64;
         within(&format!("rows of {detector}, of those told,"), rows / told, 0.93, 1.07);
     }
+}
+
+fn drifting(scenario: Scenario, day: u32) -> Settings {
+    let drift = Some(Drift { scenario, day });
+    Settings { seed: 7, days: Some(60), customers: Some(400), drift, ..Settings::default() }
+}
+
+/// The rows of each day as text, and of each day the attacks and the mean amount in hundredths.
+fn by_day(settings: Settings) -> Vec<Vec<String>> {
+    let start_us = settings.start_us;
+    let mut days = vec![Vec::new(); 60];
+    each(open("card", settings), |row| {
+        let day = (integer(row, 1) - start_us) / DAY_US;
+        let cells: Vec<String> = row.cells().map(|cell| format!("{cell:?}")).collect();
+        days[day as usize].push(cells.join(";"));
+    });
+    days
+}
+
+#[test]
+fn a_world_that_drifts_is_the_same_until_its_day_and_another_after() {
+    let steady = by_day(Settings { drift: None, ..drifting(Scenario::All, 30) });
+    for (_, scenario) in SCENARIOS {
+        let drifted = by_day(drifting(scenario, 30));
+        assert_eq!(drifted, by_day(drifting(scenario, 30)), "{scenario}: two runs");
+        assert!(drifted[..30] == steady[..30], "{scenario}: before");
+        assert!((40..60).all(|day| drifted[day] != steady[day]), "{scenario}: after");
+    }
+    let golden = hash(open("card", drifting(Scenario::All, 30)));
+    assert_eq!(golden, 0x85e7_5706_55fe_82e9, "{golden:#018x}");
+}
+
+#[test]
+fn each_scenario_changes_what_its_name_says() {
+    let count = |settings: Settings| {
+        let from_us = settings.start_us + 45 * DAY_US;
+        let (mut new, mut known, mut missing, mut amounts, mut rows) = (0, 0, 0, 0, 0);
+        each(open("card", settings), |row| {
+            if integer(row, 1) >= from_us {
+                let attack = text(row, 12);
+                let is_new = ["contactless-relay", "subscription-trap"].contains(&attack.as_str());
+                new += i64::from(is_new);
+                known += i64::from(!is_new && !attack.is_empty());
+                missing += i64::from(row.cell(5) == Cell::Missing);
+                amounts += integer(row, 4);
+                rows += 1;
+            }
+        });
+        [new as f64, known as f64, missing as f64 / rows as f64, amounts as f64 / rows as f64]
+    };
+    let steady = count(Settings { drift: None, ..drifting(Scenario::All, 30) });
+    let attacked = count(drifting(Scenario::NewAttack, 30));
+    assert_eq!((steady[0], steady[2]), (0.0, 0.0));
+    within("new frauds", attacked[0], 30.0, 120.0);
+    within("known frauds", attacked[1], 0.0, 0.5 * steady[1]);
+    within("inflation", count(drifting(Scenario::Inflation, 30))[3] / steady[3], 1.99, 2.01);
+    within("without a channel", count(drifting(Scenario::MissingField, 30))[2], 0.4, 0.6);
+}
+
+#[test]
+fn a_simulator_that_cannot_drift_says_so() {
+    let drift = Some(Drift { scenario: Scenario::Inflation, day: 3 });
+    let told = simulator("ulb", &Settings { drift, ..Settings::default() }).err().unwrap();
+    assert_eq!(told.to_string(), "the simulator of `ulb` cannot drift; those of card can");
 }

@@ -18,8 +18,10 @@ fn begun(world: &World, at: usize, script: &Script, day: i64) -> impl Iterator<I
     };
     // Where that is no whole number the rest is carried over, so that a small population has its share too, on some days; and
     // not on the same days for all scripts.
-    let apart = (at as f64 + 0.5) / world.scripts.len() as f64;
-    let until = |day: i64| (day as f64 * script.per_day * f64::from(total) + apart).floor();
+    let usual = world.scripts.len() - world.new_scripts;
+    let apart = (at as f64 + 0.5) / usual.max(1) as f64;
+    let busy_days = |day: i64| world.change.map_or(day as f64, |change| change.busy_days(day, at >= usual));
+    let until = |day: i64| (busy_days(day) * script.per_day * f64::from(total) + apart).floor();
     let count = (until(day + 1) - until(day)) as u64;
     let seed = world.seed;
     (0..count).map(move |nth| {
