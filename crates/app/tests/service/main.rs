@@ -35,3 +35,4 @@ mod generate;
 mod card_numbers;
 mod forgetting;
 mod retraining;
+mod recovery;
