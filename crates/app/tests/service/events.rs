@@ -33,6 +33,8 @@ pub fn label(id: &str, fraud: bool) -> String {
 #[derive(Debug, Clone)]
 pub struct Simulated {
     pub id: String,
+    /// As it is written: times in UTC sort as their text does.
+    pub time: String,
     pub customer: String,
     pub fraud: bool,
     /// As it is posted.
@@ -43,11 +45,17 @@ pub struct Simulated {
 pub fn simulated(folder: &Path, rows: usize, customers: usize, seed: u64) -> Vec<Simulated> {
     let arguments = format!("--rows {rows} --customers {customers} --seed {seed} --out stream.jsonl");
     succeed(folder, &format!("simulate --detector card-handbook {arguments}"));
-    let text = std::fs::read_to_string(folder.join("stream.jsonl")).unwrap();
+    read_simulated(&folder.join("stream.jsonl"))
+}
+
+/// Simulated transactions of a file of JSON lines.
+pub fn read_simulated(file: &Path) -> Vec<Simulated> {
+    let text = std::fs::read_to_string(file).unwrap();
     let parse = |line: &str| {
         let event: Value = serde_json::from_str(line).unwrap();
         Simulated {
             id: event["transaction_id"].to_string(),
+            time: event["tx_datetime"].as_str().unwrap().to_string(),
             customer: event["customer_id"].to_string(),
             fraud: event["tx_fraud"] == 1,
             body: line.to_string(),

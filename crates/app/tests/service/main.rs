@@ -40,3 +40,4 @@ mod backtest;
 mod card_numbers;
 mod forgetting;
 mod retraining;
+mod recovery;

@@ -46,11 +46,16 @@ pub fn succeed(folder: &Path, arguments: &str) -> String {
 }
 
 /// Asks until it is so.
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+pub fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    wait_until_within(Duration::from_secs(30), what, is_so);
+}
+
+/// Asks until it is so, the less often the more patience there is: asking takes time from what is waited for.
+pub fn wait_until_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience;
     while !is_so() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(patience / 30_000);
     }
 }
 
