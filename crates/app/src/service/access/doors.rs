@@ -101,7 +101,7 @@ pub static DOORS: &[Door] = &[
     other(Method::PUT, "/v1/policy", ENGINEER, Some("policy.put")),
     get("/v1/rulebooks", ANALYST, None),
     post("/v1/rulebooks", ENGINEER, Some("rulebook.set")),
-    post("/v1/rulebooks/check", ENGINEER, None),
+    post("/v1/rulebooks/check", ENGINEER, Some("rulebook.check")),
     get("/v1/rulebooks/{}", ENGINEER, Some("rulebook.read")),
     post("/v1/rulebooks/{}/restore", ENGINEER, Some("rulebook.restore")),
     get("/v1/generators", ENGINEER, None),
