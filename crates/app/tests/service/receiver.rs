@@ -32,10 +32,23 @@ pub struct Receiver {
 impl Receiver {
     /// One that answers with these statuses, one after the other, and with the last one from then on; spans count where that is 200.
     pub fn start(statuses: &[u16]) -> Receiver {
+        let said = |status: &u16| {
+            (*status, format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"))
+        };
+        Receiver::saying(statuses.iter().map(said).collect())
+    }
+
+    /// One that says this, whatever it gets.
+    #[allow(dead_code, reason = "only the tests of the service look at what receivers may say")]
+    pub fn answering(answer: &str) -> Receiver {
+        Receiver::saying(vec![(200, answer.to_string())])
+    }
+
+    fn saying(answers: Vec<(u16, String)>) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (spans, bodies) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
-        let (kept, seen, statuses) = (Arc::clone(&spans), Arc::clone(&bodies), statuses.to_vec());
+        let (kept, seen) = (Arc::clone(&spans), Arc::clone(&bodies));
         spawn(move || {
             let mut asked = 0;
             for stream in listener.incoming() {
@@ -43,14 +56,12 @@ impl Receiver {
                 let Some((head, body)) = received(&mut stream) else { continue };
                 assert!(head.starts_with("POST /v1/traces HTTP/1.1\r\n"), "{head}");
                 assert!(head.contains("content-type: application/x-protobuf\r\n"), "{head}");
-                let status = statuses[asked.min(statuses.len() - 1)];
+                let (status, answer) = &answers[asked.min(answers.len() - 1)];
                 asked += 1;
-                if status == 200 {
+                if *status == 200 {
                     kept.lock().unwrap().extend(spans_of(&body));
                     seen.lock().unwrap().extend(body);
                 }
-                let answer =
-                    format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
                 // Who hangs up early has what it needs.
                 drop(stream.write_all(answer.as_bytes()));
             }

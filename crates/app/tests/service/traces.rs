@@ -144,6 +144,27 @@ fn spans_wait_for_a_receiver_that_is_busy_and_are_given_up_by_one_that_refuses()
 }
 
 #[test]
+fn spans_that_are_not_taken_do_not_count_as_sent() {
+    for (answer, sent, dropped) in [
+        // ExportTraceServiceResponse { partial_success: { rejected_spans: 3 } }
+        ("HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\n\x0a\x02\x08\x03", 2.0, 3.0),
+        (
+            "HTTP/1.1 302 Found\r\nlocation: /login\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            0.0,
+            5.0,
+        ),
+    ] {
+        let receiver = Receiver::answering(answer);
+        let service = setup("traces_partial", &receiver.endpoint()).with("REDFLAG_TRACES_SHARE", "0").start();
+        let mut client = service.client();
+        post_traced(&mut client, "/v1/transactions", &format!("00-{TRACE}-{CALLER}-01"), &numbered(1));
+        wait_until("they are counted", || figure(&traces_part(&mut client), "dropped") == dropped);
+        assert_eq!(figure(&traces_part(&mut client), "sent"), sent);
+        service.stop();
+    }
+}
+
+#[test]
 fn a_receiver_that_hangs_costs_spans_and_no_decision() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

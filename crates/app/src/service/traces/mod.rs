@@ -115,9 +115,10 @@ impl Traces {
     }
 
     fn keep(&self, span: Span) {
-        match self.ring.try_send(span) {
-            Ok(()) => self.board.count_kept(),
-            Err(_) => self.board.count_dropped(1),
+        // Before it is there to be taken out, so that there are never fewer than none.
+        self.board.count_kept();
+        if self.ring.try_send(span).is_err() {
+            self.board.count_full();
         }
     }
 

@@ -46,6 +46,22 @@ pub fn request(resource: &Resource, spans: &[Span], unix_ns: impl Fn(std::time::
     out.0
 }
 
+/// Spans that a receiver did not take although it answered well: `partial_success.rejected_spans` of an
+/// `ExportTraceServiceResponse`. What cannot be read rejects nothing.
+pub fn rejected_spans(answer: &[u8]) -> u64 {
+    const PARTIAL_SUCCESS: u8 = 1 << 3 | 2;
+    const REJECTED_SPANS: u8 = 1 << 3;
+    let [PARTIAL_SUCCESS, _, REJECTED_SPANS, number @ ..] = answer else { return 0 };
+    let mut rejected = 0;
+    for (at, byte) in number.iter().take(9).enumerate() {
+        rejected |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            return rejected;
+        }
+    }
+    0
+}
+
 fn write_span(
     out: &mut Message,
     span: &Span,

@@ -63,19 +63,26 @@ pub struct Progress {
 }
 
 impl Board {
+    /// A span is about to be put into the ring.
     pub fn count_kept(&self) {
         self.kept.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It found no room.
+    pub fn count_full(&self) {
+        self.kept.fetch_sub(1, Ordering::Relaxed);
+        self.count_dropped(1);
     }
 
     pub fn count_dropped(&self, spans: u64) {
         self.dropped.fetch_add(spans, Ordering::Relaxed);
     }
 
-    /// A batch was taken, or is given up.
-    fn count_batch(&self, spans: u64, is_sent: bool) {
+    /// Of a batch so many were taken, the rest is given up.
+    fn count_batch(&self, spans: u64, sent: u64) {
+        self.sent.fetch_add(sent, Ordering::Relaxed);
+        self.dropped.fetch_add(spans - sent, Ordering::Relaxed);
         self.kept.fetch_sub(spans, Ordering::Relaxed);
-        let counter = if is_sent { &self.sent } else { &self.dropped };
-        counter.fetch_add(spans, Ordering::Relaxed);
     }
 
     pub fn progress(&self) -> Progress {
@@ -135,8 +142,8 @@ pub struct Sender {
 
 /// Why a batch was not taken.
 enum Refused {
-    /// It may be taken later.
-    Later(String),
+    /// It may be taken later: after so long, if the receiver says so.
+    Later(String, Option<Duration>),
     /// It never will.
     ForGood(String),
 }
@@ -154,7 +161,10 @@ impl Sender {
     ) -> Result<Sender> {
         let mut url = endpoint.clone();
         url.path_segments_mut().expect("http has a path").pop_if_empty().extend(["v1", "traces"]);
-        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().context("traces")?;
+        // Who is sent elsewhere would ask there with GET, and nothing would be taken.
+        let elsewhere = reqwest::redirect::Policy::none();
+        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().redirect(elsewhere);
+        let http = http.build().context("traces")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Sender { url, resource, spans, board, http, runtime, clock: Clock::now() })
     }
@@ -206,38 +216,45 @@ impl Sender {
         self.clock.follow();
         let body = otlp::request(&self.resource, batch, |instant| self.clock.unix_ns(instant));
         let mut pause = RETRY.0;
-        let is_sent = loop {
-            match self.runtime.block_on(self.post(&body)) {
-                Ok(()) => {
+        let spans = batch.len() as u64;
+        let sent = loop {
+            let asked_for = match self.runtime.block_on(self.post(&body)) {
+                Ok(rejected) => {
                     self.board.note_recovery();
-                    break true;
+                    break spans.saturating_sub(rejected);
                 }
                 Err(Refused::ForGood(error)) => {
                     self.board.note(&error);
-                    break false;
+                    break 0;
                 }
-                Err(Refused::Later(error)) => self.board.note(&error),
-            }
+                Err(Refused::Later(error, asked_for)) => {
+                    self.board.note(&error);
+                    asked_for
+                }
+            };
             if self.board.is_stopping() {
-                break false;
+                break 0;
             }
-            self.board.pause(pause);
+            self.board.pause(asked_for.map_or(pause, |asked_for| asked_for.max(pause)));
             pause = RETRY.1.min(2 * pause);
         };
-        self.board.count_batch(batch.len() as u64, is_sent);
+        self.board.count_batch(spans, sent);
         batch.clear();
     }
 
-    async fn post(&self, body: &[u8]) -> Result<(), Refused> {
+    /// Sends a message; how many of its spans the receiver took note of and will not have.
+    async fn post(&self, body: &[u8]) -> Result<u64, Refused> {
+        let later = |error: reqwest::Error| {
+            Refused::Later(format!("{:#}", anyhow::Error::new(error.without_url())), None)
+        };
         let request = self.http.post(self.url.clone()).header("content-type", "application/x-protobuf");
-        let answer = request.body(body.to_vec()).send().await;
-        let answer = answer
-            .map_err(|error| Refused::Later(format!("{:#}", anyhow::Error::new(error.without_url()))))?;
-        let status = answer.status();
+        let answer = request.body(body.to_vec()).send().await.map_err(later)?;
+        let (status, asked_for) = (answer.status(), retry_after(&answer));
+        let said = answer.bytes().await.unwrap_or_default();
         if status.is_success() {
-            return Ok(());
+            return Ok(otlp::rejected_spans(&said));
         }
-        let said = answer.text().await.unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
         let said: String = said.chars().filter(|letter| !letter.is_control()).take(SHOWN_CHARS).collect();
         let error = format!("{status} {said}");
         // Those that OTLP calls retryable.
@@ -245,10 +262,16 @@ impl Sender {
             StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Err(Refused::Later(error)),
+            | StatusCode::GATEWAY_TIMEOUT => Err(Refused::Later(error, asked_for)),
             _ => Err(Refused::ForGood(error)),
         }
     }
+}
+
+/// How long a receiver wants to be left alone, in seconds; no longer than the longest wait of one's own, ten times over.
+fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
+    let seconds = answer.headers().get("retry-after")?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(10 * RETRY.1))
 }
 
 /// When an instant was. Kept from batch to batch, so that spans of one trace agree; a clock that was set is followed.
