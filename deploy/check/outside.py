@@ -344,8 +344,13 @@ def use_models(services, work):
     check("a model is trained, registered in the bucket and told to MLflow", trained.returncode == 0, trained.stderr)
     check("MLflow's files are in the bucket", any((work / "volumes").glob("*s3/mlflow/**/model.json")))
 
+    key = (redflag.work / "secrets/admin_key").read_text().strip()
+    ask = f"""import urllib.request as r
+request = r.Request('http://redflag:8080/v1/health', headers={{'authorization': 'Bearer {key}'}})
+print(r.urlopen(request).read().decode())"""
+
     def decides():
-        text = redflag.run("python3", "-c", "import urllib.request as r; print(r.urlopen('http://redflag:8080/v1/health').read().decode())")
+        text = redflag.run("python3", "-c", ask)
         model = [part for part in json.loads(text.stdout)["parts"] if part["name"] == "model"][0]
         return any(figure["name"] == "trees" and figure["value"] > 0 for figure in model["figures"])
 
