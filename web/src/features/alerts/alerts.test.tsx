@@ -97,8 +97,11 @@ describe('the queue', () => {
       'POST /v1/alerts/next': () => Promise.resolve(new Response(null, { status: 204 })),
     })
     const press = (key: string) => fireEvent.keyDown(document.activeElement ?? document.body, { key })
-    press('j')
-    expect(document.activeElement?.textContent).toBe('c1')
+    // Keys are listened to once the page is drawn.
+    await waitFor(() => {
+      press('j')
+      expect(document.activeElement?.textContent).toBe('c1')
+    })
     press('j')
     press('x')
     expect(screen.getByText('1 selected')).toBeTruthy()
