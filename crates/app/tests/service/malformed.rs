@@ -317,8 +317,19 @@ fn wrong_parameters_are_named() {
         let answer = client.get(&format!("/v1/decisions/{id}"));
         assert_eq!((answer.status, answer.problem_fields()), (404, vec!["id".to_string()]), "{id}");
     }
-    let answer = client.get("/v1/decisions/%ff");
-    assert_eq!((answer.status, answer.problem_fields()), (422, vec!["id".to_string()]));
+    for (path, parameter) in [
+        ("decisions/%ff", "id"),
+        ("lists/%ff", "name"),
+        ("entities/%ff/C1", "kind"),
+        ("entities/customer_id/%ff", "id"),
+        ("alerts/%ff", "id"),
+        ("alerts/first", "id"),
+        ("alerts/9223372036854775808", "id"),
+        ("rulebooks/-1", "number"),
+    ] {
+        let answer = client.get(&format!("/v1/{path}"));
+        assert_eq!((answer.status, answer.problem_fields()), (422, vec![parameter.to_string()]), "{path}");
+    }
     service.stop();
 }
 

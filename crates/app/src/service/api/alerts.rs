@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::FieldError;
@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use store::{AlertFilter, AlertOrder, AlertState, StoredAlert};
 use tokio::sync::oneshot;
 
+use super::path::Numbered;
 use super::problem::{invalid, problem, rejected, unavailable};
 use super::read::read;
 use super::session::Caller;
@@ -190,11 +191,7 @@ fn filter(
         (status = 422, body = Problem, description = "no number"),
         (status = 503, body = Problem, description = "the store cannot be read"),
     ))]
-pub async fn alert(State(api): State<Api>, id: Result<Path<String>, PathRejection>) -> Response {
-    let id = match number(id) {
-        Ok(id) => id,
-        Err(response) => return response,
-    };
+pub async fn alert(State(api): State<Api>, Numbered(id): Numbered<i64>) -> Response {
     let minor_per_unit = api.shared.detector.schema.minor_per_unit();
     let found = read(&api, move |store| {
         let Some(alert) = store.alert(id)? else { return Ok(None) };
@@ -242,13 +239,9 @@ pub async fn alert(State(api): State<Api>, id: Result<Path<String>, PathRejectio
 pub async fn revise(
     State(api): State<Api>,
     caller: Caller,
-    id: Result<Path<String>, PathRejection>,
+    Numbered(id): Numbered<i64>,
     body: Body,
 ) -> Response {
-    let id = match number(id) {
-        Ok(id) => id,
-        Err(response) => return response,
-    };
     let wanted = match read_members(&api, &caller, body).await {
         Ok(members) => read_request(&members).map_err(wrong_fields),
         Err(response) => Err(response),
@@ -380,12 +373,6 @@ fn unknown(id: i64) -> Response {
     let error = FieldError::new("id", id, "the id of an alert");
     let detail = format!("there is no alert {id}");
     problem(StatusCode::NOT_FOUND, "no such alert", &detail, vec![error.into()])
-}
-
-#[expect(clippy::result_large_err, reason = "once a request, and only where it is wrong")]
-fn number(id: Result<Path<String>, PathRejection>) -> Result<i64, Response> {
-    let text = id.map_or_else(|_| "not UTF-8".to_string(), |Path(id)| id);
-    text.parse().map_err(|_| invalid("id", &text, "the id of an alert, a whole number"))
 }
 
 fn wrong_fields(errors: Vec<ProblemField>) -> Response {

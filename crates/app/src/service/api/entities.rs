@@ -10,6 +10,7 @@ use engine::features::EntityView;
 use tokio::sync::oneshot;
 
 use super::Api;
+use super::path::unreadable;
 use super::problem::{invalid, problem, unavailable};
 use crate::service::entities::{Kind, Layout};
 use crate::service::pipeline;
@@ -32,8 +33,9 @@ use crate::service::wire::{EntitySource, EntityWindows, FeatureValue, Instant, P
         (status = 503, body = Problem, description = "neither the pipeline nor Redis can say now"),
     ))]
 pub async fn entity(State(api): State<Api>, path: Result<Path<(String, String)>, PathRejection>) -> Response {
-    let Ok(Path((kind, id))) = path else {
-        return invalid("id", "not UTF-8", "a kind and an id, percent-encoded");
+    let (kind, id) = match path {
+        Ok(Path(path)) => path,
+        Err(rejection) => return unreadable(rejection),
     };
     let layout = Layout::new(&api.shared.detector);
     let Some(kind) = layout.kind(&kind) else {

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Result, ensure};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::detector::Schema;
@@ -21,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Api;
 use super::download::Download;
+use super::path::Named;
 use super::problem::{invalid, problem, rejected};
 use super::write::{read_body, whole_body};
 use crate::service::generate::destination::{Destination, Way};
@@ -102,8 +103,8 @@ pub async fn jobs(State(api): State<Api>) -> Json<GenerationList> {
         (status = 200, body = Generation, description = "how it stands"),
         (status = 404, body = Problem, description = "no such job"),
     ))]
-pub async fn job(State(api): State<Api>, id: Result<Path<String>, PathRejection>) -> Response {
-    match find(&api, id) {
+pub async fn job(State(api): State<Api>, Named(id): Named) -> Response {
+    match find(&api, &id) {
         Ok(job) => Json(job.tell()).into_response(),
         Err(response) => response,
     }
@@ -116,8 +117,8 @@ pub async fn job(State(api): State<Api>, id: Result<Path<String>, PathRejection>
         (status = 200, body = Generation, description = "how it stands; one that has ended is left as it is"),
         (status = 404, body = Problem, description = "no such job"),
     ))]
-pub async fn cancel(State(api): State<Api>, id: Result<Path<String>, PathRejection>) -> Response {
-    match find(&api, id) {
+pub async fn cancel(State(api): State<Api>, Named(id): Named) -> Response {
+    match find(&api, &id) {
         Ok(job) => {
             job.cancel();
             Json(job.tell()).into_response()
@@ -127,12 +128,9 @@ pub async fn cancel(State(api): State<Api>, id: Result<Path<String>, PathRejecti
 }
 
 #[expect(clippy::result_large_err, reason = "once a request, and only where it is wrong")]
-fn find(api: &Api, id: Result<Path<String>, PathRejection>) -> Result<Arc<Job>, Response> {
-    let Ok(Path(id)) = id else {
-        return Err(invalid("id", "not UTF-8", "the id of a job, percent-encoded"));
-    };
-    api.generations.find(&id).ok_or_else(|| {
-        let error = FieldError::new("id", &id, "the id of a job of this process");
+fn find(api: &Api, id: &str) -> Result<Arc<Job>, Response> {
+    api.generations.find(id).ok_or_else(|| {
+        let error = FieldError::new("id", id, "the id of a job of this process");
         problem(StatusCode::NOT_FOUND, "no such job", &format!("there is no job {id:?}"), vec![error.into()])
     })
 }

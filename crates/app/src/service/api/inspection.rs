@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::Model;
 use store::{Store, StoredDecision};
 
+use super::path::Named;
 use super::problem::{problem, rejected, unavailable};
 use super::read::{find, read};
 use super::write::{read_body, whole_body};
@@ -39,8 +39,8 @@ pub async fn detector(State(api): State<Api>) -> Json<DetectorInfo> {
         (status = 404, body = Problem, description = "no such transaction"),
         (status = 409, body = Problem, description = "it was decided by a model that is gone, or by one that cannot say why"),
     ))]
-pub async fn contributions(State(api): State<Api>, id: Result<Path<String>, PathRejection>) -> Response {
-    let stored = match find(&api, id).await {
+pub async fn contributions(State(api): State<Api>, Named(id): Named) -> Response {
+    let stored = match find(&api, &id).await {
         Ok(stored) => stored,
         Err(response) => return response,
     };
@@ -65,8 +65,8 @@ pub async fn contributions(State(api): State<Api>, id: Result<Path<String>, Path
         (status = 404, body = Problem, description = "no such transaction"),
         (status = 409, body = Problem, description = "its model or feature list is gone, or its log is a Kafka topic"),
     ))]
-pub async fn replay(State(api): State<Api>, id: Result<Path<String>, PathRejection>) -> Response {
-    let stored = match find(&api, id).await {
+pub async fn replay(State(api): State<Api>, Named(id): Named) -> Response {
+    let stored = match find(&api, &id).await {
         Ok(stored) => stored,
         Err(response) => return response,
     };
@@ -94,11 +94,7 @@ pub async fn replay(State(api): State<Api>, id: Result<Path<String>, PathRejecti
         (status = 413, body = Problem, description = "too large"),
         (status = 422, body = Problem, description = "fields cannot be so"),
     ))]
-pub async fn what_if(
-    State(api): State<Api>,
-    id: Result<Path<String>, PathRejection>,
-    body: Body,
-) -> Response {
+pub async fn what_if(State(api): State<Api>, Named(id): Named, body: Body) -> Response {
     let body = match read_body(&api, body, TRANSACTION_BYTES_MAX).await {
         Ok(body) => body,
         Err(response) => return response,
@@ -107,7 +103,7 @@ pub async fn what_if(
         Ok(wanted) => wanted,
         Err(error) => return rejected(&whole_body(&error.to_string(), "an object with the object changes")),
     };
-    let stored = match find(&api, id).await {
+    let stored = match find(&api, &id).await {
         Ok(stored) => stored,
         Err(response) => return response,
     };

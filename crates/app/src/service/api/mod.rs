@@ -13,6 +13,7 @@ mod live;
 mod metrics;
 mod models;
 mod page;
+mod path;
 pub mod problem;
 mod read;
 mod rejections;

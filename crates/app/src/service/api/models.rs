@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::FieldError;
 use engine::card::mask;
 use store::Store;
 
-use super::problem::{invalid, problem, rejected, unavailable};
+use super::path::Named;
+use super::problem::{problem, rejected, unavailable};
 use super::read::read;
 use super::session::Caller;
 use super::write::{read_body, whole_body};
@@ -222,15 +222,7 @@ fn list(lineup: &Lineup, kept: &[Registered], comparison: Option<Comparison>) ->
         (status = 422, body = Problem, description = "fields are missing or wrong"),
         (status = 503, body = Problem, description = "the registry cannot be written; nothing was changed"),
     ))]
-pub async fn promote(
-    State(api): State<Api>,
-    caller: Caller,
-    id: Result<Path<String>, PathRejection>,
-    body: Body,
-) -> Response {
-    let Ok(Path(id)) = id else {
-        return invalid("id", "not UTF-8", "the id of a model, percent-encoded");
-    };
+pub async fn promote(State(api): State<Api>, caller: Caller, Named(id): Named, body: Body) -> Response {
     let body = match read_body(&api, body, TRANSACTION_BYTES_MAX).await {
         Ok(body) => body,
         Err(response) => return response,

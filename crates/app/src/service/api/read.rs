@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::detector::Schema;
 use engine::event::is_mark;
 use store::{Filter, Made, Store, StoredDecision};
 
+use super::path::Named;
 use super::problem::{invalid, problem, unavailable};
 use super::{Api, Doors};
 use crate::service::health::{health as health_of, is_ready};
@@ -117,9 +118,9 @@ pub fn made(value: &str) -> Option<Made> {
         (status = 200, body = Decision, description = "all of it"),
         (status = 404, body = Problem, description = "no such transaction"),
     ))]
-pub async fn decision(State(api): State<Api>, id: Result<Path<String>, PathRejection>) -> Response {
+pub async fn decision(State(api): State<Api>, Named(id): Named) -> Response {
     let minor_per_unit = api.shared.detector.schema.minor_per_unit();
-    match find(&api, id).await {
+    match find(&api, &id).await {
         Ok(stored) => Json(Decision::of(&stored, minor_per_unit)).into_response(),
         Err(response) => response,
     }
@@ -134,8 +135,8 @@ pub async fn decision(State(api): State<Api>, id: Result<Path<String>, PathRejec
         (status = 404, body = Problem, description = "no such transaction"),
         (status = 409, body = Problem, description = "it was decided by a model that is gone, or by one that cannot say why"),
     ))]
-pub async fn reasons(State(api): State<Api>, id: Result<Path<String>, PathRejection>) -> Response {
-    let stored = match find(&api, id).await {
+pub async fn reasons(State(api): State<Api>, Named(id): Named) -> Response {
+    let stored = match find(&api, &id).await {
         Ok(stored) => stored,
         Err(response) => return response,
     };
@@ -152,12 +153,9 @@ pub async fn reasons(State(api): State<Api>, id: Result<Path<String>, PathReject
 }
 
 /// The stored decision that a path names.
-pub async fn find(api: &Api, id: Result<Path<String>, PathRejection>) -> Result<StoredDecision, Response> {
-    let Ok(Path(id)) = id else {
-        return Err(invalid("id", "not UTF-8", "the id of a transaction, percent-encoded"));
-    };
+pub async fn find(api: &Api, id: &str) -> Result<StoredDecision, Response> {
     let schema = &api.shared.detector.schema;
-    let wanted = schema.known_as(schema.id_field(), &id).into_owned();
+    let wanted = schema.known_as(schema.id_field(), id).into_owned();
     match read(api, move |store| store.find(&wanted)).await {
         Some(Some(stored)) => Ok(stored),
         Some(None) => {

@@ -2,13 +2,13 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::FieldError;
 
-use super::problem::{invalid, problem, rejected};
+use super::path::Named;
+use super::problem::{problem, rejected};
 use super::session::Caller;
 use super::write::{read_body, whole_body};
 use super::{Api, Doors};
@@ -65,7 +65,7 @@ pub async fn start_retraining(State(api): State<Api>, caller: Caller, body: Body
     ))]
 pub async fn cancel_retraining(
     State(api): State<Api>,
-    id: Result<Path<String>, PathRejection>,
+    Named(id): Named,
     caller: Caller,
     body: Body,
 ) -> Response {
@@ -86,23 +86,14 @@ pub async fn cancel_retraining(
     ))]
 pub async fn approve_retraining(
     State(api): State<Api>,
-    id: Result<Path<String>, PathRejection>,
+    Named(id): Named,
     caller: Caller,
     body: Body,
 ) -> Response {
     change(api, "approve", id, caller, body).await
 }
 
-async fn change(
-    api: Api,
-    what: &'static str,
-    id: Result<Path<String>, PathRejection>,
-    caller: Caller,
-    body: Body,
-) -> Response {
-    let Ok(Path(id)) = id else {
-        return invalid("id", "not UTF-8", "the id of a run, percent-encoded");
-    };
+async fn change(api: Api, what: &'static str, id: String, caller: Caller, body: Body) -> Response {
     let RetrainingRequest { by, reason } = match wanted(&api, caller, body).await {
         Ok(wanted) => wanted,
         Err(response) => return response,

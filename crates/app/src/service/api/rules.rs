@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::{FieldError, Rulebook};
 use serde::de::DeserializeOwned;
 
+use super::path::{Named, Numbered};
 use super::problem::{invalid, problem, rejected};
 use super::session::Caller;
 use super::write::{BATCH_BYTES_MAX, read_body, whole_body};
@@ -26,8 +26,6 @@ use crate::service::wire::{
 
 /// Entries of a list that are shown at once, at the most.
 const ENTRIES_SHOWN_MAX: usize = 1_000;
-
-type Name = Result<Path<String>, PathRejection>;
 
 /// The rules, lists and policy that decide, drafts and what is retired as well.
 #[utoipa::path(get, path = "/v1/rules", tag = "rules",
@@ -55,11 +53,7 @@ pub async fn rules(State(api): State<Api>) -> Response {
         (status = 422, body = Problem, description = "everything that is wrong with it"),
         (status = 503, body = Problem, description = "the registry cannot be written; nothing was changed"),
     ))]
-pub async fn put_rule(State(api): State<Api>, name: Name, caller: Caller, body: Body) -> Response {
-    let name = match named(name) {
-        Ok(name) => name,
-        Err(response) => return response,
-    };
+pub async fn put_rule(State(api): State<Api>, Named(name): Named, caller: Caller, body: Body) -> Response {
     let put =
         |_: &Doors, book: &mut Rulebook, wanted: RuleRequest| Ok(change::put_rule(book, wanted.rule(name)));
     publish(api, caller, body, TRANSACTION_BYTES_MAX, put).await
@@ -78,11 +72,7 @@ pub async fn put_rule(State(api): State<Api>, name: Name, caller: Caller, body: 
         (status = 422, body = Problem, description = "everything that is wrong with it"),
         (status = 503, body = Problem, description = "the registry cannot be written; nothing was changed"),
     ))]
-pub async fn move_rule(State(api): State<Api>, name: Name, caller: Caller, body: Body) -> Response {
-    let name = match named(name) {
-        Ok(name) => name,
-        Err(response) => return response,
-    };
+pub async fn move_rule(State(api): State<Api>, Named(name): Named, caller: Caller, body: Body) -> Response {
     let put = move |_: &Doors, book: &mut Rulebook, wanted: StageRequest| {
         change::move_rule(book, &name, wanted.stage, wanted.share)
     };
@@ -104,12 +94,12 @@ pub async fn move_rule(State(api): State<Api>, name: Name, caller: Caller, body:
     ))]
 pub async fn list(
     State(api): State<Api>,
-    name: Name,
+    Named(name): Named,
     Query(query): Query<HashMap<String, String>>,
 ) -> Response {
-    let (name, (contains, limit)) = match (named(name), page(&query)) {
-        (Ok(name), Ok(page)) => (name, page),
-        (Err(response), _) | (_, Err(response)) => return response,
+    let (contains, limit) = match page(&query) {
+        Ok(page) => page,
+        Err(response) => return response,
     };
     let look = move |api: &Doors| {
         let models = &api.shared.models;
@@ -137,11 +127,7 @@ pub async fn list(
         (status = 422, body = Problem, description = "everything that is wrong with it"),
         (status = 503, body = Problem, description = "the registry cannot be written; nothing was changed"),
     ))]
-pub async fn put_list(State(api): State<Api>, name: Name, caller: Caller, body: Body) -> Response {
-    let name = match named(name) {
-        Ok(name) => name,
-        Err(response) => return response,
-    };
+pub async fn put_list(State(api): State<Api>, Named(name): Named, caller: Caller, body: Body) -> Response {
     let put = move |_: &Doors, book: &mut Rulebook, wanted: ListRequest| {
         let owner = if wanted.owner.is_empty() { wanted.by } else { wanted.owner };
         Ok(change::put_list(book, &name, wanted.kind, wanted.field, owner))
@@ -161,11 +147,7 @@ pub async fn put_list(State(api): State<Api>, name: Name, caller: Caller, body: 
         (status = 422, body = Problem, description = "fields are missing, or a rule reads it"),
         (status = 503, body = Problem, description = "the registry cannot be written; nothing was changed"),
     ))]
-pub async fn drop_list(State(api): State<Api>, name: Name, caller: Caller, body: Body) -> Response {
-    let name = match named(name) {
-        Ok(name) => name,
-        Err(response) => return response,
-    };
+pub async fn drop_list(State(api): State<Api>, Named(name): Named, caller: Caller, body: Body) -> Response {
     let put = move |_: &Doors, book: &mut Rulebook, _: ChangeRequest| change::drop_list(book, &name);
     publish(api, caller, body, TRANSACTION_BYTES_MAX, put).await
 }
@@ -182,11 +164,7 @@ pub async fn drop_list(State(api): State<Api>, name: Name, caller: Caller, body:
         (status = 422, body = Problem, description = "everything that is wrong with them"),
         (status = 503, body = Problem, description = "the registry cannot be written; nothing was changed"),
     ))]
-pub async fn enlist(State(api): State<Api>, name: Name, caller: Caller, body: Body) -> Response {
-    let name = match named(name) {
-        Ok(name) => name,
-        Err(response) => return response,
-    };
+pub async fn enlist(State(api): State<Api>, Named(name): Named, caller: Caller, body: Body) -> Response {
     let put = move |api: &Doors, book: &mut Rulebook, wanted: EntriesRequest| {
         let EntriesRequest { entries, by, reason, .. } = wanted;
         let entries = entries.into_iter().map(|entry| entry.signed(&by, &reason)).collect();
@@ -207,11 +185,7 @@ pub async fn enlist(State(api): State<Api>, name: Name, caller: Caller, body: Bo
         (status = 422, body = Problem, description = "fields are missing or wrong"),
         (status = 503, body = Problem, description = "the registry cannot be written; nothing was changed"),
     ))]
-pub async fn delist(State(api): State<Api>, name: Name, caller: Caller, body: Body) -> Response {
-    let name = match named(name) {
-        Ok(name) => name,
-        Err(response) => return response,
-    };
+pub async fn delist(State(api): State<Api>, Named(name): Named, caller: Caller, body: Body) -> Response {
     let put = move |api: &Doors, book: &mut Rulebook, wanted: RemovalRequest| {
         change::delist(book, &api.shared.detector.schema, &name, &wanted.values)
     };
@@ -257,11 +231,7 @@ pub async fn history(State(api): State<Api>) -> Response {
         (status = 422, body = Problem, description = "not a number"),
         (status = 503, body = Problem, description = "the registry cannot be read"),
     ))]
-pub async fn rulebook(State(api): State<Api>, number: Name) -> Response {
-    let number = match numbered(number) {
-        Ok(number) => number,
-        Err(response) => return response,
-    };
+pub async fn rulebook(State(api): State<Api>, Numbered(number): Numbered<u64>) -> Response {
     let told = |made: Published| WholeRulebook {
         rulebook: made.rulebook.clone(),
         published: RulebookNote::of(made),
@@ -297,11 +267,12 @@ pub async fn set_all(State(api): State<Api>, caller: Caller, body: Body) -> Resp
         (status = 422, body = Problem, description = "fields are missing or wrong, or it does not fit the detector any more"),
         (status = 503, body = Problem, description = "the registry cannot be written; nothing was changed"),
     ))]
-pub async fn restore(State(api): State<Api>, number: Name, caller: Caller, body: Body) -> Response {
-    let number = match numbered(number) {
-        Ok(number) => number,
-        Err(response) => return response,
-    };
+pub async fn restore(
+    State(api): State<Api>,
+    Numbered(number): Numbered<u64>,
+    caller: Caller,
+    body: Body,
+) -> Response {
     let put = move |api: &Doors, book: &mut Rulebook, _: ChangeRequest| {
         *book = of_number(api, number)?.rulebook;
         Ok(format!("back to rulebook {number}"))
@@ -430,18 +401,6 @@ pub fn refused(error: RegistryError) -> Response {
             problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail, Vec::new())
         }
     }
-}
-
-#[expect(clippy::result_large_err, reason = "once a request, and only where it is wrong")]
-fn named(name: Name) -> Result<String, Response> {
-    let wrong = |_| invalid("name", "not UTF-8", "a name, percent-encoded");
-    name.map(|Path(name)| name).map_err(wrong)
-}
-
-#[expect(clippy::result_large_err, reason = "once a request, and only where it is wrong")]
-fn numbered(number: Name) -> Result<u64, Response> {
-    let number = named(number)?;
-    number.parse().map_err(|_| invalid("number", &number, "the number of a rulebook"))
 }
 
 /// The text that values are to contain, and how many are wanted.

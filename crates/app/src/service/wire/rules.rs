@@ -127,7 +127,8 @@ pub struct ListEntry {
     pub expires: Option<String>,
 }
 
-/// A request that somebody signs.
+/// A request that somebody signs. Each of them spells `by`, `reason` and `after` out: serde's `flatten` would take them from one
+/// place, but excludes `deny_unknown_fields`, and a misspelt field of a rule must not be passed over.
 pub trait Signed {
     /// Who.
     fn by(&mut self) -> &mut String;
