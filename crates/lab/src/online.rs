@@ -88,6 +88,8 @@ struct Column {
 pub struct OnlineModel {
     settings: Settings,
     labels: u64,
+    /// Of them fraud.
+    frauds: u64,
     bias: Weight,
     columns: Vec<Column>,
 }
@@ -101,6 +103,7 @@ impl OnlineModel {
         let model = OnlineModel {
             settings,
             labels: 0,
+            frauds: 0,
             bias: Weight::default(),
             columns: vec![Column::default(); columns],
         };
@@ -132,6 +135,22 @@ impl OnlineModel {
         self.labels
     }
 
+    /// Of them fraud.
+    pub fn frauds(&self) -> u64 {
+        self.frauds
+    }
+
+    /// A model of the same width and settings that has seen no label.
+    pub fn untaught(&self) -> OnlineModel {
+        OnlineModel {
+            settings: self.settings,
+            labels: 0,
+            frauds: 0,
+            bias: Weight::default(),
+            columns: vec![Column::default(); self.columns.len()],
+        }
+    }
+
     /// Width of a row.
     pub fn width(&self) -> usize {
         self.columns.len()
@@ -154,6 +173,7 @@ impl OnlineModel {
             column.learn(value, error, keep, &self.settings);
         }
         self.labels += 1;
+        self.frauds += u64::from(fraud);
     }
 
     /// Log odds among the labels as they were weighted.

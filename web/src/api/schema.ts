@@ -2534,7 +2534,7 @@ export interface components {
         };
         /** @description A model. Texts are empty and numbers 0 where nobody knows any more how it came to be. */
         ModelInfo: {
-            /** @description `gbdt`, `random-forest` or `decision-tree`. */
+            /** @description `gbdt`, `random-forest` or `decision-tree`; `logistic-regression` of the one that learns from each label. */
             algorithm: string;
             /** @description Fingerprint of the rows that were learnt from. */
             data_fingerprint: string;
@@ -2577,7 +2577,7 @@ export interface components {
             trained_from: string;
             /** @description First instant after its training data. */
             trained_to: string;
-            /** @description Trees; null of a model that is not in use. */
+            /** @description Trees; null of a model that is not in use, and of one that has none. */
             trees?: number | null;
         };
         /** @description The models that are known, the champion first. */

@@ -1,10 +1,8 @@
 //! How far the newest decisions are from what the champion learnt from.
 
-use std::ops::Range;
-
 use engine::Detector;
 use lab::drift::{Baseline, Distribution};
-use store::{Filter, Store, StoredDecision};
+use store::{ALWAYS, Filter, Store, StoredDecision};
 
 use super::models::Loaded;
 use super::wire::{Drift, DriftReference, FeatureDrift, Instant};
@@ -17,9 +15,6 @@ const EARLIER_ENTRIES: i64 = 200_000;
 
 /// With fewer decisions than this, chance alone looks like drift.
 const DECISIONS_MIN: usize = 200;
-
-/// All event times.
-const ALWAYS: Range<i64> = i64::MIN..i64::MAX;
 
 /// Drift of the champion's features and scores. `is_real` is asked for what made a transaction.
 ///

@@ -44,7 +44,7 @@ pub fn known(
     is_real: impl Fn(Option<&str>) -> bool,
 ) -> Vec<Known> {
     let model_of = model_by_version(record, lineup);
-    let models = lineup.all().count();
+    let models = lineup.ids().count();
     let transactions = record.labelled.chunk_by(|a, b| a.sequence == b.sequence);
     let real = transactions.filter(|scores| is_real(scores[0].mark.as_deref()));
     let gather = |transaction: &[LabelledScore]| {
@@ -67,7 +67,7 @@ pub fn known(
 
 /// The place in the lineup of the model of each version.
 fn model_by_version(record: &Record, lineup: &Lineup) -> HashMap<i64, usize> {
-    let place = |id: &str| lineup.all().position(|loaded| &*loaded.model.id == id);
+    let place = |id: &str| lineup.ids().position(|known| known == id);
     let versions = record.versions.iter();
     versions.filter_map(|(number, versions)| Some((*number, place(versions.model.as_deref()?)?))).collect()
 }
@@ -84,9 +84,8 @@ pub fn compare(record: &Record, known: &[Known], lineup: &Lineup, detector: &Det
     let alerts = |known: &Known, score: f64| {
         detector.policy.outcome(score, known.amount, review_score_min) != Outcome::Approve
     };
-    let models = lineup.all().enumerate();
-    let figures =
-        models.map(|(at, loaded)| (loaded.model.id.to_string(), live(known, at, scored(at), alerts)));
+    let models = lineup.ids().enumerate();
+    let figures = models.map(|(at, id)| (id.to_string(), live(known, at, scored(at), alerts)));
     let frauds = known.iter().filter(|known| known.fraud).count() as u64;
     Comparison { compared: Compared { transactions: known.len() as u64, frauds }, figures: figures.collect() }
 }

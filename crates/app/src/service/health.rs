@@ -220,7 +220,7 @@ fn model(api: &Doors) -> HealthPart {
             "decisions go on with the models of before; look whether the registry can be reached and read",
         )
         .figure("trees", lineup.champion.as_ref().map_or(0, |champion| champion.trees) as f64, "count")
-        .figure("challengers", lineup.challengers.len() as f64, "count")
+        .figure("challengers", lineup.in_the_shadow().count() as f64, "count")
 }
 
 fn drift(api: &Doors) -> HealthPart {

@@ -14,6 +14,8 @@ pub mod recovery;
 pub mod render;
 /// The models that score: the champion, and challengers in the shadow.
 pub mod models;
+/// The challenger that learns from each label.
+pub mod online;
 /// How they fare on what became known.
 pub mod figures;
 /// The same in curves and thresholds.

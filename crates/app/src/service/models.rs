@@ -13,6 +13,7 @@ use lab::drift::Baseline;
 use lab::facts::Facts;
 use store::{NewShadowScore, StoredDecision};
 
+use super::online::{self, Online};
 use super::pipeline::lock;
 use crate::registry::rulebooks::applied;
 use crate::registry::{Promotion, Registry, RegistryError, facts_of_file};
@@ -44,13 +45,15 @@ pub struct Lineup {
     pub champion: Option<Arc<Loaded>>,
     /// Models that score in the shadow.
     pub challengers: Vec<Arc<Loaded>>,
+    /// One more, which learns from each label, if there is one.
+    pub online: Option<Arc<Online>>,
 }
 
 impl Lineup {
     /// Nobody, and the file's own rules.
     fn of(detector: &Arc<Detector>) -> Lineup {
         let detector = Arc::clone(detector);
-        Lineup { number: 0, rulebook: 0, detector, champion: None, challengers: Vec::new() }
+        Lineup { number: 0, rulebook: 0, detector, champion: None, challengers: Vec::new(), online: None }
     }
 
     /// Counts promotions and rulebooks: both only grow, so another lineup of a service has another turn.
@@ -58,7 +61,21 @@ impl Lineup {
         self.number + self.rulebook
     }
 
-    /// The champion, then the challengers.
+    /// Ids of all that score: of the champion, the challengers, and the one that learns.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let online = self.online.iter().map(|_| online::ID);
+        self.all().map(|loaded| &*loaded.model.id).chain(online)
+    }
+
+    /// All that score in the shadow, with their ids.
+    pub fn in_the_shadow(&self) -> impl Iterator<Item = (&str, Scorer)> {
+        let challengers = self.challengers.iter().map(|loaded| &loaded.model);
+        let challengers = challengers.map(|model| (&*model.id, Scorer::Forest(Box::new(model.clone()))));
+        let online = self.online.iter().map(|online| (online::ID, Scorer::Online(Arc::clone(online))));
+        challengers.chain(online)
+    }
+
+    /// The champion, then the challengers that stay as they are.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Loaded>> {
         self.champion.iter().chain(&self.challengers)
     }
@@ -137,6 +154,21 @@ impl Models {
             .spawn(watch)
             .context("cannot watch the registry")?;
         Ok(models)
+    }
+
+    /// Lets this one score in the shadow as well, whatever is promoted.
+    pub fn join(&self, online: Arc<Online>) {
+        let _loading = lock(&self.loading);
+        let mut current = lock(&self.current);
+        let Lineup { number, rulebook, detector, champion, challengers, .. } = &**current;
+        *current = Arc::new(Lineup {
+            number: *number,
+            rulebook: *rulebook,
+            detector: Arc::clone(detector),
+            champion: champion.clone(),
+            challengers: challengers.clone(),
+            online: Some(online),
+        });
     }
 
     /// Who does what.
@@ -220,7 +252,7 @@ impl Models {
                 ..Lineup::of(&detector)
             },
         };
-        let lineup = Lineup { rulebook, detector, ..lineup };
+        let lineup = Lineup { rulebook, detector, online: current.online.clone(), ..lineup };
         tracing::info!(
             champion = lineup.champion_id(),
             rulebook = lineup.rulebook,
@@ -279,10 +311,33 @@ impl Loaded {
     }
 }
 
+/// What gives a challenger's scores.
+pub enum Scorer {
+    /// Trees, which stay as they are.
+    Forest(Box<Model>),
+    /// What learns from each label.
+    Online(Arc<Online>),
+}
+
+impl Scorer {
+    /// Scores every row of a feature matrix; `scratch` and `scores` are reused.
+    fn score(&self, features: &[f64], rows: usize, scratch: &mut forest::Scratch, scores: &mut Vec<f64>) {
+        match self {
+            Scorer::Forest(model) => model.score_batch(features, scratch, scores),
+            Scorer::Online(online) => {
+                let model = online.newest();
+                let row = |row: usize| &features[row * model.width()..][..model.width()];
+                scores.clear();
+                scores.extend((0..rows).map(|at| model.probability(row(at))));
+            }
+        }
+    }
+}
+
 /// Challengers at work, each with the number of its version in the database.
 #[derive(Default)]
 pub struct Challengers {
-    models: Vec<(i64, Model)>,
+    models: Vec<(i64, Scorer)>,
     scratch: forest::Scratch,
     /// One challenger's scores of a batch.
     scores: Vec<f64>,
@@ -298,7 +353,7 @@ pub struct ShadowScores {
 
 impl Challengers {
     /// These models, with the numbers of their versions.
-    pub fn new(models: Vec<(i64, Model)>) -> Challengers {
+    pub fn new(models: Vec<(i64, Scorer)>) -> Challengers {
         Challengers { models, ..Challengers::default() }
     }
 
@@ -309,7 +364,7 @@ impl Challengers {
         out.scores.clear();
         out.scores.resize(rows * challengers, NewShadowScore { version: 0, score: f64::NAN });
         for (at, (version, model)) in self.models.iter().enumerate() {
-            model.score_batch(features, &mut self.scratch, &mut self.scores);
+            model.score(features, rows, &mut self.scratch, &mut self.scores);
             for (row, score) in self.scores.iter().enumerate() {
                 out.scores[row * challengers + at] = NewShadowScore { version: *version, score: *score };
             }

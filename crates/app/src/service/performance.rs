@@ -39,11 +39,11 @@ pub fn performance(known: &[Known], lineup: &Lineup, detector: &Detector) -> Per
     let entities = Entities::of(known);
     let roles = std::iter::once(ModelRole::Champion).chain(std::iter::repeat(ModelRole::Challenger));
     let skipped = usize::from(lineup.champion.is_none());
-    let models = lineup.all().zip(roles.skip(skipped)).enumerate();
-    let models = models.map(|(at, (loaded, role))| {
+    let models = lineup.ids().zip(roles.skip(skipped)).enumerate();
+    let models = models.map(|(at, (id, role))| {
         let scores: Vec<f64> = known.iter().map(|known| known.scores[at]).collect();
         let scored = Scored { known, scores: &scores, policy: detector.policy, days };
-        scored.performance(&loaded.model.id, role, present, &entities)
+        scored.performance(id, role, present, &entities)
     });
     Performance {
         transactions: known.len() as u64,

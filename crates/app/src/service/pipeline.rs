@@ -272,11 +272,10 @@ impl Pipeline {
         let Some(lineup) = self.shared.models.other_than(self.turn) else { return Ok(()) };
         let champion = lineup.champion.as_ref().map(|loaded| loaded.model.clone());
         let detector = &lineup.detector;
-        let version = self.store.version(&versions(detector, champion.as_ref()))?;
-        let mut challengers = Vec::with_capacity(lineup.challengers.len());
-        for loaded in &lineup.challengers {
-            let version = self.store.version(&versions(detector, Some(&loaded.model)))?;
-            challengers.push((version, loaded.model.clone()));
+        let version = self.store.version(&versions(detector, lineup.champion_id()))?;
+        let mut challengers = Vec::new();
+        for (id, scorer) in lineup.in_the_shadow() {
+            challengers.push((self.store.version(&versions(detector, Some(id)))?, scorer));
         }
         self.engine.set_model(champion);
         self.engine.set_rulebook(Arc::clone(detector));

@@ -34,12 +34,12 @@ pub struct Recovery {
 }
 
 /// What decisions of this detector and model are made with.
-pub fn versions(detector: &Detector, model: Option<&Model>) -> Versions {
+pub fn versions(detector: &Detector, model: Option<&str>) -> Versions {
     Versions {
         detector: detector.name.clone(),
         feature_fingerprint: detector.feature_fingerprint.clone(),
         rules_fingerprint: detector.rules_fingerprint.clone(),
-        model: model.map(|model| model.id.to_string()),
+        model: model.map(str::to_string),
         feature_names: detector.feature_names(),
     }
 }

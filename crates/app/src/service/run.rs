@@ -23,6 +23,7 @@ use super::listen::Server;
 use super::metrics;
 use super::models::Models;
 use super::monitors;
+use super::online::{self, Online};
 use super::pipeline::{Condition, Pipeline, Request, Shared, lock};
 use super::recovery::Recovery;
 use super::redis::{self, Redis};
@@ -127,6 +128,9 @@ impl Service {
         source: wire::Source,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Service> {
+        if settings.online {
+            models.join(Online::open(&detector, settings.mature_after_us, &settings.data_dir));
+        }
         if settings.kafka.is_on() {
             return Service::start_stream(settings, data_dir, listener, detector, models, source);
         }
@@ -298,6 +302,7 @@ async fn serve(
     let access = tokio::spawn(audit::follow_access(Arc::clone(&api)));
     let figures = tokio::spawn(metrics::watch(Arc::clone(&api)));
     let monitors = tokio::spawn(monitors::watch(Arc::clone(&api)));
+    let online = tokio::spawn(online::follow(Arc::clone(&api)));
     let retraining = tokio::spawn(retraining::watch(Arc::clone(&api)));
     let held = Arc::clone(&api);
     let driver = tokio::spawn(driver);
@@ -313,7 +318,7 @@ async fn serve(
     // Whoever served may have failed already; its end says so.
     stop.send(true).unwrap_or_default();
     let drained = tokio::time::timeout(DRAIN, serving).await;
-    let tasks = [viewers, alerts, activity, health, retention, access, figures, monitors, retraining];
+    let tasks = [viewers, alerts, activity, health, retention, access, figures, monitors, online, retraining];
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
     held.retraining.interrupt();
     match drained {

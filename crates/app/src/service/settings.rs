@@ -50,6 +50,8 @@ pub struct Settings {
     pub model: ModelSource,
     /// The registry, where it is not `models` in the data folder.
     pub registry: Option<String>,
+    /// Whether a challenger learns from each label.
+    pub online: bool,
     /// History that fills the windows when the service starts for the first time.
     pub warm_up: Option<PathBuf>,
     /// What a commit waits for.
@@ -104,6 +106,7 @@ impl Default for Settings {
             detector: "card".to_string(),
             model: ModelSource::Rules,
             registry: None,
+            online: false,
             warm_up: None,
             sync: Sync::Interval,
             snapshot_every: 1_000_000,
@@ -154,6 +157,7 @@ const KEYS: &[(&str, &str)] = &[
     ("detector", "REDFLAG_DETECTOR"),
     ("model", "REDFLAG_MODEL"),
     ("models.registry", "REDFLAG_REGISTRY"),
+    ("models.online", "REDFLAG_MODELS_ONLINE"),
     ("warm_up", "REDFLAG_WARM_UP"),
     ("sync", "REDFLAG_SYNC"),
     ("snapshot_every", "REDFLAG_SNAPSHOT_EVERY"),
@@ -261,6 +265,9 @@ impl Settings {
         if !self.remember && !self.kafka.is_on() {
             mistakes.push("`database` is \"none\": only with kafka.brokers can that be".to_string());
         }
+        if self.online && !self.remember {
+            mistakes.push("`models.online` learns from the database: it cannot be \"none\"".to_string());
+        }
         if self.decision_deadline_ms.is_some() && self.kafka.is_on() {
             let mistake = "`decision_deadline_ms` is set together with kafka.brokers: nobody waits for what a topic holds";
             mistakes.push(mistake.to_string());
@@ -285,14 +292,16 @@ impl Settings {
             let text = match value {
                 toml::Value::String(text) => text.clone(),
                 toml::Value::Integer(number) => number.to_string(),
-                toml::Value::Boolean(truth) if prefix == "kafka.properties." => truth.to_string(),
+                toml::Value::Boolean(truth) => truth.to_string(),
                 toml::Value::Table(table) if TABLES.contains(&key.as_str()) => {
                     self.take_table(&format!("{key}."), table, mistakes);
                     continue;
                 }
                 other => {
                     let found = other.type_str();
-                    mistakes.push(format!("`{key}` must be a string or a whole number, not {found}"));
+                    mistakes.push(format!(
+                        "`{key}` must be a string, a whole number, true or false, not {found}"
+                    ));
                     continue;
                 }
             };
@@ -371,6 +380,7 @@ impl Settings {
                 return Err(expected("a folder, or a bucket as s3://bucket/prefix"));
             }
             "models.registry" => self.registry = Some(text.to_string()),
+            "models.online" => self.online = text.parse().map_err(|_| expected("true or false"))?,
             "warm_up" => self.warm_up = Some(PathBuf::from(text)),
             "sync" => {
                 self.sync = match text {

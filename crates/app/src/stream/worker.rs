@@ -50,7 +50,7 @@ use super::stage::{Opened, Stage};
 use super::topics::{self, Topics};
 use super::transaction::{Outgoing, Transaction, TransactionError};
 use super::watchdog;
-use crate::service::models::Challengers;
+use crate::service::models::{Challengers, Scorer};
 use crate::service::pipeline::{Shared, lock, new_rejection, now_us};
 use crate::service::recovery::versions;
 use crate::service::render;

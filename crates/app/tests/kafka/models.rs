@@ -53,7 +53,8 @@ fn each_decision_is_its_models_and_challengers_are_stored() {
         .process("a")
         .with("REDFLAG_MODEL", "registry")
         .with("REDFLAG_REGISTRY", desk.join("models").display().to_string())
-        .with("REDFLAG_DATABASE", database.display().to_string());
+        .with("REDFLAG_DATABASE", database.display().to_string())
+        .with("REDFLAG_MODELS_ONLINE", "true");
     let events = simulated(ROWS);
     let service = topics.start(&setup);
     topics.send(&events[..ROWS / 2]);
@@ -78,17 +79,19 @@ fn each_decision_is_its_models_and_challengers_are_stored() {
         });
     }
     service.stop();
-    let shadow: BTreeMap<String, f64> = {
-        let connection = rusqlite::Connection::open(&database).unwrap();
-        let sql = "SELECT d.id, s.score, v.model FROM shadow_scores s JOIN decisions d USING (sequence) \
-                   JOIN versions v ON v.id = s.version";
-        let mut statement = connection.prepare(sql).unwrap();
-        let rows = statement.query_map([], |row| {
-            assert_eq!(row.get::<_, String>(2)?, models[1]);
-            Ok((row.get(0)?, row.get(1)?))
-        });
-        rows.unwrap().map(Result::unwrap).collect()
-    };
+    let connection = rusqlite::Connection::open(&database).unwrap();
+    let sql = "SELECT v.model, d.id, s.score FROM shadow_scores s JOIN decisions d USING (sequence) \
+               JOIN versions v ON v.id = s.version";
+    let mut statement = connection.prepare(sql).unwrap();
+    let mut shadow: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
+    let mut rows = statement.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let scores = shadow.entry(row.get(0).unwrap()).or_default();
+        scores.insert(row.get(1).unwrap(), row.get(2).unwrap());
+    }
     let expected = first.iter().map(|id| (id.clone(), by_model[1][id].0.as_f64().unwrap())).collect();
-    assert_eq!(shadow, expected, "what the challenger said while it was one");
+    assert_eq!(shadow[&models[1]], expected, "what the challenger said while it was one");
+    let online = &shadow["online-logistic-regression"];
+    assert_eq!((shadow.len(), online.len()), (2, ROWS), "what learns from each label is always one");
+    assert!(online.values().all(|score| (0.0..=1.0).contains(score)));
 }

@@ -30,6 +30,7 @@ mod openapi;
 mod reasons;
 mod inspection;
 mod models;
+mod online;
 mod performance;
 mod redis;
 mod databases;

@@ -35,7 +35,7 @@ const GAP_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Follows the log as long as the service runs.
 pub async fn follow(api: Api) {
-    let mut gap = None;
+    let mut gap: Gap = None;
     loop {
         if !is_wanted(&api) || step(&api, &mut gap).await == 0 {
             tokio::time::sleep(IDLE).await;
@@ -53,12 +53,12 @@ fn is_wanted(api: &Doors) -> bool {
 }
 
 /// Counts what is new; how many entries that were.
-async fn step(api: &Api, gap: &mut Option<(i64, Instant)>) -> usize {
+async fn step(api: &Api, gap: &mut Gap) -> usize {
     let after = lock(&api.activity).as_of();
     let page = read(api, move |store| Ok((store.last_position()?, store.brief(after, PAGE)?))).await;
     let Some((last, mut entries)) = page else { return 0 };
     if api.stream.is_some() {
-        entries.truncate(settled(&entries, after, gap));
+        entries.truncate(settled(entries.iter().map(BriefEntry::sequence), after, gap));
     }
     let mut cube = lock(&api.activity);
     cube.see(last);
@@ -66,11 +66,14 @@ async fn step(api: &Api, gap: &mut Option<(i64, Instant)>) -> usize {
     entries.len()
 }
 
-/// How many entries stand without a gap that may still be filled.
-fn settled(entries: &[BriefEntry], after: i64, gap: &mut Option<(i64, Instant)>) -> usize {
-    let mut expected = after + 1;
-    for (at, entry) in entries.iter().enumerate() {
-        if entry.sequence() != expected {
+/// A position that is missing, and since when it is waited for.
+pub type Gap = Option<(i64, Instant)>;
+
+/// How many of these positions stand without a gap that may still be filled.
+pub fn settled(positions: impl ExactSizeIterator<Item = i64>, after: i64, gap: &mut Gap) -> usize {
+    let (count, mut expected) = (positions.len(), after + 1);
+    for (at, position) in positions.enumerate() {
+        if position != expected {
             let since =
                 gap.filter(|(known, _)| *known == expected).map_or_else(Instant::now, |(_, since)| since);
             if since.elapsed() < GAP_PATIENCE {
@@ -78,41 +81,24 @@ fn settled(entries: &[BriefEntry], after: i64, gap: &mut Option<(i64, Instant)>)
                 return at;
             }
         }
-        expected = entry.sequence() + 1;
+        expected = position + 1;
     }
-    entries.len()
+    count
 }
 
 #[cfg(test)]
 mod tests {
-    use engine::Outcome;
-    use store::Brief;
-
     use super::*;
-
-    fn entries(positions: &[i64]) -> Vec<BriefEntry> {
-        let decision = Brief {
-            decided_at_us: 0,
-            event_time_us: 0,
-            amount_minor: 0,
-            score: None,
-            outcome: Outcome::Approve,
-            synthetic: false,
-            event: "{}".to_string(),
-        };
-        let entry = |sequence: &i64| BriefEntry::Decision { sequence: *sequence, decision: decision.clone() };
-        positions.iter().map(entry).collect()
-    }
 
     #[test]
     fn a_gap_is_waited_for_and_then_passed() {
-        let page = entries(&[5, 6, 8, 9]);
+        let page = [5, 6, 8, 9];
         let mut gap = None;
-        assert_eq!(settled(&page, 4, &mut gap), 2);
+        assert_eq!(settled(page.into_iter(), 4, &mut gap), 2);
         assert_eq!(gap.map(|(position, _)| position), Some(7));
-        assert_eq!(settled(&page[2..], 6, &mut gap), 0);
+        assert_eq!(settled([8, 9].into_iter(), 6, &mut gap), 0);
         gap = gap.map(|(position, since)| (position, since - GAP_PATIENCE));
-        assert_eq!(settled(&page[2..], 6, &mut gap), 2);
-        assert_eq!(settled(&page, 2, &mut gap), 0, "another gap is waited for anew");
+        assert_eq!(settled([8, 9].into_iter(), 6, &mut gap), 2);
+        assert_eq!(settled(page.into_iter(), 2, &mut gap), 0, "another gap is waited for anew");
     }
 }

@@ -23,6 +23,7 @@ use crate::registry::{self, Registered, RegistryError, Step};
 use crate::service::drift::drift as drift_of;
 use crate::service::figures::{Comparison, LOOKED_AT_MAX, compare, known};
 use crate::service::models::{Lineup, Loaded, Models};
+use crate::service::online;
 use crate::service::performance::performance as performance_of;
 use crate::service::pipeline::{TRANSACTION_BYTES_MAX, lock};
 use crate::service::wire::{
@@ -201,6 +202,10 @@ fn list(lineup: &Lineup, kept: &[Registered], comparison: Option<Comparison>) ->
     let mut models: Vec<ModelInfo> =
         lineup.champion.iter().map(|loaded| in_use(loaded, ModelRole::Champion)).collect();
     models.extend(lineup.challengers.iter().map(|loaded| in_use(loaded, ModelRole::Challenger)));
+    models.extend(lineup.online.iter().map(|online| ModelInfo {
+        live: figures.remove(online::ID),
+        ..ModelInfo::of(&online.facts(), ModelRole::Challenger)
+    }));
     let idle = |kept: &&Registered| lineup.all().all(|loaded| *loaded.model.id != *kept.facts.model_id);
     models.extend(kept.iter().filter(idle).map(|kept| ModelInfo {
         promotion: promotion(&kept.facts.model_id),

@@ -13,6 +13,7 @@ use self::durations::{BOUNDS_US, LABEL_BOUNDS_S, LabelDelays};
 use self::text::{Exposition, Format, Series};
 use super::api::{Api, Doors, judged, look_up_alerts};
 use super::health::{self, is_ready};
+use super::online;
 use super::pipeline::{lock, now_us};
 use super::rejections::REASONS;
 use super::retraining::RunFigures;
@@ -79,12 +80,13 @@ fn of_versions(api: &Doors, text: &mut Exposition) {
     ];
     text.gauge("redflag_detector_info", "The detector, with its fingerprints.", [(&labels[..], 1.0)]);
     let lineup = api.shared.models.current();
-    let labels: Vec<_> = lineup
-        .all()
-        .map(|loaded| {
-            let is_champion = lineup.champion_id() == Some(&*loaded.model.id);
-            let role = if is_champion { "champion" } else { "challenger" };
-            [("model", &*loaded.model.id), ("role", role), ("algorithm", loaded.facts.algorithm.as_str())]
+    let trees = lineup.all().map(|loaded| (&*loaded.model.id, loaded.facts.algorithm.as_str()));
+    let online = lineup.online.iter().map(|_| (online::ID, online::ALGORITHM));
+    let labels: Vec<_> = trees
+        .chain(online)
+        .map(|(id, algorithm)| {
+            let role = if lineup.champion_id() == Some(id) { "champion" } else { "challenger" };
+            [("model", id), ("role", role), ("algorithm", algorithm)]
         })
         .collect();
     text.gauge(

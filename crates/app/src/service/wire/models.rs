@@ -33,13 +33,13 @@ pub struct ModelInfo {
     pub id: String,
     /// Name of the detector it is for.
     pub detector: String,
-    /// `gbdt`, `random-forest` or `decision-tree`.
+    /// `gbdt`, `random-forest` or `decision-tree`; `logistic-regression` of the one that learns from each label.
     pub algorithm: String,
     /// What grew it.
     pub engine: String,
     /// Version of what grew it.
     pub engine_version: String,
-    /// Trees; null of a model that is not in use.
+    /// Trees; null of a model that is not in use, and of one that has none.
     pub trees: Option<usize>,
     /// First instant of its training data.
     pub trained_from: String,

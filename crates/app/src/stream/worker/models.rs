@@ -11,10 +11,10 @@ impl Core {
         self.commit_and_wait()?;
         let detector = &lineup.detector;
         let champion = lineup.champion.as_ref().map(|loaded| loaded.model.clone());
-        let made_with = versions(detector, champion.as_ref());
-        let challengers = lineup.challengers.iter().map(|loaded| &loaded.model);
+        let made_with = versions(detector, lineup.champion_id());
+        let (ids, scorers): (Vec<&str>, Vec<Scorer>) = lineup.in_the_shadow().unzip();
         let mut all = vec![made_with.clone()];
-        all.extend(challengers.clone().map(|model| versions(detector, Some(model))));
+        all.extend(ids.into_iter().map(|id| versions(detector, Some(id))));
         let numbers = match self.recorder.number(all) {
             Ok(numbers) => numbers,
             Err(error) => {
@@ -26,7 +26,7 @@ impl Core {
         // The other cores are Kafka's, or other processes'.
         self.detector = Arc::clone(detector);
         self.decider = Decider::new(Arc::clone(&self.detector), champion).on_one_thread();
-        self.challengers = Challengers::new(numbers[1..].iter().copied().zip(challengers.cloned()).collect());
+        self.challengers = Challengers::new(numbers[1..].iter().copied().zip(scorers).collect());
         (self.version, self.turn) = (numbers[0], Some(lineup.turn()));
         Ok(true)
     }
