@@ -64,8 +64,9 @@ const WRITER_PATIENCE: Duration = Duration::from_millis(250);
 /// How long a reader waits.
 const READER_PATIENCE: Duration = Duration::from_secs(5);
 
-/// When the log has grown beyond this, the writer itself moves the rest of it, so that it starts anew.
-const LOG_PAGES_MAX: i64 = 64_000;
+/// When the log has grown beyond this (about 50 MB), the writer itself moves the rest of it, so that it starts anew. A log that is short
+/// stays in memory and stops growing early: its blocks are allocated, and commits do not wait for the file system.
+const LOG_PAGES_MAX: i64 = 12_000;
 
 /// What a commit waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
