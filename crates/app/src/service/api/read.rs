@@ -159,7 +159,7 @@ pub async fn find(api: &Api, id: &str) -> Result<StoredDecision, Response> {
     match read(api, move |store| store.find(&wanted)).await {
         Some(Some(stored)) => Ok(stored),
         Some(None) => {
-            let error = engine::FieldError::new("id", &id, "the id of a stored transaction");
+            let error = engine::FieldError::new("id", id, "the id of a stored transaction");
             let detail = format!("there is no transaction {id:?}");
             Err(problem(StatusCode::NOT_FOUND, "no such transaction", &detail, vec![error.into()]))
         }
