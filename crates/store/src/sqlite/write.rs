@@ -27,6 +27,10 @@ const INSERT_SHADOW: &str = "INSERT INTO shadow_scores (sequence, version, score
 
 const SET_FALLBACK: &str = "UPDATE decisions SET fallback = ? WHERE id = ? AND decided_at_us >= ?";
 
+/// A row that stays where it is costs one page of the log; `INSERT OR REPLACE` wrote the index of names anew as well.
+const SET_TOTAL: &str =
+    "INSERT INTO totals (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
 /// What the one writer counts; the same stands in the database.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts {
@@ -44,8 +48,7 @@ impl Counts {
 
     /// Writes the totals that are no longer what they were.
     pub(super) fn replace_by(&self, after: &Counts, connection: &Connection) -> Result<()> {
-        let mut statement =
-            connection.prepare_cached("INSERT OR REPLACE INTO totals (name, value) VALUES (?, ?)")?;
+        let mut statement = connection.prepare_cached(SET_TOTAL)?;
         for ((name, value), (_, old)) in named(&after.totals).into_iter().zip(named(&self.totals)) {
             if value != old {
                 statement.execute(params![name, value as i64])?;
