@@ -70,7 +70,7 @@ impl Trial {
         let mut lists = book.lists.clone();
         lists.iter_mut().for_each(|list| list.kind = ListKind::Plain);
         let rules = candidates.into_iter().map(as_if_live).collect();
-        let alone = detector.with_rulebook(&Rulebook { rules, lists, policy: book.policy })?;
+        let alone = detector.with_rulebook(&Rulebook { rules, lists, ..book.clone() })?;
         Ok(Trial {
             detector: Arc::new(alone),
             asks,

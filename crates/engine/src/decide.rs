@@ -55,8 +55,19 @@ pub struct Rule {
 pub struct Policy {
     /// Thresholds as given, or the costs that they follow from.
     pub basis: Basis,
-    /// Reviews a day that people can do. Training turns it into the model's least score for a review.
+    /// Reviews a day that people can do. Training turns it into the model's least score for a review; for a model that is in use,
+    /// [`BudgetScore`] says it instead.
     pub daily_review_budget: Option<f64>,
+}
+
+/// The least score of a review that a budget means for a model; another model's scores are on another scale.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetScore {
+    /// Id of the model.
+    pub model: String,
+    /// Below it nothing is sent to review.
+    pub score_min: f64,
 }
 
 /// What a policy decides by.
@@ -97,7 +108,7 @@ impl Policy {
     }
 
     /// The outcome that score and amount alone ask for. A NaN score (no model) approves. Below `review_score_min`,
-    /// which the model sets from the review budget, nothing is sent to review.
+    /// which follows from the review budget, nothing is sent to review.
     pub fn outcome(&self, score: f64, amount: f64, review_score_min: f64) -> Outcome {
         let asked = match self.basis {
             Basis::Thresholds { decline, .. } if score >= decline => Outcome::Decline,

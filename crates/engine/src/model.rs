@@ -89,11 +89,6 @@ impl Model {
         }
     }
 
-    /// Whether the review budget has room for such a score, whatever the amount.
-    pub fn reviews(&self, score: f64) -> bool {
-        self.review_score_min > 0.0 && score >= self.review_score_min
-    }
-
     /// Whether it can say why: a forest from elsewhere may not know what that takes.
     pub fn gives_reasons(&self) -> bool {
         self.explainer.is_some()

@@ -470,24 +470,36 @@ impl Chunk {
             Some(model) => model.score_batch(features, &mut self.forest, &mut self.scores),
             None => self.scores.resize(features.len() / columns, f64::NAN),
         }
+        let review_score_min = detector.review_score_min(model);
         for (index, row) in features.chunks(columns).enumerate() {
             let score = self.scores[index];
             let cx = Context { batch, row: first_row + index, features: row, score };
             let decided = statuses[first_row + index] != Status::TimeJump;
-            let outcome = if decided { self.decide_row(detector, model, &cx) } else { Outcome::Review };
+            let outcome = if decided {
+                self.decide_row(detector, model, review_score_min, &cx)
+            } else {
+                Outcome::Review
+            };
             self.outcomes.push(outcome);
             self.fired_end.push(self.fired.len() as u32);
             self.reasons_end.push(self.reasons.len() as u32);
         }
     }
 
-    fn decide_row(&mut self, detector: &Detector, model: Option<&Model>, cx: &Context) -> Outcome {
-        let review_score_min = model.map_or(0.0, |model| model.review_score_min);
+    fn decide_row(
+        &mut self,
+        detector: &Detector,
+        model: Option<&Model>,
+        review_score_min: f64,
+        cx: &Context,
+    ) -> Outcome {
         let amount = cx.batch.amount(cx.row);
         let by_policy = detector.policy.outcome(cx.score, amount, review_score_min);
         let outcome = decide(&detector.rules, by_policy, cx, &mut self.fired);
         let asked = outcome.max(by_policy) != Outcome::Approve;
-        if let Some(model) = model.filter(|model| asked || model.reviews(cx.score)) {
+        // What the review budget has room for is explained, whatever the amount.
+        let has_room = review_score_min > 0.0 && cx.score >= review_score_min;
+        if let Some(model) = model.filter(|_| asked || has_room) {
             model.explain(cx.features, &mut self.explaining, &mut self.reasons);
         }
         outcome

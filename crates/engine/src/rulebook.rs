@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::decide::{Basis, Outcome, Policy, Rule};
+use crate::decide::{Basis, BudgetScore, Outcome, Policy, Rule};
 use crate::detector::{Detector, fingerprint, nearest};
 use crate::expression::{BoolExpr, Parsed, Scope, TextExpr};
 use crate::time::parse_instant;
@@ -34,6 +34,9 @@ pub struct Rulebook {
     /// How a score becomes an outcome.
     #[serde(default)]
     pub policy: Policy,
+    /// What the policy's review budget means for the model that was in use when it was set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_score: Option<BudgetScore>,
 }
 
 /// A rule as a person writes it.
@@ -236,14 +239,17 @@ impl Rulebook {
             // A file may name a value twice; it means the same.
             entries: values.iter().collect::<BTreeSet<_>>().into_iter().map(entry).collect(),
         });
-        Rulebook { rules: rules.collect(), lists: lists.collect(), policy: detector.policy }
+        let (policy, budget_score) = (detector.policy, detector.budget_score.clone());
+        Rulebook { rules: rules.collect(), lists: lists.collect(), policy, budget_score }
     }
 
     /// Identifies its content, as 16 hexadecimal digits.
     pub fn fingerprint(&self) -> String {
         let rules = self.rules.iter().map(|rule| format!("{rule:?}"));
         let lists = self.lists.iter().map(|list| format!("{list:?}"));
-        fingerprint(rules.chain(lists).chain([format!("{:?}", self.policy)]))
+        let policy = format!("{:?}", self.policy);
+        let budget_score = self.budget_score.iter().map(|budget_score| format!("{budget_score:?}"));
+        fingerprint(rules.chain(lists).chain([policy]).chain(budget_score))
     }
 }
 
@@ -280,6 +286,7 @@ impl Detector {
         let mut rules = reading.list_rules(&book.lists, &lists);
         rules.extend(reading.rules(&book.rules, &lists));
         reading.policy(&book.policy);
+        reading.budget_score(book.budget_score.as_ref());
         if rules.len() > RULES_MAX {
             let message = format!("there are {} rules and lists, more than {RULES_MAX}", rules.len());
             reading.add("the rulebook", message, None);
@@ -287,7 +294,13 @@ impl Detector {
         if !reading.flaws.is_empty() {
             return Err(reading.flaws);
         }
-        Ok(Detector { rules, policy: book.policy, rules_fingerprint: book.fingerprint(), ..self.clone() })
+        Ok(Detector {
+            rules,
+            policy: book.policy,
+            budget_score: book.budget_score.clone(),
+            rules_fingerprint: book.fingerprint(),
+            ..self.clone()
+        })
     }
 }
 
@@ -456,6 +469,14 @@ impl Reading<'_> {
             self.add(of, message, None);
         }
         found
+    }
+
+    fn budget_score(&mut self, found: Option<&BudgetScore>) {
+        let Some(BudgetScore { score_min, .. }) = found else { return };
+        if !(score_min.is_finite() && *score_min >= 0.0) {
+            let message = format!("`score_min` is {score_min}, expected a score");
+            self.add("the budget score", message, None);
+        }
     }
 
     fn policy(&mut self, policy: &Policy) {

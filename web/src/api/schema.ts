@@ -659,7 +659,10 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Say how a score becomes an outcome: by thresholds, or by what reviews and false declines cost. */
+        /**
+         * Say how a score becomes an outcome: by thresholds, or by what reviews and false declines cost. A review budget holds at once for the
+         *     champion, by what it says of the last seven days' transactions, and for later models by their training.
+         */
         put: operations["put_policy"];
         post?: never;
         delete?: never;
@@ -1518,6 +1521,16 @@ export interface components {
         BreakdownValue: components["schemas"]["ActivityCounts"] & {
             /** @description The value. */
             value: string;
+        };
+        /** @description The least score of a review that a budget means for a model. */
+        BudgetScoreText: {
+            /** @description Id of the model. */
+            model: string;
+            /**
+             * Format: double
+             * @description Below it nothing is sent to review.
+             */
+            score_min: number;
         };
         /** @description Scores against what happened. */
         CalibrationBin: {
@@ -2850,7 +2863,8 @@ export interface components {
             basis: components["schemas"]["BasisText"];
             /**
              * Format: double
-             * @description Reviews a day that people can do. Training turns it into the model's least score for a review.
+             * @description Reviews a day that people can do: the champion's least score for a review follows from it when the policy is set, and that of
+             *     later models from their training.
              */
             daily_review_budget?: number | null;
         };
@@ -3401,6 +3415,7 @@ export interface components {
         };
         /** @description The rules, lists and policy that decide. */
         RulesInForce: {
+            budget_score?: components["schemas"]["BudgetScoreText"] | null;
             /**
              * @description What decisions name as the rules that they were made by.
              * @example 7d3c0f0e5ab1c2d4

@@ -58,7 +58,7 @@ pub fn run(args: Args) -> Result<()> {
         What::Show => show(&desk),
         What::Set(set) => {
             let policy = set.policy()?;
-            desk.publish(None, &set.signed, |book| Ok(change::set_policy(book, policy)))
+            desk.publish(None, &set.signed, |book| Ok(change::set_policy(book, policy, None)))
         }
     }
 }

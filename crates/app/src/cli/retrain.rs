@@ -1,9 +1,11 @@
 //! `redflag retrain`: training again on what became known, step by step or all of it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Subcommand;
+use engine::Detector;
 use lab::train::write_rows;
 use serde_json::json;
 
@@ -11,6 +13,8 @@ use super::WrongInput;
 use super::output::{CountBar, detector_text, load_detector};
 use super::recipe::Making;
 use crate::log;
+use crate::registry::Registry;
+use crate::registry::rulebooks::applied;
 use crate::retraining::config::Config;
 use crate::retraining::rows::{Wanted, collect};
 use crate::retraining::run::{Run, State, Step};
@@ -170,8 +174,16 @@ fn open(common: &Common) -> Result<Work> {
         humble(settings.retraining.cores);
     }
     let recipe = making(&settings.retraining)?.recipe()?;
-    let detector = (load_detector(&settings.detector)?, detector_text(&settings.detector)?);
-    Work::open(&common.run, settings, detector, recipe, &common.with.trigger)
+    let detector = deciding(&settings)?;
+    let text = detector_text(&settings.detector)?;
+    Work::open(&common.run, settings, (Arc::new(detector), text), recipe, &common.with.trigger)
+}
+
+/// The detector with the rulebook in force: a challenger is trained for the policy that it would decide by, and judged by it.
+fn deciding(settings: &Settings) -> Result<Detector> {
+    let detector = load_detector(&settings.detector)?;
+    let made = Registry::open(&settings.registry())?.rulebook_in_force(&detector)?;
+    Ok(applied(&detector, &made.rulebook)?)
 }
 
 /// Gives way to everybody else: the lowest priority, and no more than so many cores. Where the system does not allow it, the work

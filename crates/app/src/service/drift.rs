@@ -72,7 +72,7 @@ pub fn drift_over(
     span_us: i64,
     is_real: impl Fn(Option<&str>) -> bool,
 ) -> store::Result<Drift> {
-    let mut some = spread(store, span_us)?;
+    let mut some = spread(store, span_us, NEWEST)?.decisions;
     some.retain(own(champion, detector, is_real));
     let baseline = champion.and_then(|champion| champion.baseline.as_ref());
     let baseline = baseline.filter(|_| some.len() >= DECISIONS_MIN);
@@ -83,18 +83,33 @@ pub fn drift_over(
 /// Stretches of the log that are read of a span.
 const STRETCHES: i64 = 20;
 
-/// Decisions spread over the log, in stretches of neighbours, from a span of event time before the newest one on.
-fn spread(store: &mut dyn Store, span_us: i64) -> store::Result<Vec<StoredDecision>> {
+/// Some of the decisions of a span of event time that ends with the newest one.
+#[derive(Default)]
+pub struct Spread {
+    /// In the order of the log.
+    pub decisions: Vec<StoredDecision>,
+    /// Which share of the span's they are, about.
+    pub share: f64,
+}
+
+/// About so many decisions spread over the log, in stretches of neighbours, from a span of event time before the newest one on.
+///
+/// # Errors
+/// If the database refuses.
+pub fn spread(store: &mut dyn Store, span_us: i64, wanted: usize) -> store::Result<Spread> {
     let newest = store.decisions(&Filter { limit: 1, ..Filter::default() })?;
-    let Some(newest) = newest.first() else { return Ok(Vec::new()) };
+    let Some(newest) = newest.first() else { return Ok(Spread::default()) };
     let first = position_at(store, newest.event_time_us - span_us, newest.sequence)?;
-    let mut some: Vec<StoredDecision> = Vec::new();
+    let positions = newest.sequence - first + 1;
+    let (mut decisions, mut read_until, mut read): (Vec<StoredDecision>, _, _) = (Vec::new(), first - 1, 0);
     for stretch in 0..STRETCHES {
-        let after = first - 1 + (newest.sequence - first + 1) * stretch / STRETCHES;
-        let read_until = some.last().map_or(after, |last| last.sequence);
-        some.extend(store.history(after.max(read_until), &ALWAYS, NEWEST / STRETCHES as usize)?);
+        let after = read_until.max(first - 1 + positions * stretch / STRETCHES);
+        let some = store.history(after, &ALWAYS, wanted / STRETCHES as usize)?;
+        read_until = some.last().map_or(after, |last| last.sequence);
+        read += read_until - after;
+        decisions.extend(some);
     }
-    Ok(some)
+    Ok(Spread { decisions, share: (read as f64 / positions as f64).min(1.0) })
 }
 
 /// The position up to `last` from which on event times are from `time_us` on, about: the log is in the order of arrival.

@@ -80,7 +80,8 @@ pub fn compare(record: &Record, known: &[Known], lineup: &Lineup, detector: &Det
         let own = record.scored.iter().filter(|(version, _)| model_of.get(version) == Some(&at));
         own.map(|(_, count)| count).sum()
     };
-    let review_score_min = lineup.champion.as_ref().map_or(0.0, |champion| champion.model.review_score_min);
+    let review_score_min =
+        detector.review_score_min(lineup.champion.as_ref().map(|champion| &champion.model));
     let alerts = |known: &Known, score: f64| {
         detector.policy.outcome(score, known.amount, review_score_min) != Outcome::Approve
     };

@@ -22,6 +22,8 @@ pub mod figures;
 pub mod performance;
 /// How far decisions are from what the champion learnt from.
 pub mod drift;
+/// What a review budget means for the champion.
+pub mod budget;
 /// What watches for drift.
 pub mod monitors;
 /// Runs of training again.

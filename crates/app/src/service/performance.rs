@@ -31,7 +31,7 @@ pub fn performance(known: &[Known], lineup: &Lineup, detector: &Detector) -> Per
     let (from_us, to_us) = (times().min(), times().max());
     let span_us = from_us.zip(to_us).map_or(0, |(from, to)| to - from);
     let days = (span_us as f64 / DAY_US as f64).max(1.0);
-    let present = lineup.champion.as_ref().map_or(0.0, |champion| champion.model.review_score_min);
+    let present = detector.review_score_min(lineup.champion.as_ref().map(|champion| &champion.model));
     let (present, costs) = match detector.policy.basis {
         Basis::Thresholds { review, .. } => (present.max(review), None),
         Basis::Costs { review, false_decline } => (present, Some((review, false_decline))),

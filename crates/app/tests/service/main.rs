@@ -38,6 +38,7 @@ mod demo;
 mod marks;
 mod generate;
 mod backtest;
+mod budget;
 mod card_numbers;
 mod forgetting;
 mod retraining;

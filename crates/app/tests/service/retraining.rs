@@ -103,6 +103,9 @@ fn a_better_challenger_takes_over_without_a_person() {
     let service = bench.setup().start();
     let mut client = service.client();
     bench.fill(&mut client);
+    let policy = json!({ "basis": { "thresholds": { "review": 0.5, "decline": 0.9 } }, "daily_review_budget": 3 });
+    let policy = json!({ "policy": policy, "by": "maria", "reason": "few people" }).to_string();
+    client.send("PUT", "/v1/policy", policy.as_bytes()).unwrap().ok();
     let told = client.get("/v1/retraining").ok().json();
     assert_eq!(
         (&told["can_run"], &told["schedule"], &told["runs"]),
@@ -128,6 +131,8 @@ fn a_better_challenger_takes_over_without_a_person() {
         &format!("model show {} --registry models --json", run["model"].as_str().unwrap()),
     );
     let shown: Value = serde_json::from_str(&shown).unwrap();
+    let per_day = shown["facts"]["metrics"]["reviews_per_day"].as_f64();
+    assert!(per_day.is_some_and(|per_day| per_day <= 3.0), "by the policy in force: {shown}");
     let last = shown["history"].as_array().unwrap().last().unwrap();
     assert_eq!(
         (&last["by"], &last["step"], &last["reason"]),

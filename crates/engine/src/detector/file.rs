@@ -76,6 +76,7 @@ fn read_detector(mut root: Section, mistakes: &mut Mistakes) -> Option<Detector>
         rules: rules.into_iter().map(|(rule, _)| rule).collect(),
         lists,
         policy,
+        budget_score: None,
     })
 }
 

@@ -12,8 +12,9 @@ mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::decide::{Policy, Rule};
+use crate::decide::{BudgetScore, Policy, Rule};
 use crate::expression::{BoolExpr, NumberExpr};
+use crate::model::Model;
 
 pub(crate) use fingerprint::fingerprint;
 pub use reader::Mistake;
@@ -35,6 +36,8 @@ pub struct Detector {
     pub lists: BTreeMap<String, Vec<String>>,
     /// How a score becomes an outcome.
     pub policy: Policy,
+    /// What its review budget means for a model that was trained with another.
+    pub budget_score: Option<BudgetScore>,
     /// Identifies the feature list: a model trained on another is refused.
     pub feature_fingerprint: String,
     /// Identifies rules and policy.
@@ -180,6 +183,14 @@ impl Aggregate {
 }
 
 impl Detector {
+    /// The least score that a model's transactions are reviewed from: what the review budget in force means for it, or what its training
+    /// found. 0 is no bound.
+    pub fn review_score_min(&self, model: Option<&Model>) -> f64 {
+        let Some(model) = model else { return 0.0 };
+        let in_force = self.budget_score.as_ref().filter(|found| *found.model == *model.id);
+        in_force.map_or(model.review_score_min, |found| found.score_min)
+    }
+
     /// Reads a detector file.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ export function PolicyPanel({ policy, detector, onChange }: Props) {
         ))}
         {least != null && (
           <div>
-            <dt>Least score for a review, from the model</dt>
+            <dt>Least score for a review, by the budget</dt>
             <dd>{least.toFixed(4)}</dd>
           </div>
         )}
@@ -70,7 +70,7 @@ export function PolicyDialog({ policy, ...changing }: Changing & { policy: Polic
           </div>
           <Figure
             name="Reviews a day"
-            hint="How many people can do; empty for no bound. The next training turns it into a least score."
+            hint="How many people can do; empty for no bound. It holds at once, by what the champion says of the last seven days."
             value={typed.budget}
             mistake={tried ? mistakes.budget : undefined}
             onChange={(budget) => change({ budget })}

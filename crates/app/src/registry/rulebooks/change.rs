@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use engine::Rulebook;
-use engine::decide::Policy;
+use engine::decide::{BudgetScore, Policy};
 use engine::detector::Schema;
 use engine::rulebook::{Entry, List, ListKind, Stage, WrittenRule};
 
@@ -126,10 +126,18 @@ pub fn delist(
     }
 }
 
-/// Sets how a score becomes an outcome.
-pub fn set_policy(book: &mut Rulebook, policy: Policy) -> String {
-    book.policy = policy;
-    "the policy was changed".to_string()
+/// Sets how a score becomes an outcome, and what its review budget means for the model in use, if that is known.
+pub fn set_policy(book: &mut Rulebook, policy: Policy, budget_score: Option<BudgetScore>) -> String {
+    (book.policy, book.budget_score) = (policy, budget_score);
+    match (&book.budget_score, policy.daily_review_budget) {
+        (Some(BudgetScore { model, score_min }), _) => {
+            format!("the policy was changed; {model} reviews from score {score_min:.6} on")
+        }
+        (None, Some(_)) => {
+            "the policy was changed; its review budget holds from the next training on".to_string()
+        }
+        (None, None) => "the policy was changed".to_string(),
+    }
 }
 
 /// Sets everything at once.

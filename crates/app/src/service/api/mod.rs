@@ -59,7 +59,7 @@ use crate::stream::settings::KafkaSettings;
 pub use alerts::{Brief as AlertsBrief, look_up as look_up_alerts, watch_alerts};
 pub use live::{Frame, publish};
 pub use models::{Judged, Remembered, judged};
-pub use read::read;
+pub use read::{read, read_now};
 
 /// What every handler can reach.
 pub type Api = Arc<Doors>;

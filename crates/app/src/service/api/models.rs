@@ -38,8 +38,8 @@ pub struct Remembered<T>(Mutex<Option<Found<T>>>);
 
 struct Found<T> {
     until: Instant,
-    /// The promotion that the models follow.
-    promotion: u64,
+    /// The turn of the lineup that it was found of.
+    turn: u64,
     what: Arc<T>,
 }
 
@@ -50,15 +50,15 @@ impl<T> Default for Remembered<T> {
 }
 
 impl<T> Remembered<T> {
-    fn get(&self, promotion: u64) -> Option<Arc<T>> {
-        let fresh = |found: &&Found<T>| found.promotion == promotion && Instant::now() < found.until;
+    fn get(&self, turn: u64) -> Option<Arc<T>> {
+        let fresh = |found: &&Found<T>| found.turn == turn && Instant::now() < found.until;
         lock(&self.0).as_ref().filter(fresh).map(|found| Arc::clone(&found.what))
     }
 
-    fn put(&self, promotion: u64, took: Duration, what: T) -> Arc<T> {
+    fn put(&self, turn: u64, took: Duration, what: T) -> Arc<T> {
         let what = Arc::new(what);
         let until = Instant::now() + SHOWN_AGAIN * took;
-        *lock(&self.0) = Some(Found { until, promotion, what: Arc::clone(&what) });
+        *lock(&self.0) = Some(Found { until, turn, what: Arc::clone(&what) });
         what
     }
 }
@@ -157,18 +157,18 @@ async fn remembered<T: Send + Sync + 'static>(
     look: impl FnOnce(&Doors, &mut dyn Store, &Lineup) -> store::Result<T> + Send + 'static,
 ) -> Option<Arc<T>> {
     let lineup = api.shared.models.current();
-    let promotion = lineup.number;
-    if let Some(found) = kept(api).get(promotion) {
+    let turn = lineup.turn();
+    if let Some(found) = kept(api).get(turn) {
         return Some(found);
     }
     let started = Instant::now();
     let held = Arc::clone(api);
     let found = read(api, move |store| look(&held, store, &lineup)).await?;
-    Some(kept(api).put(promotion, started.elapsed(), found))
+    Some(kept(api).put(turn, started.elapsed(), found))
 }
 
 fn judge(api: &Doors, store: &mut dyn Store, lineup: &Lineup) -> store::Result<Judged> {
-    let detector = &api.shared.detector;
+    let detector = &lineup.detector;
     let record = store.record(LOOKED_AT_MAX, api.matured_before_us())?;
     let known = known(&record, lineup, detector, |mark| api.is_real(mark));
     Ok(Judged {

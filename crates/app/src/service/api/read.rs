@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::detector::Schema;
 use engine::event::is_mark;
-use store::{Filter, Made, Store, StoredDecision};
+use store::{Database, Filter, Made, Store, StoredDecision};
 
 use super::path::Named;
 use super::problem::{invalid, problem, unavailable};
@@ -234,6 +234,25 @@ pub async fn ready(State(api): State<Api>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response()
 }
 
+/// Runs a query on a connection of its own, on this thread.
+///
+/// # Errors
+/// If the database refuses.
+pub fn read_now<T>(
+    api: &Doors,
+    database: &Database,
+    query: impl FnOnce(&mut dyn Store) -> store::Result<T>,
+) -> store::Result<T> {
+    let idle = lock(&api.readers).pop();
+    let mut reader = match idle {
+        Some(reader) => reader,
+        None => database.open_reader()?,
+    };
+    let found = query(&mut *reader);
+    lock(&api.readers).push(reader);
+    found
+}
+
 /// Runs a query on a connection of its own, away from the threads that answer requests.
 pub async fn read<T: Send + 'static>(
     api: &Api,
@@ -241,16 +260,7 @@ pub async fn read<T: Send + 'static>(
 ) -> Option<T> {
     let api = Arc::clone(api);
     let database = api.database.clone()?;
-    let work = move || {
-        let idle = lock(&api.readers).pop();
-        let mut reader = match idle {
-            Some(reader) => reader,
-            None => database.open_reader()?,
-        };
-        let found = query(&mut *reader);
-        lock(&api.readers).push(reader);
-        found
-    };
+    let work = move || read_now(&api, &database, query);
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(found)) => Some(found),
         Ok(Err(error)) => {

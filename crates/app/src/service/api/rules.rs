@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use anyhow::Context;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Query, State};
@@ -17,6 +18,7 @@ use super::write::{BATCH_BYTES_MAX, read_body, whole_body};
 use super::{Api, Doors};
 use crate::registry::rulebooks::{Published, applied, change};
 use crate::registry::{RegistryError, Request};
+use crate::service::budget::budget_score;
 use crate::service::pipeline::TRANSACTION_BYTES_MAX;
 use crate::service::wire::{
     ChangeRequest, EntriesRequest, ListInShort, ListPage, ListRequest, PolicyRequest, Problem,
@@ -192,7 +194,8 @@ pub async fn delist(State(api): State<Api>, Named(name): Named, caller: Caller, 
     publish(api, caller, body, BATCH_BYTES_MAX, put).await
 }
 
-/// Say how a score becomes an outcome: by thresholds, or by what reviews and false declines cost.
+/// Say how a score becomes an outcome: by thresholds, or by what reviews and false declines cost. A review budget holds at once for the
+/// champion, by what it says of the last seven days' transactions, and for later models by their training.
 #[utoipa::path(put, path = "/v1/policy", tag = "rules", request_body = PolicyRequest,
     responses(
         (status = 200, body = RulebookNote, description = "it holds"),
@@ -203,8 +206,11 @@ pub async fn delist(State(api): State<Api>, Named(name): Named, caller: Caller, 
         (status = 503, body = Problem, description = "the registry cannot be written; nothing was changed"),
     ))]
 pub async fn put_policy(State(api): State<Api>, caller: Caller, body: Body) -> Response {
-    let put =
-        |_: &Doors, book: &mut Rulebook, wanted: PolicyRequest| Ok(change::set_policy(book, wanted.policy));
+    let put = |api: &Doors, book: &mut Rulebook, wanted: PolicyRequest| {
+        let found = budget_score(api, &wanted.policy)
+            .context("what the review budget means cannot be read from the database")?;
+        Ok(change::set_policy(book, wanted.policy, found))
+    };
     publish(api, caller, body, TRANSACTION_BYTES_MAX, put).await
 }
 

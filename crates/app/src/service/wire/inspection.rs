@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use engine::decide::{Basis, Policy, Rule};
+use engine::decide::{Basis, Rule};
 use engine::detector::{Definition, Detector, Feature, Field, FieldKind, Schema, Window};
 use engine::time::format_duration;
 use engine::{Model, Narrator};
@@ -39,7 +39,7 @@ impl DetectorInfo {
             fields: schema.fields.iter().map(|field| FieldInfo::of(field, schema)).collect(),
             features: (0..detector.features.len()).map(|at| FeatureInfo::of(detector, at)).collect(),
             rules: detector.rules.iter().map(RuleInfo::of).collect(),
-            policy: PolicyInfo::of(&detector.policy, champion),
+            policy: PolicyInfo::of(detector, champion),
         }
     }
 }
@@ -171,8 +171,9 @@ pub struct PolicyInfo {
 }
 
 impl PolicyInfo {
-    fn of(policy: &Policy, champion: Option<&Model>) -> PolicyInfo {
-        let budget = champion.map(|model| model.review_score_min).filter(|score| *score > 0.0);
+    fn of(detector: &Detector, champion: Option<&Model>) -> PolicyInfo {
+        let policy = &detector.policy;
+        let budget = Some(detector.review_score_min(champion)).filter(|score| *score > 0.0);
         let plain = PolicyInfo {
             review_score_min: budget,
             review_cost: None,

@@ -1,7 +1,7 @@
 //! Rules, lists and policy over HTTP.
 
 use engine::Rulebook;
-use engine::decide::Policy;
+use engine::decide::{BudgetScore, Policy};
 use engine::rulebook::{self, Flaw, ListKind, Stage, WrittenRule};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -25,6 +25,17 @@ pub struct RulesInForce {
     /// How a score becomes an outcome.
     #[schema(value_type = PolicyText)]
     pub policy: Policy,
+    /// What its review budget means for the model that was in use when it was set; null where that is the training's to say.
+    pub budget_score: Option<BudgetScoreText>,
+}
+
+/// The least score of a review that a budget means for a model.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct BudgetScoreText {
+    /// Id of the model.
+    pub model: String,
+    /// Below it nothing is sent to review.
+    pub score_min: f64,
 }
 
 /// A rulebook's place in the history.
@@ -359,7 +370,8 @@ pub struct WholeRulebook {
 pub struct PolicyText {
     /// Scores, or the costs that they follow from.
     basis: BasisText,
-    /// Reviews a day that people can do. Training turns it into the model's least score for a review.
+    /// Reviews a day that people can do: the champion's least score for a review follows from it when the policy is set, and that of
+    /// later models from their training.
     daily_review_budget: Option<f64>,
 }
 
@@ -382,9 +394,16 @@ impl RulesInForce {
             fingerprint: made.fingerprint.clone(),
             lists: made.rulebook.lists.iter().map(|list| ListInShort::of(list, &made)).collect(),
             policy: made.rulebook.policy,
+            budget_score: made.rulebook.budget_score.clone().map(BudgetScoreText::from),
             rules: made.rulebook.rules.iter().cloned().map(RuleText::from).collect(),
             published: RulebookNote::of(made),
         }
+    }
+}
+
+impl From<BudgetScore> for BudgetScoreText {
+    fn from(BudgetScore { model, score_min }: BudgetScore) -> BudgetScoreText {
+        BudgetScoreText { model, score_min }
     }
 }
 
