@@ -51,7 +51,7 @@ fn though_partitions_come_one_after_another() {
     let events = simulated(ROWS);
     let service = topics.start(&scored(topics.process("a")));
     std::thread::sleep(Duration::from_secs(3));
-    topics.send_apart(&events[..ROWS / 2], Duration::from_millis(200));
+    topics.send_apart(&events[..ROWS / 2], Duration::from_millis(100));
     topics.wait_until_decided();
     topics.send_apart(&events[ROWS / 2..], Duration::ZERO);
     topics.wait_until_decided();

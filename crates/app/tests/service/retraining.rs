@@ -103,7 +103,8 @@ fn a_better_challenger_takes_over_without_a_person() {
     let service = bench.setup().start();
     let mut client = service.client();
     bench.fill(&mut client);
-    let policy = json!({ "basis": { "thresholds": { "review": 0.5, "decline": 0.9 } }, "daily_review_budget": 3 });
+    let policy =
+        json!({ "basis": { "thresholds": { "review": 0.5, "decline": 0.9 } }, "daily_review_budget": 3 });
     let policy = json!({ "policy": policy, "by": "maria", "reason": "few people" }).to_string();
     client.send("PUT", "/v1/policy", policy.as_bytes()).unwrap().ok();
     let told = client.get("/v1/retraining").ok().json();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::client::Client;
-use super::events::{label, numbered};
+use super::events::{label, numbered, transaction};
 use super::process::{Setup, folder, wait_until};
 use super::receiver::{Receiver, Span};
 
@@ -83,10 +83,11 @@ fn the_caller_says_whether_its_trace_is_sampled_and_else_the_share() {
     let unsampled = format!("00-{TRACE}-{CALLER}-00");
     post_traced(&mut client, "/v1/transactions", &unsampled, &numbered(1));
     post_traced(&mut client, "/v1/transactions", "not a traceparent", &numbered(2));
-    client.post("/v1/transactions", numbered(3)).ok();
+    let named = transaction("the-payment", "2018-04-01T00:00:03Z", "the-payer", "the-terminal");
+    client.post("/v1/transactions", named).ok();
     client.post("/v1/transactions/batch", format!("{}\n{}\n", numbered(4), numbered(5))).ok();
-    client.post("/v1/labels", label("n3", true)).ok();
-    client.get("/v1/decisions/n3").ok();
+    client.post("/v1/labels", label("the-payment", true)).ok();
+    client.get("/v1/decisions/the-payment").ok();
     client.get("/v1/decisions/of-somebody");
     service.stop();
     let spans = receiver.all();
@@ -113,7 +114,7 @@ fn the_caller_says_whether_its_trace_is_sampled_and_else_the_share() {
         .collect();
     assert_eq!(groups, ["1", "1", "2"]);
     let text = String::from_utf8_lossy(&receiver.received()).into_owned();
-    for id in ["n3", "of-somebody", "c0", "customer"] {
+    for id in ["the-payment", "of-somebody", "the-payer", "the-terminal", "customer"] {
         assert!(!text.contains(id), "{id} is in a trace");
     }
 }
