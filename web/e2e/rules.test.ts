@@ -49,8 +49,15 @@ describe('a rule', () => {
     complaints.refusalWanted = false
   })
 
-  it('that is mended begins in the shadow', async () => {
+  it('that is mended is tried on history', async () => {
+    await post('t0')
     await page.getByLabel('Condition', { exact: true }).fill('tx_amount > 500.0')
+    await page.getByRole('button', { name: 'Try on history' }).click()
+    await page.locator('.trial-figures').getByText('of 1 transaction in 1 day', { exact: true }).waitFor()
+    expect((await inForce()).number).toBe(0)
+  })
+
+  it('begins in the shadow', async () => {
     await page.getByRole('button', { name: 'Publish', exact: true }).click()
     await page.getByText('Done: rule large is new').waitFor()
     const { rules } = await inForce()
@@ -152,7 +159,7 @@ describe('the audit log', () => {
     await page.getByRole('button', { name: 'Show' }).click()
     await page.getByRole('cell', { name: 'rule.put' }).first().waitFor()
     const actions = await page.locator('.audit-entries tbody td:nth-child(4)').allInnerTexts()
-    expect(new Set(actions)).toEqual(new Set(['rule.put', 'rule.stage']))
+    expect(new Set(actions)).toEqual(new Set(['rule.backtest', 'rule.put', 'rule.stage']))
   })
 
   itIsFitForAll(() => page)

@@ -1,6 +1,8 @@
 /** Requests about rules, lists and policy. Each change says for which rulebook it was made (`after`), who wants it and why. */
 import { request, withBody } from './client'
 import type {
+  BacktestReport,
+  BacktestRequest,
   ListEntry,
   ListPage,
   ListRequest,
@@ -34,6 +36,11 @@ export function listRulebooks(signal: AbortSignal) {
 
 export function putRule(name: string, rule: RuleRequest & Signed) {
   return change(named('rules', name), 'PUT', rule)
+}
+
+/** What history says of a rule; changes nothing. */
+export function tryRule(rule: BacktestRequest) {
+  return request<BacktestReport>('/v1/rules/backtest', withBody('POST', rule))
 }
 
 export function moveRule(name: string, wanted: StageRequest & Signed) {

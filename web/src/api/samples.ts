@@ -2,6 +2,7 @@
 import type {
   Alert,
   AuditEntry,
+  BacktestReport,
   Contributions,
   Decision,
   DecisionSummary,
@@ -464,4 +465,43 @@ export function retraining(more: Partial<Retraining> = {}): Retraining {
 export function auditEntry(number: number, more: Partial<AuditEntry> = {}): AuditEntry {
   const what = { action: 'rule.put', subject: '/v1/rules/large', detail: '', outcome: '200', hash: 'a39b' }
   return { number, at: '2026-01-01T00:00:00Z', by: 'anna', roles: 'engineer', ...what, ...more }
+}
+
+/** What a service with 20,000 simulated transactions answered (`card`, seed 4), its first three days. */
+export function backtestReport(): BacktestReport {
+  const none = { transactions: 0, amount: 0 }
+  return {
+    transactions: 20_000,
+    days: 35,
+    known: 16_234,
+    frauds: 103,
+    alerts_per_day: 7.771428571428571,
+    cost: 2312.0100000000007,
+    left_out: {},
+    rule: {
+      name: 'rule',
+      when: 'tx_amount > 300.0',
+      outcome: 'review',
+      fired: 98,
+      fired_per_day: 2.8,
+      added_alerts_per_day: 0.4857142857142857,
+      changes: [{ from: 'approve', to: 'review', transactions: 17 }],
+      known: 87,
+      frauds: 13,
+      precision: 0.14942528735632185,
+      recall: 0.1262135922330097,
+      added_precision: 0,
+      caught: none,
+      stopped: none,
+      reviewed: { transactions: 14, amount: 5359.92 },
+      let_through: none,
+      cost: 2382.0100000000007,
+      overlap: [{ with: 'policy', both: 81, only_this: 17, only_that: 191, jaccard: 0.28027681660899656 }],
+      by_day: [
+        { date: '2018-04-01', transactions: 508, alerts: 6, added: 3, fired: 5, frauds: 1 },
+        { date: '2018-04-02', transactions: 563, alerts: 25, added: 0, fired: 8, frauds: 1 },
+        { date: '2018-04-03', transactions: 560, alerts: 20, added: 0, fired: 5, frauds: 0 },
+      ],
+    },
+  }
 }

@@ -6,6 +6,7 @@ import { ChangeDialog, type Changing } from './ChangeDialog'
 import { ConditionMistakes, MistakeList } from './MistakeList'
 import { atCondition, mistakesOf, type Mistake } from './mistakes'
 import { Readable } from './Readable'
+import { Trial } from './Trial'
 import { emptyRule, requestOf, typedMistakes, typedOf, type TypedMistakes, type TypedRule } from './typed'
 import { ASKS_FOR, STAGE_MEANS, STAGES } from './words'
 
@@ -48,6 +49,7 @@ export function RuleDialog({ rule, detector, ...changing }: Props) {
               detector={detector}
               lists={changing.book.lists.map(({ name }) => name)}
             />
+            <Trial typed={typed} currency={detector?.currency ?? ''} />
             {found.rest.length > 0 && <MistakeList mistakes={found.rest} />}
           </>
         )

@@ -1,7 +1,7 @@
 import { cleanup, fireEvent, render, screen, waitFor, within } from '@testing-library/react'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { findOutWho, forgetWho } from '@/api/access'
-import { detector, listPage, rule, rulebookNote, rulesInForce } from '@/api/samples'
+import { backtestReport, detector, listPage, rule, rulebookNote, rulesInForce } from '@/api/samples'
 import { readEntries } from './entries'
 import { ListView } from './ListView'
 import { excerpt, mistakesOf } from './mistakes'
@@ -89,6 +89,38 @@ describe('the page of rules', () => {
     expect(await screen.findByText(/Done: rule tiny is new\. Rulebook 4 holds/)).toBeTruthy()
     const [request] = sent(ask, 'PUT /v1/rules/tiny')
     expect(request).toMatchObject({ when: 'tx_amount < 1.0', outcome: 'review', stage: 'shadow', by: 'Ann', reason: 'case 3', after: 3 })
+  })
+
+  it('lets history say what a rule would have done, and changes nothing', async () => {
+    const ask = serve({ 'POST /v1/rules/backtest': backtestReport() })
+    render(<RulesView />)
+    await screen.findByRole('heading', { name: 'large' })
+    press('New rule')
+    expect(screen.getByRole<HTMLButtonElement>('button', { name: 'Try on history' }).disabled).toBe(true)
+    type('Condition', 'tx_amount > 300.0')
+    press('Try on history')
+    const figure = async (name: string) => (await screen.findByText(name)).nextSibling?.textContent
+    expect(await figure('Alerts a day')).toBe('7.8 → 8.3')
+    expect(await figure('It fires')).toBe('98 of 20,000 transactions in 35 days')
+    expect(await figure('Precision')).toBe('14.9 % 13 frauds of 87 known')
+    expect(await figure('Genuine ones reviewed')).toMatch(/^14 worth 5,359\.92 /)
+    expect(screen.getByRole('img', { name: 'Alerts by day, at the most 25' })).toBeTruthy()
+    expect(screen.getByRole('row', { name: 'policy 81 17 191 28.0 %' })).toBeTruthy()
+    expect(sent(ask, 'POST /v1/rules/backtest')).toEqual([{ when: 'tx_amount > 300.0', outcome: 'review' }])
+    type('Condition', 'tx_amount > 30.0')
+    expect(screen.getByText('What is below is of the rule as it was.')).toBeTruthy()
+    expect(ask.mock.calls.every(([, init]) => init?.method !== 'PUT')).toBe(true)
+  })
+
+  it('says what is wrong with a rule that cannot be tried', async () => {
+    const errors = [{ field: 'rule `rule`, column 1', value: 'unknown name `tx_amoun`', expected: 'did you mean `tx_amount`?' }]
+    serve({ 'POST /v1/rules/backtest': () => refused(422, 'a rulebook with mistakes', errors) })
+    render(<RulesView />)
+    await screen.findByRole('heading', { name: 'large' })
+    press('New rule')
+    type('Condition', 'tx_amoun > 300.0')
+    press('Try on history')
+    expect((await screen.findByRole('alert')).textContent).toContain('rule `rule`, column 1: unknown name tx_amoun – did you mean tx_amount?')
   })
 
   it('shows every mistake of a condition at its place', async () => {
