@@ -1,19 +1,17 @@
 /** Alerts in a real browser on the real binary: two analysts at one queue, and one who never touches the mouse. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { components } from '../src/api/schema'
-import { openBrowser, openPage, type Complaints } from './browser'
+import type { Complaints } from './browser'
 import { itIsFitForAll } from './quality'
 import { Server } from './server'
+import { Visit } from './visit'
 
 type Schemas = components['schemas']
 
-let folder: string
+let visit: Visit | undefined
 let server: Server
-let browser: Browser | undefined
 let ada: { page: Page; complaints: Complaints }
 let grace: { page: Page; complaints: Complaints }
 
@@ -21,20 +19,13 @@ let grace: { page: Page; complaints: Complaints }
 const CUSTOMERS = ['c1', 'c2', 'c3', 'c4']
 
 beforeAll(async () => {
-  browser = await openBrowser()
-  folder = await mkdtemp(join(tmpdir(), 'redflag-e2e-'))
-  server = await Server.serve(join(folder, 'data'), { REDFLAG_DETECTOR: 'card' })
-  await server.start()
+  visit = await Visit.to(async (folder) => (await Server.serve(join(folder, 'data'), { REDFLAG_DETECTOR: 'card' })).start())
+  server = visit.server
   ada = await openAs('ada')
   grace = await openAs('grace')
 })
 
-afterAll(async () => {
-  if (!browser) return
-  await browser.close()
-  await server.interrupt()
-  await rm(folder, { recursive: true, force: true })
-})
+afterAll(() => visit?.leave())
 
 describe('an empty queue', () => {
   it('says that nothing waits', async () => {
@@ -123,9 +114,8 @@ it('said nothing on the console, and asked nobody but its own server', () => {
 })
 
 async function openAs(name: string) {
-  if (!browser) throw new Error('the browser is open')
-  const opened = await openPage(browser, server.url)
-  await opened.page.goto(`${server.url}/alerts`)
+  if (!visit) throw new Error('the browser is open')
+  const opened = await visit.open('/alerts')
   await opened.page.getByRole('textbox', { name: 'Working as' }).fill(name)
   await opened.page.keyboard.press('Enter')
   return opened

@@ -1,34 +1,24 @@
 /** The page of health in a real browser, on a service that has just been sent nonsense. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { openBrowser, openPage, type Complaints } from './browser'
+import type { Complaints } from './browser'
 import { itIsFitForAll } from './quality'
 import { Server } from './server'
+import { Visit } from './visit'
 
-let folder: string
+let visit: Visit | undefined
 let server: Server
-let browser: Browser | undefined
 let page: Page
 let complaints: Complaints
 
 beforeAll(async () => {
-  browser = await openBrowser()
-  folder = await mkdtemp(join(tmpdir(), 'redflag-e2e-'))
-  server = await Server.serve(join(folder, 'empty'))
-  await server.start()
-  ;({ page, complaints } = await openPage(browser, server.url))
-  await page.goto(`${server.url}/health`)
+  visit = await Visit.to(async (folder) => (await Server.serve(join(folder, 'empty'))).start())
+  server = visit.server
+  ;({ page, complaints } = await visit.open('/health'))
 })
 
-afterAll(async () => {
-  if (!browser) return
-  await browser.close()
-  await server.interrupt()
-  await rm(folder, { recursive: true, force: true })
-})
+afterAll(() => visit?.leave())
 
 describe('health', () => {
   it('shows every part and how it is', async () => {

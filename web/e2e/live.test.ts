@@ -1,43 +1,36 @@
 /** The live page's figures in a real browser on the real binary: what it shows is what the service counts, and that is what SQL says. */
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import type { Browser, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { components } from '../src/api/schema'
-import { openBrowser, openPage, type Complaints } from './browser'
+import type { Complaints } from './browser'
 import { itIsFitForAll } from './quality'
 import { Server } from './server'
+import { Visit } from './visit'
 
 type Schemas = components['schemas']
 
-let folder: string
+let visit: Visit | undefined
 let server: Server
-let browser: Browser | undefined
+let folder: string
 let page: Page
 let complaints: Complaints
 let shift: () => Promise<number>
 
 beforeAll(async () => {
-  browser = await openBrowser()
-  folder = await mkdtemp(join(tmpdir(), 'redflag-e2e-'))
-  server = await Server.demo(join(folder, 'demo'))
-  await server.start()
-  ;({ page, complaints } = await openPage(browser, server.url))
+  visit = await Visit.to(async (folder) => (await Server.demo(join(folder, 'demo'))).start())
+  server = visit.server
+  folder = visit.folder
+  ;({ page, complaints } = await visit.open('/'))
   shift = await watchShift(page)
   // Frauds become known after some minutes of the demo's quick time.
   while ((await activity('range=all')).total.frauds < 4) await sleep(1_000)
 })
 
-afterAll(async () => {
-  if (!browser) return
-  await browser.close()
-  await server.interrupt()
-  await rm(folder, { recursive: true, force: true })
-})
+afterAll(() => visit?.leave())
 
 describe('what the service counts', () => {
   it('is what SQL says of the database at that moment', async () => {

@@ -1,34 +1,21 @@
 /** The page of models in a real browser, on a registry with a champion and a challenger. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { openBrowser, openPage, type Complaints } from './browser'
+import type { Complaints } from './browser'
 import { itIsFitForAll } from './quality'
 import { startRegistered } from './registered'
-import type { Server } from './server'
+import { Visit } from './visit'
 
-let folder: string
-let server: Server
-let browser: Browser | undefined
+let visit: Visit | undefined
 let page: Page
 let complaints: Complaints
 
 beforeAll(async () => {
-  browser = await openBrowser()
-  folder = await mkdtemp(join(tmpdir(), 'redflag-e2e-'))
-  server = await startRegistered(folder)
-  ;({ page, complaints } = await openPage(browser, server.url))
-  await page.goto(`${server.url}/models`)
+  visit = await Visit.to(startRegistered)
+  ;({ page, complaints } = await visit.open('/models'))
 })
 
-afterAll(async () => {
-  if (!browser) return
-  await browser.close()
-  await server.interrupt()
-  await rm(folder, { recursive: true, force: true })
-})
+afterAll(() => visit?.leave())
 
 describe('the threshold', () => {
   it('says in two clicks what half of the alerts would take', async () => {

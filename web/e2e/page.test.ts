@@ -2,36 +2,28 @@
  * The page in a real browser on the real binary: REDFLAG_BIN says which one. Everything it was built from is under test,
  * so nothing here is made up.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { accessibilityFaults, openBrowser, openPage, type Complaints } from './browser'
+import { accessibilityFaults, openPage, type Complaints } from './browser'
 import { Server } from './server'
 import { Shell } from './shell'
+import { Visit } from './visit'
 
-let folder: string
+let visit: Visit | undefined
 let server: Server
-let browser: Browser | undefined
+let folder: string
 let page: Page
 let complaints: Complaints
 
 beforeAll(async () => {
-  browser = await openBrowser()
-  folder = await mkdtemp(join(tmpdir(), 'redflag-e2e-'))
-  server = await Server.demo(join(folder, 'demo'))
-  await server.start()
-  ;({ page, complaints } = await openPage(browser, server.url))
+  visit = await Visit.to(async (folder) => (await Server.demo(join(folder, 'demo'))).start())
+  server = visit.server
+  folder = visit.folder
+  ;({ page, complaints } = await visit.open('/'))
 })
 
-afterAll(async () => {
-  // Without a browser nothing else was begun.
-  if (!browser) return
-  await browser.close()
-  await server.interrupt()
-  await rm(folder, { recursive: true, force: true })
-})
+afterAll(() => visit?.leave())
 
 /** Examples that this server answers with a refusal, and what it says. */
 const REFUSED = {
@@ -202,10 +194,10 @@ describe('the documentation of the API', () => {
 
 describe('a service without transactions', () => {
   it('shows a command that posts the first one', async () => {
-    if (!browser) throw new Error('the browser is open')
+    if (!visit) throw new Error('the browser is open')
     const empty = await Server.serve(join(folder, 'empty'))
     await empty.start()
-    const first = await openPage(browser, empty.url)
+    const first = await openPage(visit.browser, empty.url)
     await first.page.getByText('No transactions yet').waitFor()
     const command = await first.page.getByLabel('The command').innerText()
     const shell = await Shell.in(folder, 30)

@@ -1,37 +1,30 @@
 /** Rules, lists, retraining and the audit log in a real browser: written, moved and taken back as a person would. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { components } from '../src/api/schema'
-import { openBrowser, openPage, type Complaints } from './browser'
+import type { Complaints } from './browser'
 import { itIsFitForAll } from './quality'
 import { Server } from './server'
+import { Visit } from './visit'
 
 type RulesInForce = components['schemas']['RulesInForce']
 
-let folder: string
+let visit: Visit | undefined
 let server: Server
-let browser: Browser | undefined
+let folder: string
 let page: Page
 let complaints: Complaints
 
 beforeAll(async () => {
-  browser = await openBrowser()
-  folder = await mkdtemp(join(tmpdir(), 'redflag-e2e-'))
-  server = await Server.serve(join(folder, 'rules'), { REDFLAG_DETECTOR: 'card' })
-  await server.start()
-  ;({ page, complaints } = await openPage(browser, server.url))
-  await page.goto(`${server.url}/rules`)
+  visit = await Visit.to(async (folder) => (await Server.serve(join(folder, 'rules'), { REDFLAG_DETECTOR: 'card' })).start())
+  server = visit.server
+  folder = visit.folder
+  ;({ page, complaints } = await visit.open('/rules'))
 })
 
-afterAll(async () => {
-  if (!browser) return
-  await browser.close()
-  await server.interrupt()
-  await rm(folder, { recursive: true, force: true })
-})
+afterAll(() => visit?.leave())
 
 describe('a rule', () => {
   it('with a mistake is refused, with the place of it', async () => {

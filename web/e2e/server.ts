@@ -58,6 +58,7 @@ export class Server {
     child.on('error', listen)
     this.process = child
     await this.ready(child)
+    return this
   }
 
   /** Seconds of processor time that it has used. */

@@ -1,39 +1,29 @@
 /** The page of one transaction in a real browser on the real binary: a declined one of the demo, looked at closely. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Browser, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { components } from '../src/api/schema'
-import { accessibilityFaults, openBrowser, openPage, type Complaints } from './browser'
+import { accessibilityFaults, type Complaints } from './browser'
 import { Server } from './server'
+import { Visit } from './visit'
 
 type Schemas = components['schemas']
 
-let folder: string
+let visit: Visit | undefined
 let server: Server
-let browser: Browser | undefined
 let page: Page
 let complaints: Complaints
 let declined: Schemas['DecisionSummary']
 
 beforeAll(async () => {
-  browser = await openBrowser()
-  folder = await mkdtemp(join(tmpdir(), 'redflag-e2e-'))
-  server = await Server.demo(join(folder, 'demo'))
-  await server.start()
+  visit = await Visit.to(async (folder) => (await Server.demo(join(folder, 'demo'))).start())
+  server = visit.server
   declined = await firstDecline()
-  ;({ page, complaints } = await openPage(browser, server.url))
-  await page.goto(`${server.url}/transactions/${declined.id}`)
+  ;({ page, complaints } = await visit.open(`/transactions/${declined.id}`))
 })
 
-afterAll(async () => {
-  if (!browser) return
-  await browser.close()
-  await server.interrupt()
-  await rm(folder, { recursive: true, force: true })
-})
+afterAll(() => visit?.leave())
 
 describe('the page of a declined transaction', () => {
   it('says what was decided, and by what', async () => {
