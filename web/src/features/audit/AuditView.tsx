@@ -22,7 +22,7 @@ export function AuditView() {
   const filter = filterOf(query)
   return (
     <div className="audit">
-      <header className="audit-head">
+      <header className="page-head">
         <h1>Audit</h1>
         <p>Every change, every look at what is about people, every refusal. Entries are only added, and each holds the hash of the one before.</p>
       </header>

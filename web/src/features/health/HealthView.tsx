@@ -18,7 +18,7 @@ export function HealthView() {
   const [health, again] = useAsked('health', getHealth, EVERY_MS)
   return (
     <div className="health">
-      <header className="health-head">
+      <header className="page-head health-head">
         <h1>Health</h1>
         <p role="status">
           <Overall health={health} />

@@ -31,7 +31,7 @@ export function ModelsView() {
 
   return (
     <div className="models">
-      <header className="models-head">
+      <header className="page-head">
         <h1>Models</h1>
         <p>
           <Summary models={models} performance={performance} />

@@ -31,7 +31,7 @@ export function RetrainingView() {
   }
   return (
     <div className="retraining">
-      <header className="retraining-head">
+      <header className="page-head">
         <h1>Retraining</h1>
         <p>{retraining.phase === 'ready' && summary(retraining.value)}</p>
       </header>

@@ -17,7 +17,7 @@ interface HeadProps {
 export function RulesHead({ title, rules, refusal, done, again }: HeadProps) {
   return (
     <>
-      <header className="rules-head">
+      <header className="page-head">
         <h1>{title}</h1>
         <p>{rules.phase === 'ready' && inForce(rules.value)}</p>
       </header>

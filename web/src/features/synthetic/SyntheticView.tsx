@@ -22,7 +22,7 @@ export function SyntheticView() {
   }
   return (
     <div className="synthetic">
-      <header className="synthetic-head">
+      <header className="page-head">
         <h1>Synthetic</h1>
         <p>Make transactions that nobody made, send them down the stream, and see how far they are from real ones.</p>
       </header>
