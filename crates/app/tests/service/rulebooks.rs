@@ -188,7 +188,7 @@ fn lists_approve_decline_and_watch_until_their_values_expire() {
     };
     // Ids are counted in seconds since 1.6e9 and modulo three terminals.
     let made = enlist(&mut client, "blocked", json!([{"value": "m0", "expires": "2020-09-13T12:26:50Z"}]));
-    assert_eq!(made["change"], "1 values were put on list blocked, 0 that were there changed");
+    assert_eq!(made["change"], "put on list blocked: 1 new, 0 that were there");
     enlist(&mut client, "trusted", json!([{"value": "m1"}]));
     assert_eq!(outcome(&mut client, 0, 20), "decline");
     assert_eq!(client.get("/v1/decisions/t0").ok().json()["rules"], json!(["list:blocked", "all"]));
@@ -302,7 +302,7 @@ fn a_file_of_values_is_put_on_a_list() {
     )
     .unwrap();
     let told = String::from_utf8(cli("lists import blocked values.csv").stdout).unwrap();
-    assert!(told.contains("10000 values were put on list blocked, 1 that were there changed"), "{told}");
+    assert!(told.contains("put on list blocked: 10000 new, 1 that were there"), "{told}");
     let at = "--detector card-handbook --registry models --json";
     let shown: Value = serde_json::from_str(&succeed(&folder, &format!("lists show blocked {at}"))).unwrap();
     let expected =

@@ -102,7 +102,7 @@ pub fn enlist(
     }
     let added = entries.len() - before;
     let known = put - added;
-    Ok(format!("{added} values were put on list {name}, {known} that were there changed"))
+    Ok(format!("put on list {name}: {added} new, {known} that were there"))
 }
 
 /// Takes values off a list.
@@ -122,7 +122,7 @@ pub fn delist(
     entries.retain(|entry| !gone.contains(entry.value.as_str()));
     match before - entries.len() {
         0 => Err(RegistryError::Unknown(format!("nothing of {values:?} is on the list `{name}`"))),
-        taken => Ok(format!("{taken} values were taken off list {name}")),
+        taken => Ok(format!("taken off list {name}: {taken}")),
     }
 }
 
