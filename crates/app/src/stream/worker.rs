@@ -54,6 +54,7 @@ use crate::service::models::{Challengers, Scorer};
 use crate::service::pipeline::{Shared, lock, new_rejection, now_us};
 use crate::service::recovery::versions;
 use crate::service::render;
+use crate::service::traces::context::Trace;
 
 pub use groups::Membership;
 
@@ -151,6 +152,9 @@ struct Core {
     /// Decisions in the transaction that is open, and in the one that is being committed.
     in_transaction: u64,
     in_commit: u64,
+    /// The sampled ones of them, and since when those are being committed.
+    sampled: Vec<Trace>,
+    sampled_in_commit: (Vec<Trace>, Instant),
     /// What decisions are made with now.
     version: i64,
     challengers: Challengers,

@@ -30,15 +30,16 @@ fn a_sampled_record_is_one_trace_which_its_decision_goes_on_with() {
     let receiver = Receiver::start(&[200]);
     let setup = topics
         .process("a")
+        .with("REDFLAG_DATABASE", topics.folder.join("redflag.db").display().to_string())
         .with("REDFLAG_TRACES_ENDPOINT", receiver.endpoint())
         .with("REDFLAG_TRACES_SERVICE_NAME", "payments")
         .with("REDFLAG_TRACES_SHARE", "0");
     let service = topics.start(&setup);
     topics.wait_until_decided();
-    let spans = receiver.wait_for(TRACE, 4);
+    let spans = receiver.wait_for(TRACE, 6);
     let metrics = service.client().get("/metrics").ok().text().to_string();
     service.stop();
-    assert_eq!(receiver.all().len(), 4, "of the others nothing is told");
+    assert_eq!(receiver.all().len(), 6, "of the others nothing is told");
     let named = |name: &str| -> &Span { spans.iter().find(|span| span.name == name).unwrap() };
     let whole = named("process");
     assert_eq!((whole.parent.as_str(), whole.kind), (CALLER, 5));
@@ -52,6 +53,13 @@ fn a_sampled_record_is_one_trace_which_its_decision_goes_on_with() {
         );
         before_ns = span.to_ns;
     }
+    let (stored, committed) = (named("commit"), named("commit topics"));
+    for span in [stored, committed] {
+        assert_eq!((span.parent.as_str(), span.kind), (whole.id.as_str(), 3));
+        assert!(before_ns <= span.from_ns && span.from_ns <= span.to_ns, "{spans:?}");
+    }
+    assert!(stored.to_ns <= committed.from_ns, "the database holds it before the topics do: {spans:?}");
+    assert_eq!(stored.attributes["db.system.name"], "sqlite");
     let messages = topics.read("decisions");
     let of = |id: &str| {
         let is_its = |payload: &[u8]| serde_json::from_slice::<Value>(payload).unwrap()["id"] == id;

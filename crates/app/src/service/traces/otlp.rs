@@ -95,6 +95,7 @@ fn name_and_kind(part: &Part) -> (String, u64) {
         Part::Answer => ("answer", INTERNAL),
         Part::Process => ("process", CONSUMER),
         Part::Produce => ("send", PRODUCER),
+        Part::CommitTopics => ("commit topics", CLIENT),
     };
     (name.to_string(), kind)
 }
@@ -113,7 +114,7 @@ fn write_attributes(out: &mut Message, part: &Part, resource: &Resource) {
             say("redflag.group.transactions", Value::Number(i64::from(*group)));
             say("db.system.name", Value::Text(resource.database));
         }
-        Part::Process | Part::Produce => say("messaging.system", Value::Text("kafka")),
+        Part::Process | Part::Produce | Part::CommitTopics => say("messaging.system", Value::Text("kafka")),
         Part::Queue | Part::Answer => {}
     }
 }

@@ -34,6 +34,8 @@ pub enum Part {
     Process,
     /// The decision's way into librdkafka's queue.
     Produce,
+    /// Kafka's transaction: decisions, alerts and offsets.
+    CommitTopics,
 }
 
 /// A part of a request, and when it was.

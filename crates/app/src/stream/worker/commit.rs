@@ -15,11 +15,13 @@ impl Core {
             return Ok(());
         }
         self.flush_records()?;
+        let began = Instant::now();
         if let Err(error) = self.recorder.settle() {
             let error = format!("{error:#}");
             self.stall(Stall::Store(error.clone()));
             return Err(TransactionError::store(&error));
         }
+        self.trace_stored(began);
         self.commit_offsets()
     }
 
@@ -45,6 +47,7 @@ impl Core {
         self.transaction.commit(offsets.into_iter().map(|(_, list, group)| (list, group)).collect())?;
         self.count_commit();
         self.in_commit = std::mem::take(&mut self.in_transaction);
+        self.sampled_in_commit = (std::mem::take(&mut self.sampled), Instant::now());
         self.uncommitted_since = None;
         self.stages.iter_mut().for_each(Stage::note_committed);
         Ok(())
@@ -54,6 +57,7 @@ impl Core {
     pub(super) fn count_commit(&mut self) {
         let (Some(took), decisions) = (self.transaction.take_time(), self.in_commit) else { return };
         lock(&self.shared.stats).count_transaction(took.as_micros() as u64, decisions);
+        self.trace_committed(took);
     }
 
     /// The transaction cannot be completed: what was entered since the last commit is undone by restoring the states.
@@ -62,6 +66,7 @@ impl Core {
         self.transaction.abort();
         self.committed.clear();
         self.in_transaction = 0;
+        self.sampled.clear();
         self.records.iter_mut().for_each(Records::clear);
         self.uncommitted_since = None;
         // What was given up leaves marks as well.

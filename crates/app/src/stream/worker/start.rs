@@ -46,6 +46,8 @@ impl Core {
             open,
             in_transaction: 0,
             in_commit: 0,
+            sampled: Vec::new(),
+            sampled_in_commit: (Vec::new(), Instant::now()),
             uncommitted_since: None,
             busy: Some(Instant::now()),
             is_cut_off: false,

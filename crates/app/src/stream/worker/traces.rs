@@ -22,7 +22,7 @@ impl Core {
     }
 
     /// Keeps how it went: when the unit was taken, when it was decided, and that its decisions are on their way.
-    pub(super) fn trace(&self, traced: &Traced, unit: &Unit, decided: Instant) {
+    pub(super) fn trace(&mut self, traced: &Traced, unit: &Unit, decided: Instant) {
         let (Some(traces), false) = (&self.shared.traces, traced.is_empty()) else { return };
         let (received, taken, sent) = (unit.intake.received, unit.taken, Instant::now());
         let group = unit.order.len() as u32;
@@ -31,7 +31,22 @@ impl Core {
             traces.part(*trace, Part::Queue, received, taken);
             traces.part(*trace, Part::Decide { group }, taken, decided);
             traces.part(*trace, Part::Produce, decided, sent);
+            self.sampled.push(*trace);
         }
+    }
+
+    /// Keeps how long the database took to hold what is committed next.
+    pub(super) fn trace_stored(&self, began: Instant) {
+        let Some(traces) = self.shared.traces.as_ref().filter(|_| self.recorder.is_on()) else { return };
+        let part = Part::Commit { group: self.in_transaction as u32 };
+        self.sampled.iter().for_each(|trace| traces.part(*trace, part, began, Instant::now()));
+    }
+
+    /// Keeps how long the topics took to hold what was committed last.
+    pub(super) fn trace_committed(&mut self, took: Duration) {
+        let Some(traces) = &self.shared.traces else { return };
+        let (sampled, began) = &mut self.sampled_in_commit;
+        sampled.drain(..).for_each(|trace| traces.part(trace, Part::CommitTopics, *began, *began + took));
     }
 }
 
